@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * num - numbers as text, strict: whole view, no sign, no spaces, no overflow.
+ */
+#ifndef BASE_NUM_H
+#define BASE_NUM_H
+
+#include "base/compiler.h"
+#include "base/view.h"
+
+/* False, with *out untouched, unless the view is a number between min and max. */
+bool num_parse_u64(struct view v, uint64_t min, uint64_t max, uint64_t *out) must_use;
+bool num_parse_hex(struct view v, uint64_t *out) must_use;	/* 1 to 16 digits */
+/* "90", "30s", "5m", "2h", "1d", "250ms" -> milliseconds; a bare number is seconds. */
+bool num_parse_duration_ms(struct view v, int64_t *out_ms) must_use;
+/* "10240", "64K", "25M", "2G" (powers of 1024) -> bytes. */
+bool num_parse_size(struct view v, uint64_t *out) must_use;
+
+/* Lower-case hex, exactly digits columns, no NUL. */
+void num_hex(uint8_t *at, unsigned digits, uint64_t value);
+/* "2h 5m", "40s", "250ms": at most two units; cap >= 32. Returns buf. */
+const char *num_duration_text(char *text, size_t cap, int64_t ms);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * conf - the configuration, checked and immutable.
+ *
+ * A reload builds a new one. No secret is in here: only where a relay's
+ * password comes from. Every option is one row in conf/keys.c.
+ */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "net/address.h"
+#include "sys/sandbox.h"
+
+#define CONF_TEXT_MAX	(1u << 20)
+#define CONF_LISTEN_MAX	16
+#define CONF_ENDPOINTS_MAX 8
+
+enum conf_tls { CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT, CONF_TLS_NONE };
+enum conf_secret { CONF_SECRET_NONE, CONF_SECRET_FILE, CONF_SECRET_CREDENTIAL, CONF_SECRET_COMMAND, CONF_SECRET_ENV };
+
+struct conf_endpoint {
+	uint16_t	 port;
+	enum conf_tls	 tls;
+};
+
+struct conf_relay {
+	char		*name;
+	char		*host;
+	char		*user;			/* NULL: no login */
+	enum conf_secret secret;
+	char		*secret_from;		/* path, credential name or variable */
+	char		**command;		/* CONF_SECRET_COMMAND: argv, NULL-terminated */
+	char		*ca_file;		/* NULL: the system's store */
+	bool		 insecure;		/* no verification, or TLS none off loopback */
+	bool		 quiet;			/* probe as rarely as is useful */
+	unsigned	 connections;		/* parallel, at most */
+	unsigned	 messages_per_connection;
+	int64_t		 connection_age_ms;
+	int64_t		 idle_ms;		/* an unused connection is kept this long */
+	unsigned	 recipients_per_message; /* per transaction */
+	struct conf_endpoint endpoint[CONF_ENDPOINTS_MAX];
+	size_t		 nendpoint;
+};
+
+struct conf {
+	char		*hostname;		/* EHLO name, in Received and Message-ID */
+	char		*admin;			/* "" : none */
+	char		*default_domain;	/* completes bare names; default: hostname */
+	struct address	 listen[CONF_LISTEN_MAX];
+	size_t		 nlisten;
+	char		*socket;		/* SMTP unix socket; "" : none */
+	char		*state_dir, *runtime_dir;
+	char		*user, *intake_user;	/* when started as root */
+	enum sandbox_policy sandbox;
+	bool		 syslog;
+	bool		 debug;
+	int64_t		 drain_ms;
+
+	struct {
+		uint64_t	message_size;
+		unsigned	recipients;
+		unsigned	connections;
+		unsigned	connections_per_client;
+		unsigned	errors;
+		int64_t		command_ms;	/* wait for a command */
+		int64_t		data_ms;	/* wait for message bytes */
+		int64_t		transaction_ms;	/* a message from MAIL to the dot, as a whole */
+	} limits;
+
+	struct {
+		uint64_t	bytes_max, free_min, segment_size;
+		uint32_t	messages_max;
+		int64_t		outcome_sync_ms;
+		int64_t		retry_first_ms, retry_max_ms;
+		int64_t		expire_ms;
+		int64_t		uncertain_ms;	/* rest after a lost reply to the final dot */
+	} queue;
+
+	struct conf_relay relay;		/* relays = ( {...} ): one, for now */
+};
+
+/*
+ * text is the file's content, name is for messages. All mistakes are found in
+ * one run: each is one line in *report ("file:12: unknown option "lisen"; did
+ * you mean "listen"?"). -1 if there was any; *out is untouched then. Warnings
+ * are lines in the report too and do not fail.
+ */
+int conf_load(struct conf **out, struct view text, const char *name, struct buf *report) must_use;
+void conf_free(struct conf *);
+/* Effective values, each with its source (default or line); no secrets are in them. */
+bool conf_dump(struct buf *out, const struct conf *, struct view text, const char *name) must_use;
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * intake - the role that local programs talk to.
+ *
+ * A function of its environment, like relay. Thread: loop thread.
+ */
+#ifndef INTAKE_INTAKE_H
+#define INTAKE_INTAKE_H
+
+#include "base/rng.h"
+#include "conf/conf.h"
+#include "net/net.h"
+#include "sys/log.h"
+
+struct intake;
+
+struct intake_env {
+	struct loop	*loop;
+	struct net	*net;
+	struct rng	*rng;
+	struct log	*log;
+	const char	*sandbox;
+	/* uid and pid of a unix socket's peer; false: unknown. NULL in the simulator. */
+	bool		(*peer_cred)(int fd, int64_t *uid, int64_t *pid);
+};
+
+/* conf must outlive the intake. */
+struct intake *intake_new(const struct intake_env *, const struct conf *);
+/* A connection of a local program. Takes over s. (The listener's on_accept calls it.) */
+void intake_accept(struct intake *, struct stream *s, const struct address *peer);
+/* How a stream for intake_accept is to be limited. */
+extern const struct stream_limits intake_stream_limits;
+/* The channel to relay. NULL or closed: sessions wait up to 30 s, then answer 451 4.3.2. */
+void intake_set_relay(struct intake *, struct stream *);
+bool intake_has_relay(const struct intake *);
+/* Idle sessions get 421 now; busy ones finish, for at most drain_ms; then on_drained. */
+void intake_drain(struct intake *, void (*on_drained)(void *owner), void *owner);
+void intake_free(struct intake *);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * envelope - who a message is from and for, and how it came: one text form for
+ * the handover and the spool (doc/spool-format.md, "Envelope lines").
+ *
+ *	from: alice@example.com
+ *	rcpt: bob@example.net
+ *	received: 2026-11-22T07:30:23.120Z
+ *	peer: 127.0.0.1:40112
+ *	uid: 33
+ *	helo: web1
+ *	protocol: ESMTP
+ *	body: 8bitmime
+ *	size: 4711
+ *
+ * Values are bytes without CR, LF and NUL. Lines with unknown keys are kept.
+ */
+#ifndef MAIL_ENVELOPE_H
+#define MAIL_ENVELOPE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#define ENVELOPE_MAX		(8u << 20)	/* encoded; about 20,000 recipients */
+#define ENVELOPE_RCPT_MAX	20000
+
+enum envelope_protocol { PROTOCOL_SMTP, PROTOCOL_ESMTP, PROTOCOL_LOCAL };
+
+struct envelope {
+	struct view		 from;		/* "" is the null sender */
+	struct view		*rcpt;		/* owned array, views borrowed */
+	uint32_t		 nrcpt;
+	int64_t			 received_ms;	/* wall clock */
+	struct view		 peer;		/* "127.0.0.1:40112", "unix", or "" for our own bounces */
+	int64_t			 uid;		/* of the peer; -1 unknown */
+	int64_t			 pid;		/* -1 unknown */
+	struct view		 helo;
+	enum envelope_protocol	 protocol;
+	bool			 eight_bit;
+	bool			 bounce;	/* made by us: a failure is never reported again */
+	uint64_t		 size;		/* bytes of the message; 0 while it is not known */
+};
+
+void envelope_init(struct envelope *);
+void envelope_done(struct envelope *);		/* frees the array, not the text */
+void envelope_add_rcpt(struct envelope *, struct view);
+bool envelope_encode(struct buf *out, const struct envelope *) must_use;
+/* Views point into text, which must outlive *out. *out is initialised here. */
+int envelope_decode(struct envelope *out, struct view text, struct err *) must_use;
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * trace - the Received field that we put in front of each message (RFC 5321 4.4).
+ */
+#ifndef MAIL_TRACE_H
+#define MAIL_TRACE_H
+
+#include "mail/envelope.h"
+
+/* "Received: from helo (peer, uid 33) by hostname with ESMTP id ID; date\r\n", folded. */
+bool trace_received(struct buf *out, const struct envelope *, const char *hostname, const char *id) must_use;
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tls - the client side of TLS: one context per relay, with what it verifies.
+ *
+ * TLS 1.2 at least. The chain, the purpose (server), the dates and the name
+ * (subjectAltName only, RFC 6125) are verified; SNI is sent. Sessions are
+ * remembered per endpoint for resumption.
+ */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct tls_client;
+
+struct tls_params {
+	const char	*ca_file;	/* PEM; NULL: the system's store */
+	bool		 verify;	/* false only with insecure = true */
+};
+
+int tls_client_new(struct tls_client **out, const struct tls_params *, struct err *) must_use;
+void tls_client_free(struct tls_client *);		/* streams that use it keep it alive */
+
+#endif

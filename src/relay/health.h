@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * health - which endpoint of a relay to use, and why (doc/health.md).
+ *
+ * Owns the evidence of probes and deliveries per endpoint and the state of the
+ * account, and turns them into states, scores, a choice and a probe plan. Pure:
+ * now_ms (monotonic) and the generator are arguments.
+ */
+#ifndef RELAY_HEALTH_H
+#define RELAY_HEALTH_H
+
+#include "base/buf.h"
+#include "base/rng.h"
+
+#define HEALTH_ENDPOINTS_MAX 8
+#define HEALTH_DETAIL_MAX 200
+
+/* What an attempt showed: doc/health.md has recognition, scope and effect of each. */
+enum health_class {
+	HEALTH_OK,
+	HEALTH_DNS_FAIL, HEALTH_DNS_NXDOMAIN, HEALTH_LOCAL_DENIED, HEALTH_NO_ROUTE,
+	HEALTH_REFUSED, HEALTH_FILTERED, HEALTH_NO_BANNER, HEALTH_BANNER_4XX, HEALTH_BANNER_5XX,
+	HEALTH_NOT_SMTP, HEALTH_WANTS_IMPLICIT, HEALTH_WANTS_STARTTLS,
+	HEALTH_STARTTLS_MISSING, HEALTH_STARTTLS_REFUSED, HEALTH_INJECTED,
+	HEALTH_TLS_HANDSHAKE, HEALTH_TLS_NAME, HEALTH_TLS_EXPIRED, HEALTH_TLS_UNTRUSTED,
+	HEALTH_EHLO_REFUSED, HEALTH_AUTH_MISSING, HEALTH_AUTH_TEMP, HEALTH_AUTH_REFUSED,
+	HEALTH_QUOTA, HEALTH_SENDER_REFUSED, HEALTH_RCPT_REFUSED, HEALTH_CONTENT_REFUSED,
+	HEALTH_MSG_TEMP, HEALTH_CUT_BEFORE_DOT, HEALTH_CUT_AFTER_DOT, HEALTH_GARBLED,
+	HEALTH_CLASS_COUNT
+};
+
+enum health_scope { SCOPE_NONE, SCOPE_LOCAL, SCOPE_NETWORK, SCOPE_ENDPOINT, SCOPE_ACCOUNT, SCOPE_MESSAGE };
+enum health_severity { SEVERITY_NONE, SEVERITY_SOFT, SEVERITY_HARD, SEVERITY_DOWN, SEVERITY_BLOCK };
+
+struct health_class_info {
+	const char		*word;		/* "starttls_missing" */
+	enum health_scope	 scope;
+	enum health_severity	 severity;	/* effect on the endpoint */
+	const char		*sentence;	/* what it means */
+	const char		*advice;	/* what to do; "" if nothing */
+};
+const struct health_class_info *health_class_info(enum health_class);
+
+enum endpoint_state { EP_UNKNOWN, EP_UP, EP_DEGRADED, EP_DOWN, EP_PROBING, EP_RECOVERING, EP_BLOCKED, EP_OFF, EP_STATE_COUNT };
+const char *endpoint_state_word(enum endpoint_state);
+
+enum account_state { ACCOUNT_AVAILABLE, ACCOUNT_PAUSED, ACCOUNT_BLOCKED, ACCOUNT_STATE_COUNT };
+const char *account_state_word(enum account_state);
+
+enum sample_source { SAMPLE_PROBE, SAMPLE_DELIVERY };
+
+struct health_sample {
+	enum health_class	class;
+	enum sample_source	source;
+	int64_t			ready_ms;	/* connect to ready; -1: never got there */
+	bool			logged_in;	/* AUTH succeeded in this session */
+	const char		*detail;	/* reply or error text; may be NULL */
+};
+
+struct health_params {
+	uint16_t	port[HEALTH_ENDPOINTS_MAX];
+	bool		off[HEALTH_ENDPOINTS_MAX];
+	size_t		n;
+	bool		quiet;
+	unsigned	sessions_max;		/* for the ramp */
+};
+
+struct health;
+
+struct health *health_new(const struct health_params *, int64_t now_ms, struct rng *);	/* rng is kept, not owned */
+void health_free(struct health *);
+
+/* One attempt's outcome at endpoint i. */
+void health_note(struct health *, size_t i, const struct health_sample *, int64_t now_ms);
+
+/* Why the chosen endpoint is the chosen one. */
+enum choice_reason { CHOICE_STAY, CHOICE_FIRST, CHOICE_DOWN, CHOICE_DETOUR, CHOICE_BETTER, CHOICE_RETURN, CHOICE_CANARY, CHOICE_NONE };
+const char *choice_reason_word(enum choice_reason);
+
+struct health_choice {
+	int			 endpoint;	/* -1: none is usable; messages wait uncharged */
+	enum choice_reason	 reason;
+	bool			 changed;	/* the current endpoint is another one than before (not for a detour) */
+	int			 from;		/* the one before, or -1 */
+	unsigned		 sessions;	/* parallel sessions allowed there now (ramp, canary) */
+	bool			 race;		/* none is up: race the list with a head start of HEALTH_RACE_MS */
+};
+#define HEALTH_RACE_MS 500
+
+/* For the next session. */
+void health_choose(struct health *, int64_t now_ms, struct health_choice *out);
+/* The endpoints to race, best first; returns how many. */
+size_t health_race_order(struct health *, int64_t now_ms, size_t order[HEALTH_ENDPOINTS_MAX]);
+/* May a session be opened now: account available, and some endpoint eligible or to be raced? */
+bool health_is_open(struct health *, int64_t now_ms);
+
+/* The probe plan. */
+struct health_probe {
+	int	endpoint;	/* -1: none planned */
+	int64_t	at_ms;		/* may be in the past: at once */
+	bool	login;		/* log in as well */
+};
+void health_next_probe(struct health *, int64_t now_ms, struct health_probe *out);
+void health_probe_started(struct health *, size_t i, int64_t now_ms);
+void health_probe_now(struct health *);				/* all endpoints, soon */
+void health_network_changed(struct health *, int64_t now_ms);	/* address, route, resume, DNS answer */
+void health_unblock(struct health *, int64_t now_ms);		/* account and endpoints: secret, CA or configuration changed */
+void health_mail_waits(struct health *, bool);			/* shortens the back-off while nothing is eligible */
+
+/* What status and ports show. */
+struct endpoint_view {
+	enum endpoint_state	 state;
+	bool			 suspect;
+	bool			 current;
+	double			 score;		/* 0 .. 100 */
+	double			 availability;	/* 0 .. 1 */
+	int64_t			 ready_ms;	/* smoothed; -1: never */
+	int64_t			 since_ms;	/* monotonic, of this state */
+	int64_t			 last_probe_ms;	/* monotonic; -1: never */
+	int64_t			 last_success_ms;
+	int64_t			 next_probe_ms;	/* -1: none planned */
+	enum health_class	 last_class;	/* of the last sample */
+	enum health_class	 why_class;	/* that brought it into this state */
+	const char		*detail;	/* of why_class */
+};
+void health_endpoint(const struct health *, size_t i, int64_t now_ms, struct endpoint_view *out);
+
+struct account_view {
+	enum account_state	 state;
+	int64_t			 since_ms;
+	int64_t			 until_ms;	/* -1: until something changes */
+	enum health_class	 why_class;
+	const char		*detail;
+};
+void health_account(const struct health *, int64_t now_ms, struct account_view *out);
+bool health_login_allowed(const struct health *, int64_t now_ms);
+
+#endif

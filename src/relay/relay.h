@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * relay - the role that owns the spool and talks to the smarthost.
+ *
+ * A function of its environment: everything it touches comes in struct
+ * relay_env, so that the simulator runs it unchanged.
+ *
+ * Thread: loop thread.
+ */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+
+#include "conf/conf.h"
+#include "net/net.h"
+#include "net/tls.h"
+#include "spool/spool.h"
+#include "sys/log.h"
+#include "relay/health.h"
+
+struct relay;
+
+struct relay_env {
+	struct loop	*loop;
+	struct net	*net;
+	struct fs	*fs;		/* the spool directory */
+	struct worker	*commit, *reader;
+	struct rng	*rng;
+	struct log	*log;
+	struct tls_client *tls;		/* NULL in the simulator, whose streams need none */
+	const char	*sandbox;	/* level reached, for status */
+};
+
+struct relay_events {
+	void (*on_ready)(void *owner);				/* mail is accepted */
+	void (*on_status)(void *owner, const char *text);	/* one line for systemctl status */
+	void (*on_reload_wanted)(void *owner);			/* posthousectl reload */
+};
+
+/* conf must outlive the relay. The secret is copied and wiped at the end; n = 0: none. */
+int relay_new(struct relay **out, const struct relay_env *, const struct conf *, struct view secret,
+    const struct relay_events *, void *owner, struct err *) must_use;
+/* The other end is an intake. A new one replaces the old (whose open transactions are aborted). */
+void relay_set_intake(struct relay *, struct stream *);
+/* Finish running transactions for at most drain_ms, seal the spool, call back; then free. Handovers are taken until sessions are done. */
+void relay_drain(struct relay *, void (*on_drained)(void *owner), void *owner);
+void relay_free(struct relay *);	/* at once; the spool is left as after a crash */
+
+/* --- for control/ -------------------------------------------------------- */
+
+struct spool *relay_spool(struct relay *);
+struct health *relay_health(struct relay *);
+const struct conf *relay_conf(const struct relay *);
+const struct relay_env *relay_env(const struct relay *);
+
+void relay_flush(struct relay *);				/* all deferred messages: due now */
+void relay_flush_message(struct relay *, struct spool_message *);
+void relay_hold(struct relay *, struct spool_message *, bool hold);
+/* No bounce. -1 if it is just being sent. */
+int relay_remove(struct relay *, struct spool_message *, struct err *) must_use;
+void relay_probe(struct relay *);				/* all endpoints, now */
+void relay_unblock(struct relay *);
+void relay_want_reload(struct relay *);
+
+struct relay_stats {
+	uint64_t	delivered, deferred, bounced, expired, removed;	/* recipients, since start */
+	uint64_t	uncertain;
+	unsigned	sessions;		/* open upstream */
+	bool		intake_connected;
+	char		intake_sandbox[64];
+	uint64_t	intake_sessions, intake_refused;
+	int64_t		started_ms;		/* wall */
+};
+void relay_stats(const struct relay *, struct relay_stats *out);
+
+#endif

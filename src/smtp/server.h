@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * server - the SMTP server machine: RFC 5321, 1870 (SIZE), 2920 (PIPELINING),
+ * 6152 (8BITMIME), 2034 (ENHANCEDSTATUSCODES).
+ *
+ * Feed it bytes, do what it says, write what it leaves in server_output().
+ * It never blocks, reads no clock, and allocates only the bounded arena of one
+ * transaction. Replies leave in order: while an answer is pending
+ * (SERVER_WAIT) the caller feeds nothing, so back-pressure is the default.
+ *
+ * End of data is CRLF.CRLF and nothing else. Bare CR and bare LF in the message
+ * become CRLF, NUL is refused at the end of data with 554: one policy, in
+ * smtp/dot.c, for everything that comes in (doc/smtp.md).
+ */
+#ifndef SMTP_SERVER_H
+#define SMTP_SERVER_H
+
+#include "base/buf.h"
+#include "smtp/address.h"
+
+struct server;
+
+struct server_params {
+	const char	*hostname;	/* in the greeting and in HELP */
+	uint64_t	 size_max;	/* bytes of a message as received */
+	unsigned	 recipients_max;
+	unsigned	 errors_max;	/* refused commands before 421 (default 20) */
+	unsigned	 transactions_max; /* messages per connection; 0: no limit */
+	const char	*default_domain; /* completes bare names; "" leaves them */
+};
+
+enum server_action {
+	SERVER_WANT_INPUT,	/* all input taken; feed more */
+	SERVER_WAIT,		/* an answer is pending: server_data_ready() or server_commit_result() */
+	SERVER_DATA,		/* DATA came in a good transaction: answer with server_data_ready() */
+	SERVER_BODY,		/* ev->body: message bytes, unstuffed, lines end in CRLF; valid until the next call */
+	SERVER_COMMIT,		/* the message is complete: answer with server_commit_result() */
+	SERVER_ABORT,		/* the message under way is refused (too big, NUL ...): drop it; the reply follows by itself */
+	SERVER_CLOSE		/* write the output, then close */
+};
+
+enum server_body { BODY_7BIT, BODY_8BITMIME };
+
+struct server_rcpt {
+	struct view	address;	/* completed, without brackets */
+};
+
+/* The transaction, from SERVER_DATA until the next MAIL. Views into the arena. */
+struct server_envelope {
+	struct view		 from;		/* "" for <> */
+	const struct server_rcpt *rcpt;
+	size_t			 nrcpt;		/* duplicates removed */
+	uint64_t		 size;		/* SIZE= as declared, or 0 */
+	enum server_body	 body;		/* as declared */
+	struct view		 helo;
+	bool			 esmtp;		/* EHLO rather than HELO */
+};
+
+struct server_event {
+	struct view	body;		/* SERVER_BODY */
+	bool		eight_bit;	/* SERVER_COMMIT: a byte above 127 was seen */
+};
+
+/* What the caller answers; also what a refusal at MAIL time says. */
+struct server_answer {
+	int		 code;		/* 250, 451, 452, 550 ... */
+	const char	*status;	/* "4.3.1" */
+	const char	*text;		/* printable ASCII, one line */
+};
+
+struct server *server_new(const struct server_params *);
+void server_free(struct server *);
+
+/* Put the greeting into the output: 220, or refusal->code (421, 554) and close. */
+void server_greet(struct server *, const struct server_answer *refusal);
+
+/*
+ * One action at a time. Takes *used bytes of in; call again with the rest until
+ * SERVER_WANT_INPUT, SERVER_WAIT or SERVER_CLOSE.
+ */
+enum server_action server_step(struct server *, struct view in, size_t *used, struct server_event *ev);
+
+/* Answers. refusal NULL: 354, send the message. */
+void server_data_ready(struct server *, const struct server_answer *refusal);
+/* 250 with the id in the text, or the refusal. */
+void server_commit_result(struct server *, const struct server_answer *);
+/* While the message is coming in: it will be refused with this; the rest is read and dropped. */
+void server_refuse_body(struct server *, const struct server_answer *);
+
+/* Policy for new transactions: NULL accepts, otherwise MAIL gets this (452 4.3.1). Kept by pointer. */
+void server_set_policy(struct server *, const struct server_answer *);
+
+/* A time limit passed, or shutdown: put a 421 into the output; the next step is SERVER_CLOSE. */
+void server_end(struct server *, const struct server_answer *);
+
+const struct server_envelope *server_envelope(const struct server *);
+/* In the middle of a message or of an answer: not a good moment to stop. */
+bool server_is_busy(const struct server *);
+/* Which time limit applies: RFC 5321 4.5.3.2.7 and ours. */
+enum server_phase { PHASE_COMMAND, PHASE_BODY, PHASE_PENDING };
+enum server_phase server_phase(const struct server *);
+
+/* Bytes to write; the caller consumes what it wrote. */
+struct buf *server_output(struct server *);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * spool - every accepted message, on disk, until it is finished.
+ *
+ * One owner, one append-only log of segments, group commit: what gathers while
+ * one write-and-sync runs is the next batch. A commit is reported only after a
+ * sync that covers all of the message. See doc/spool-format.md for records,
+ * crash cases and what is not guaranteed.
+ *
+ * Thread: everything here on the loop thread; file operations run on the
+ * worker, one batch at a time. Callbacks come from the loop, never from
+ * within the call that asked for them.
+ */
+#ifndef SPOOL_SPOOL_H
+#define SPOOL_SPOOL_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/heap.h"
+#include "base/rng.h"
+#include "mail/envelope.h"
+#include "sys/fs.h"
+#include "sys/loop.h"
+#include "sys/worker.h"
+
+typedef uint64_t spool_id;	/* segment number << 24 | index; never 0, never used twice */
+
+#define SPOOL_CHUNK		65536	/* a message up to this is one record */
+#define SPOOL_STATUS_MAX	12
+#define SPOOL_TEXT_MAX		512	/* reply text kept per recipient */
+
+struct spool;
+struct spool_txn;
+struct spool_reader;
+
+enum spool_rcpt_state {
+	SPOOL_QUEUED,
+	SPOOL_DELIVERED,	/* final */
+	SPOOL_FAILED,		/* final: 5xx, bounced */
+	SPOOL_EXPIRED,		/* final: bounced */
+	SPOOL_REMOVED		/* final: by the administrator */
+};
+
+/* 8 bytes for each recipient. */
+struct spool_rcpt {
+	uint8_t		state;		/* enum spool_rcpt_state */
+	uint8_t		zero;
+	uint16_t	code;		/* last reply code, 0: none */
+	uint32_t	zero2;
+};
+
+#define SPOOL_HELD	0x01u	/* by the administrator */
+#define SPOOL_UNCERTAIN	0x02u	/* the final dot went out, no reply came back (or not yet) */
+#define SPOOL_BOUNCE	0x04u	/* our own report */
+#define SPOOL_EIGHT_BIT	0x08u
+
+/*
+ * What is in memory of one message: 128 bytes with one recipient, all in all.
+ * The spool owns it; "the relay's" members are the relay's to change.
+ */
+struct spool_message {
+	spool_id	 id;
+	int64_t		 received_ms;	/* wall */
+	uint64_t	 size;
+	/* where it is: for the spool alone */
+	uint32_t	 segment, offset64, length64;
+	uint32_t	 outcome_segment, outcome_offset64;	/* last U; 0, 0: none */
+	uint16_t	 attempts;
+	uint8_t		 flags;
+	uint8_t		 lane;		/* the relay's */
+	uint32_t	 nrcpt;
+	/* the relay's */
+	struct heap_node due;		/* key: next attempt, loop ms */
+	int64_t		 next_ms;	/* wall, as recorded; 0: at once */
+	void		*delivery;	/* in flight, or NULL */
+	union {
+		struct spool_rcpt  one;
+		struct spool_rcpt *many;	/* nrcpt of them, when nrcpt > 1 */
+	} rcpt;
+};
+
+static inline struct spool_rcpt *
+spool_rcpts(struct spool_message *m)
+{
+	return m->nrcpt > 1 ? m->rcpt.many : &m->rcpt.one;
+}
+
+struct spool_params {
+	uint64_t	segment_size;	/* bytes; default 64 MiB */
+	uint64_t	bytes_max;	/* all segments; beyond: refuse with ERR_FULL */
+	uint32_t	messages_max;
+	uint64_t	free_min;	/* of the file system */
+	int64_t		outcome_sync_ms;/* outcomes are synced at the latest after this */
+};
+
+enum spool_health {
+	SPOOL_OK,
+	SPOOL_FULL,		/* new mail is refused; why says which limit */
+	SPOOL_DEGRADED		/* syncs fail; new mail is refused, delivery goes on */
+};
+
+struct spool_events {
+	/* A message is durable (new or found at recovery) and to be delivered. env is valid during the call. */
+	void (*on_message)(void *owner, struct spool_message *, const struct envelope *env);
+	/* All segments are read. */
+	void (*on_recovered)(void *owner);
+	void (*on_health)(void *owner, enum spool_health, const char *why);
+	/* Damage found, a sync failed ...: one line for the log and status. */
+	void (*on_trouble)(void *owner, const char *what);
+};
+
+struct spool_env {
+	struct loop	*loop;
+	struct fs	*fs;		/* at the spool directory; not owned */
+	struct worker	*worker;	/* the commit thread; not owned */
+	struct worker	*reader;	/* cold reads and recovery; not owned */
+	struct rng	*rng;
+};
+
+struct spool_stats {
+	uint64_t	messages, recipients, bytes_queued;
+	uint64_t	log_bytes, segments;
+	uint64_t	commits, syncs, sync_us_last;
+	uint64_t	accepted, finished;
+	bool		recovering;
+	enum spool_health health;
+	char		why[160];
+};
+
+/*
+ * Takes the lock, opens a new segment at once (mail can be accepted), then
+ * recovers the older ones in the background. -1: not a spool, in use
+ * (ERR_BUSY), a newer format, or no room.
+ */
+int spool_open(struct spool **out, const struct spool_params *, const struct spool_env *,
+    const struct spool_events *, void *owner, struct err *) must_use;
+/*
+ * Stop taking new transactions, write and sync what is pending, seal, then
+ * call on_closed; after that the spool is freed.
+ */
+void spool_close(struct spool *, void (*on_closed)(void *owner), void *owner);
+
+/* --- accepting ----------------------------------------------------------- */
+
+/* ERR_FULL when a limit is reached. The envelope is copied. The id is final. */
+int spool_begin(struct spool_txn **out, struct spool *, const struct envelope *, spool_id *id, struct err *) must_use;
+/*
+ * Bytes of the message. 0, or -1 (then abort; e says 4xx or 5xx by kind).
+ * Memory is bounded: *pending gets the bytes not yet written to disk; the
+ * caller gives no more credit while it is large. on_written (see
+ * spool_txn_on_written) tells when it has shrunk.
+ */
+int spool_append(struct spool_txn *, struct view, size_t *pending, struct err *) must_use;
+void spool_txn_on_written(struct spool_txn *, void (*fn)(void *owner, size_t pending), void *owner);
+/* fn gets e NULL once the message is synced; otherwise it was not accepted. Frees the txn before fn. */
+void spool_commit(struct spool_txn *, bool eight_bit,
+    void (*fn)(void *owner, spool_id, const struct err *e), void *owner);
+void spool_abort(struct spool_txn *);
+
+/* --- what became of it --------------------------------------------------- */
+
+struct spool_result {
+	uint32_t		 rcpt;		/* index */
+	enum spool_rcpt_state	 state;
+	uint16_t		 code;
+	char			 status[SPOOL_STATUS_MAX];
+	struct view		 text;		/* the upstream's words, or ours */
+};
+
+struct spool_update {
+	const struct spool_result *result;
+	size_t			 nresult;
+	uint16_t		 attempts;
+	uint8_t			 flags;		/* SPOOL_HELD, SPOOL_UNCERTAIN */
+	int64_t			 next_ms;	/* wall */
+	const char		*endpoint;	/* "smtp.example.net:587", or "" */
+};
+
+/*
+ * Record the state of a message, cumulative: results given now replace those of
+ * the same recipients before. on_written (may be NULL) comes when the record is
+ * written (not synced): SIGKILL keeps it. Synced within outcome_sync_ms.
+ */
+void spool_update(struct spool *, struct spool_message *, const struct spool_update *,
+    void (*on_written)(void *owner), void *owner);
+
+/*
+ * Every recipient is final: m is gone after this call (with the results of u, for
+ * the record). bounce, if given, becomes a new message in the same atomic
+ * record; on_message tells of it once it is synced.
+ */
+struct spool_bounce {
+	const struct envelope	*envelope;
+	struct view		 message;	/* at most SPOOL_CHUNK bytes */
+};
+void spool_finish(struct spool *, struct spool_message *, const struct spool_update *u,
+    const struct spool_bounce *bounce);
+
+/* --- looking ------------------------------------------------------------- */
+
+struct spool_message *spool_find(struct spool *, spool_id);
+/* Walk in no order; start with *pos = 0. The queue must not change meanwhile. */
+struct spool_message *spool_next(struct spool *, size_t *pos);
+void spool_stats(const struct spool *, struct spool_stats *out);
+
+/*
+ * Read a message: envelope first, then the bytes as they are to be sent.
+ * on_ready comes (once, later) when READER_WAIT can be asked again.
+ */
+enum reader_result { READER_DATA, READER_WAIT, READER_END, READER_BAD };
+struct spool_reader *spool_reader_new(struct spool *, struct spool_message *,
+    void (*on_ready)(void *owner), void *owner);
+/* *out is valid until the reader is freed. READER_DATA or WAIT or BAD. */
+enum reader_result spool_reader_envelope(struct spool_reader *, const struct envelope **out, struct err *);
+/* Next bytes; valid until the next call. Checked by CRC before they are given. */
+enum reader_result spool_reader_next(struct spool_reader *, struct view *out, struct err *);
+/* What the last update said of each recipient; texts borrowed. READER_END: nothing recorded yet. */
+enum reader_result spool_reader_outcome(struct spool_reader *, const struct spool_result **out, size_t *n,
+    const char **endpoint, struct err *);
+void spool_reader_free(struct spool_reader *);
+
+/* 16 hex digits and a NUL. Returns text. */
+const char *spool_id_text(char text[17], spool_id);
+bool spool_id_parse(struct view, spool_id *out) must_use;
+
+#endif

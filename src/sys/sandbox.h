@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sandbox - what a role may no longer do once it is set up.
+ *
+ * Applied after set-up and before the first thread: no_new_privs, non-dumpable,
+ * Landlock (file system; TCP bind and connect where the kernel has ABI 4), then
+ * seccomp. seccomp kills the process on calls that no code of ours makes, and
+ * answers EPERM to the rest that libraries may try.
+ */
+#ifndef SYS_SANDBOX_H
+#define SYS_SANDBOX_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum sandbox_role { SANDBOX_SUPERVISOR, SANDBOX_INTAKE, SANDBOX_RELAY };
+enum sandbox_policy { SANDBOX_REQUIRED, SANDBOX_BEST_EFFORT, SANDBOX_OFF };
+
+struct sandbox_params {
+	enum sandbox_role	 role;
+	enum sandbox_policy	 policy;
+	const char *const	*read_dirs;	/* NULL-terminated; absent ones are skipped */
+	const char *const	*write_dirs;
+};
+
+/*
+ * Fatal errors under SANDBOX_REQUIRED give -1. *level gets what was reached in
+ * words: "seccomp landlock-5", "seccomp", "none (off)".
+ */
+int sandbox_apply(const struct sandbox_params *, char level[64], struct err *) must_use;
+
+/* Non-dumpable, no core files, no_new_privs; every role, first thing. */
+int sandbox_early(struct err *) must_use;
+
+#endif
