@@ -48,7 +48,27 @@ bool frame_put(struct buf *out, enum frame_type, uint64_t transaction, struct vi
 /* Only the header, for a payload that the caller writes behind it. */
 void frame_header(uint8_t at[FRAME_HEADER], enum frame_type, uint64_t transaction, size_t payload_len);
 
-/* "452 4.3.1 text" to its parts; the views are borrowed. */
+/* --- payloads -------------------------------------------------------------- */
+
+/* CREDIT. Parse refuses 0 and more than the window. */
+void frame_credit(uint8_t payload[4], uint32_t bytes);
+bool frame_credit_parse(struct view payload, uint32_t *out) must_use;
+
+struct frame_commit {
+	bool		eight_bit;
+	uint64_t	size;		/* bytes of all chunks */
+};
+bool frame_commit_put(struct buf *out, const struct frame_commit *) must_use;	/* the payload only */
+bool frame_commit_parse(struct view payload, struct frame_commit *out) must_use;
+
+/* The first line of HELLO; "key: value" lines may follow. */
+#define FRAME_HELLO_LINE	"posthouse-handover 1\n"
+bool frame_hello_is_ours(struct view payload) must_use;
+/* The value of a line "key: value" of HELLO or STATS; false: it is not there. */
+bool frame_lines_find(struct view payload, const char *key, struct view *out) must_use;
+
+/* REFUSED and POLICY: "452 4.3.1 text" to its parts; the views are borrowed. */
+#define FRAME_REPLY_MAX		512
 struct frame_reply {
 	int		code;
 	struct view	status, text;
