@@ -10,6 +10,7 @@
 #define RELAY_HEALTH_H
 
 #include "base/buf.h"
+#include "base/compiler.h"
 #include "base/rng.h"
 
 #define HEALTH_ENDPOINTS_MAX 8
@@ -70,7 +71,10 @@ struct health;
 struct health *health_new(const struct health_params *, int64_t now_ms, struct rng *);	/* rng is kept, not owned */
 void health_free(struct health *);
 
-/* One attempt's outcome at endpoint i. */
+/*
+ * One attempt's outcome at endpoint i: each probe that was started, each session
+ * that became ready or failed to, each transaction that ended.
+ */
 void health_note(struct health *, size_t i, const struct health_sample *, int64_t now_ms);
 
 /* Why the chosen endpoint is the chosen one. */
@@ -113,7 +117,8 @@ struct endpoint_view {
 	bool			 suspect;
 	bool			 current;
 	double			 score;		/* 0 .. 100 */
-	double			 availability;	/* 0 .. 1 */
+	double			 availability;	/* 0 .. 1, like the other inputs of the score: */
+	double			 quickness, stability, preference;
 	int64_t			 ready_ms;	/* smoothed; -1: never */
 	int64_t			 since_ms;	/* monotonic, of this state */
 	int64_t			 last_probe_ms;	/* monotonic; -1: never */
@@ -121,7 +126,7 @@ struct endpoint_view {
 	int64_t			 next_probe_ms;	/* -1: none planned */
 	enum health_class	 last_class;	/* of the last sample */
 	enum health_class	 why_class;	/* that brought it into this state */
-	const char		*detail;	/* of why_class */
+	const char		*detail;	/* of why_class; never NULL, valid until the next note */
 };
 void health_endpoint(const struct health *, size_t i, int64_t now_ms, struct endpoint_view *out);
 
@@ -134,5 +139,33 @@ struct account_view {
 };
 void health_account(const struct health *, int64_t now_ms, struct account_view *out);
 bool health_login_allowed(const struct health *, int64_t now_ms);
+
+/* One sentence on the endpoint's state, without its detail; and what to do about it, "" if nothing. */
+bool health_why(const struct health *, size_t i, int64_t now_ms, struct buf *out) must_use;
+const char *health_advice(const struct health *, size_t i);
+
+/* Changes worth a log line, oldest first; the oldest are dropped beyond HEALTH_EVENTS_MAX. */
+#define HEALTH_EVENTS_MAX 32
+enum health_event_kind {
+	HEALTH_ENDPOINT_UP, HEALTH_ENDPOINT_DEGRADED, HEALTH_ENDPOINT_DOWN, HEALTH_ENDPOINT_BLOCKED,
+	HEALTH_ROUTE_CHANGED,		/* endpoint, from, reason */
+	HEALTH_RELAY_DOWN, HEALTH_RELAY_UP,	/* no endpoint usable; one is again */
+	HEALTH_FLAPPING,
+	HEALTH_ACCOUNT_AVAILABLE, HEALTH_ACCOUNT_PAUSED, HEALTH_ACCOUNT_BLOCKED,
+	HEALTH_EVENT_COUNT
+};
+const char *health_event_word(enum health_event_kind);	/* "endpoint-up", "route-changed" ... */
+
+struct health_event {
+	enum health_event_kind	kind;
+	int			endpoint;	/* -1: none */
+	int			from;		/* ROUTE_CHANGED: the one before, or -1 */
+	enum choice_reason	reason;		/* ROUTE_CHANGED */
+	enum health_class	class;		/* what caused it */
+	int64_t			at_ms, until_ms;	/* until: of a pause or block; -1: none */
+	char			detail[HEALTH_DETAIL_MAX];
+};
+/* False when there is none. */
+bool health_next_event(struct health *, struct health_event *out) must_use;
 
 #endif
