@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "control/answer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/require.h"
+
+#include "base/banned.h"
+
+/* A monotonic time of the health model as wall time, for people. */
+static int64_t
+wall_of(struct relay *relay, int64_t mono_ms)
+{
+	struct loop *loop = relay_env(relay)->loop;
+
+	return mono_ms < 0 ? -1 : loop_wall(loop) - (loop_now(loop) - mono_ms);
+}
+
+static const char *
+tls_word(enum conf_tls tls)
+{
+	switch (tls) {
+	case CONF_TLS_STARTTLS:
+		return "starttls";
+	case CONF_TLS_IMPLICIT:
+		return "implicit";
+	case CONF_TLS_NONE:
+		return "none";
+	}
+	return "";
+}
+
+static int
+current_endpoint(struct relay *relay)
+{
+	const struct conf *conf = relay_conf(relay);
+	int64_t now = loop_now(relay_env(relay)->loop);
+
+	for (size_t i = 0; i < conf->relay.nendpoint; i++) {
+		struct endpoint_view v;
+
+		health_endpoint(relay_health(relay), i, now, &v);
+		if (v.current)
+			return (int)i;
+	}
+	return -1;
+}
+
+/* What is known of one endpoint, as a sentence. */
+static void
+endpoint_why(const struct endpoint_view *v, char *text, size_t cap)
+{
+	const struct health_class_info *info = health_class_info(v->why_class);
+	const char *detail = v->detail != NULL ? v->detail : "";
+
+	if (v->why_class == HEALTH_OK)
+		(void)snprintf(text, cap, "%s", v->last_success_ms >= 0 ? "works" : "not tried yet");
+	else
+		(void)snprintf(text, cap, "%s: %s%s%s", info->word, info->sentence,
+		    detail[0] != '\0' ? ": " : "", detail);
+}
+
+const char *
+answer_why_closed(struct relay *relay, char *text, size_t cap)
+{
+	const struct conf *conf = relay_conf(relay);
+	int64_t now = loop_now(relay_env(relay)->loop);
+	struct account_view account;
+	size_t n = 0;
+
+	text[0] = '\0';
+	if (health_is_open(relay_health(relay), now))
+		return text;
+	health_account(relay_health(relay), now, &account);
+	if (account.state != ACCOUNT_AVAILABLE) {
+		(void)snprintf(text, cap, "the account at %s is %s: %s%s%s", conf->relay.host,
+		    account_state_word(account.state), health_class_info(account.why_class)->sentence,
+		    account.detail != NULL && account.detail[0] != '\0' ? ": " : "",
+		    account.detail != NULL ? account.detail : "");
+		return text;
+	}
+	n = (size_t)snprintf(text, cap, "no port of %s is usable:", conf->relay.host);
+	for (size_t i = 0; i < conf->relay.nendpoint && n < cap; i++) {
+		struct endpoint_view v;
+
+		health_endpoint(relay_health(relay), i, now, &v);
+		n += (size_t)snprintf(text + n, cap - n, "%s %u %s (%s)", i > 0 ? "," : "",
+		    conf->relay.endpoint[i].port, endpoint_state_word(v.state),
+		    health_class_info(v.why_class)->word);
+	}
+	return text;
+}
+
+/* --- status -------------------------------------------------------------- */
+
+static void
+status_queue(struct relay *relay, struct report *r, const struct spool_stats *spool)
+{
+	struct spool_message *m;
+	int64_t held = 0, uncertain = 0, oldest = 0;
+	size_t pos = 0;
+
+	while ((m = spool_next(relay_spool(relay), &pos)) != NULL) {
+		held += (m->flags & SPOOL_HELD) != 0;
+		uncertain += (m->flags & SPOOL_UNCERTAIN) != 0;
+		if (oldest == 0 || m->received_ms < oldest)
+			oldest = m->received_ms;
+	}
+	report_object(r, "queue");
+	report_num(r, "messages", (int64_t)spool->messages);
+	report_num(r, "recipients", (int64_t)spool->recipients);
+	report_size(r, "bytes", spool->bytes_queued);
+	report_num(r, "held", held);
+	report_num(r, "uncertain", uncertain);
+	report_time(r, "oldest", oldest);
+	report_end(r);
+}
+
+static const char *
+spool_health_word(enum spool_health health)
+{
+	switch (health) {
+	case SPOOL_OK:
+		return "ok";
+	case SPOOL_FULL:
+		return "full";
+	case SPOOL_DEGRADED:
+		return "degraded";
+	}
+	return "";
+}
+
+static void
+status_spool(struct report *r, const struct spool_stats *spool)
+{
+	report_object(r, "spool");
+	report_word(r, "health", spool_health_word(spool->health));
+	if (r->json || spool->why[0] != '\0')
+		report_text(r, "why", view_str(spool->why));
+	report_num(r, "segments", (int64_t)spool->segments);
+	report_size(r, "bytes", spool->log_bytes);
+	report_bool(r, "recovering", spool->recovering);
+	report_end(r);
+}
+
+static void
+status_upstream(struct relay *relay, struct report *r, const struct relay_stats *stats)
+{
+	const struct conf_relay *conf = &relay_conf(relay)->relay;
+	int64_t now = loop_now(relay_env(relay)->loop);
+	int current = current_endpoint(relay);
+	struct account_view account;
+	char why[1024], endpoint[300];
+
+	health_account(relay_health(relay), now, &account);
+	report_object(r, "upstream");
+	report_word(r, "relay", conf->name);
+	report_word(r, "host", conf->host);
+	report_word(r, "account", account_state_word(account.state));
+	if (current >= 0) {
+		(void)snprintf(endpoint, sizeof(endpoint), "%s:%u", conf->host, conf->endpoint[current].port);
+		report_word(r, "endpoint", endpoint);
+	} else {
+		report_word(r, "endpoint", NULL);
+	}
+	(void)answer_why_closed(relay, why, sizeof(why));
+	if (r->json || why[0] != '\0')
+		report_text(r, "why", view_str(why));
+	if (account.state != ACCOUNT_AVAILABLE)
+		report_word(r, "advice", health_class_info(account.why_class)->advice);
+	report_num(r, "sessions", stats->sessions);
+	report_end(r);
+}
+
+void
+answer_status(struct relay *relay, struct report *r)
+{
+	struct relay_stats stats;
+	struct spool_stats spool;
+
+	relay_stats(relay, &stats);
+	spool_stats(relay_spool(relay), &spool);
+	report_word(r, "version", PACKAGE_VERSION);
+	report_num(r, "pid", getpid());
+	report_time(r, "started", stats.started_ms);
+	report_word(r, "sandbox", relay_env(relay)->sandbox);
+	report_object(r, "intake");
+	report_bool(r, "connected", stats.intake_connected);
+	report_word(r, "sandbox", stats.intake_sandbox);
+	report_num(r, "sessions", (int64_t)stats.intake_sessions);
+	report_num(r, "refused", (int64_t)stats.intake_refused);
+	report_end(r);
+	status_queue(relay, r, &spool);
+	status_spool(r, &spool);
+	status_upstream(relay, r, &stats);
+	report_object(r, "since_start");
+	report_num(r, "accepted", (int64_t)spool.accepted);
+	report_num(r, "delivered", (int64_t)stats.delivered);
+	report_num(r, "deferred", (int64_t)stats.deferred);
+	report_num(r, "bounced", (int64_t)stats.bounced);
+	report_num(r, "expired", (int64_t)stats.expired);
+	report_num(r, "removed", (int64_t)stats.removed);
+	report_num(r, "surprises", (int64_t)weird_count());
+	report_end(r);
+}
+
+/* --- ports --------------------------------------------------------------- */
+
+void
+answer_ports(struct relay *relay, struct report *r)
+{
+	const struct conf_relay *conf = &relay_conf(relay)->relay;
+	int64_t now = loop_now(relay_env(relay)->loop);
+	char why[600];
+
+	report_word(r, "relay", conf->name);
+	report_word(r, "host", conf->host);
+	report_list(r, "ports");
+	for (size_t i = 0; i < conf->nendpoint; i++) {
+		const char *state;
+		struct endpoint_view v;
+
+		health_endpoint(relay_health(relay), i, now, &v);
+		state = endpoint_state_word(v.state);
+		endpoint_why(&v, why, sizeof(why));
+		report_row(r);
+		report_num(r, "port", conf->endpoint[i].port);
+		report_word(r, "tls", tls_word(conf->endpoint[i].tls));
+		report_word(r, "state", state);
+		report_bool(r, "suspect", v.suspect);
+		report_bool(r, "current", v.current);
+		report_num(r, "score", (int64_t)(v.score + 0.5));
+		report_time(r, "since", wall_of(relay, v.since_ms));
+		report_time(r, "last_probe", wall_of(relay, v.last_probe_ms));
+		report_duration(r, "ready_ms", v.ready_ms);
+		report_hide(r);
+		report_time(r, "next_probe", wall_of(relay, v.next_probe_ms));
+		report_word(r, "class", health_class_info(v.why_class)->word);
+		report_word(r, "advice", health_class_info(v.why_class)->advice);
+		report_show(r);
+		report_text(r, "why", view_str(why));
+		report_end(r);
+	}
+	report_end(r);
+	if (r->json)
+		return;
+	for (size_t i = 0; i < conf->nendpoint; i++) {
+		struct endpoint_view v;
+		char key[16];
+
+		health_endpoint(relay_health(relay), i, now, &v);
+		if (v.why_class == HEALTH_OK || health_class_info(v.why_class)->advice[0] == '\0')
+			continue;
+		(void)snprintf(key, sizeof(key), "%u", conf->endpoint[i].port);
+		report_word(r, key, health_class_info(v.why_class)->advice);
+	}
+}
+
+/* --- actions ------------------------------------------------------------- */
+
+static int
+act_on(struct relay *relay, const struct request *q, struct spool_message *m, struct err *e)
+{
+	switch (q->command) {
+	case REQUEST_FLUSH:
+		relay_flush_message(relay, m);
+		return 0;
+	case REQUEST_HOLD:
+		relay_hold(relay, m, true);
+		return 0;
+	case REQUEST_RELEASE:
+		relay_hold(relay, m, false);
+		return 0;
+	case REQUEST_REMOVE:
+		return relay_remove(relay, m, e);
+	default:
+		return err_set(e, ERR_INPUT, "not a command for one message");
+	}
+}
+
+/* Every message there is; those that are just being sent may refuse. */
+static uint64_t
+act_on_all(struct relay *relay, const struct request *q, uint64_t *refused)
+{
+	struct spool *spool = relay_spool(relay);
+	struct spool_message *m;
+	spool_id *ids = NULL;
+	struct spool_stats stats;
+	size_t n = 0, pos = 0;
+	uint64_t done = 0;
+
+	/* The queue changes while we act on it, so the ids are taken first: 8 bytes each. */
+	spool_stats(spool, &stats);
+	ids = xcalloc(stats.messages + 1, sizeof(ids[0]));
+	while (n < stats.messages && (m = spool_next(spool, &pos)) != NULL)
+		ids[n++] = m->id;
+	for (size_t i = 0; i < n; i++) {
+		struct err e;
+
+		m = spool_find(spool, ids[i]);
+		if (m == NULL)
+			continue;
+		if (act_on(relay, q, m, &e) == 0)
+			done++;
+		else
+			++*refused;
+	}
+	free(ids);
+	return done;
+}
+
+static const char *
+done_sentence(enum request_command command)
+{
+	switch (command) {
+	case REQUEST_FLUSH:
+		return "will be tried as soon as a port is usable";
+	case REQUEST_HOLD:
+		return "held until release";
+	case REQUEST_RELEASE:
+		return "released, will be tried now";
+	case REQUEST_REMOVE:
+		return "removed without a bounce";
+	case REQUEST_PROBE:
+		return "all ports are being probed; see posthousectl ports";
+	case REQUEST_UNBLOCK:
+		return "account and ports may be used again; probing now";
+	case REQUEST_RELOAD:
+		return "reload asked for; the log has its outcome";
+	default:
+		return "";
+	}
+}
+
+int
+answer_action(struct relay *relay, const struct request *q, struct report *r, struct err *e)
+{
+	uint64_t messages = 0, refused = 0;
+
+	switch (q->command) {
+	case REQUEST_PROBE:
+		relay_probe(relay);
+		break;
+	case REQUEST_UNBLOCK:
+		relay_unblock(relay);
+		break;
+	case REQUEST_RELOAD:
+		relay_want_reload(relay);
+		break;
+	default:
+		if (q->command == REQUEST_FLUSH && q->id == 0) {
+			struct spool_stats stats;
+
+			spool_stats(relay_spool(relay), &stats);
+			relay_flush(relay);
+			messages = stats.messages;
+		} else if (q->all) {
+			messages = act_on_all(relay, q, &refused);
+		} else {
+			struct spool_message *m = spool_find(relay_spool(relay), q->id);
+			char id[17];
+
+			if (m == NULL)
+				return err_set(e, ERR_GONE, "message %s is not in the queue (delivered, bounced, "
+				    "removed, or never here); the log has its events",
+				    spool_id_text(id, q->id));
+			if (act_on(relay, q, m, e) < 0)
+				return -1;
+			messages = 1;
+		}
+	}
+	report_word(r, "done", done_sentence(q->command));
+	report_num(r, "messages", (int64_t)messages);
+	if (refused > 0)
+		report_num(r, "being_sent", (int64_t)refused);
+	return 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * answer - what each command of the control socket says or does.
+ *
+ * Answers that need no disk are written at once; those that read messages
+ * (queue, explain, cat) go on step by step: see struct listing.
+ */
+#ifndef CONTROL_ANSWER_H
+#define CONTROL_ANSWER_H
+
+#include "control/report.h"
+#include "control/request.h"
+#include "relay/relay.h"
+
+void answer_status(struct relay *, struct report *);
+void answer_ports(struct relay *, struct report *);
+/* flush, hold, release, remove, probe, unblock, reload */
+int answer_action(struct relay *, const struct request *, struct report *, struct err *) must_use;
+
+/* One sentence: why nothing goes out now; "" if mail flows. Returns text. */
+const char *answer_why_closed(struct relay *, char *text, size_t cap);
+
+/* --- commands that read messages ----------------------------------------- */
+
+struct listing;
+
+enum listing_result {
+	LISTING_WAIT,		/* on_ready comes when there is more to do */
+	LISTING_MORE,		/* out is full for now: write it, then step again */
+	LISTING_DONE
+};
+
+/* uid < 0: sees every message; otherwise only those that this uid handed in. */
+int listing_new(struct listing **out, struct relay *, const struct request *, int64_t uid,
+    void (*on_ready)(void *owner), void *owner, struct err *) must_use;
+enum listing_result listing_step(struct listing *, struct buf *out);
+void listing_free(struct listing *);
+
+#endif

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "control/control.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "control/answer.h"
+
+#include "base/banned.h"
+
+#define REQUEST_MS	10000
+#define ANSWER_MS	60000
+#define OUTPUT_MAX	(64u << 20)	/* a listing of REQUEST_LIMIT_MAX messages */
+
+struct control {
+	struct relay		*relay;
+	struct control_env	 env;
+	struct listener		*listener[2];	/* control, status */
+	struct list		 conns;
+	unsigned		 nconn;
+};
+
+struct conn {
+	struct list		 link;
+	struct control		*control;
+	struct stream		*stream;
+	struct timer		 deadline;
+	struct task		 resume;	/* the disk or the peer is ready again */
+	struct listing		*listing;
+	struct buf		 body;		/* answer on its way into the stream */
+	bool			 read_only, answering;
+};
+
+static const struct stream_limits limits = { .input_max = REQUEST_MAX, .output_max = 256u << 10 };
+
+static void
+conn_free(struct conn *c)
+{
+	struct loop *loop = relay_env(c->control->relay)->loop;
+
+	timer_cancel(loop, &c->deadline);
+	task_cancel(&c->resume);
+	listing_free(c->listing);
+	stream_close(c->stream);
+	buf_done(&c->body);
+	list_remove(&c->link);
+	c->control->nconn--;
+	free(c);
+}
+
+static void
+on_deadline(void *arg)
+{
+	struct conn *c = arg;
+
+	stream_abort(c->stream);
+	c->stream = NULL;
+	conn_free(c);
+}
+
+/* Move the answer into the stream as far as it goes. True when all of it is there. */
+static bool
+push(struct conn *c)
+{
+	struct view rest = view_first(buf_view(&c->body), stream_output_room(c->stream));
+
+	if (rest.n > 0 && stream_write(c->stream, rest))
+		buf_consume(&c->body, rest.n);
+	return buf_len(&c->body) == 0;
+}
+
+/* Go on with the answer; ends the connection when it is complete. */
+static void
+go_on(void *arg)
+{
+	struct conn *c = arg;
+
+	for (;;) {
+		enum listing_result got;
+
+		if (!push(c))
+			return;		/* on_drained */
+		if (c->listing == NULL) {
+			conn_free(c);
+			return;
+		}
+		got = listing_step(c->listing, &c->body);
+		if (got == LISTING_WAIT)
+			return;		/* on_ready */
+		if (got == LISTING_DONE) {
+			listing_free(c->listing);
+			c->listing = NULL;
+		}
+	}
+}
+
+static void
+on_ready(void *owner)
+{
+	struct conn *c = owner;
+
+	task_post(relay_env(c->control->relay)->loop, &c->resume);
+}
+
+static void
+refuse(struct conn *c, const struct err *e)
+{
+	buf_clear(&c->body);
+	(void)buf_addf(&c->body, "error %s\n", e->text);	/* shorter than OUTPUT_MAX */
+}
+
+/* Whose mail the peer may see in listings: -1 is everybody's. */
+static int64_t
+allowed_uid(const struct conn *c)
+{
+	const struct control_env *env = &c->control->env;
+	int64_t uid = INT64_MAX, pid;
+
+	if (!c->read_only)
+		return -1;	/* the socket's mode let him in */
+	if (env->peer_cred == NULL || !env->peer_cred(c->stream->ops->fd(c->stream), &uid, &pid))
+		return INT64_MAX;
+	return uid == 0 || uid == env->own_uid ? -1 : uid;
+}
+
+static int
+begin_answer(struct conn *c, struct view line, struct err *e)
+{
+	struct relay *relay = c->control->relay;
+	struct request q;
+	struct report r;
+
+	if (request_parse(&q, line, c->read_only, e) < 0)
+		return -1;
+	if (!buf_add_str(&c->body, "ok\n"))
+		return err_set(e, ERR_FULL, "out of memory");
+	switch (q.command) {
+	case REQUEST_QUEUE:
+	case REQUEST_EXPLAIN:
+	case REQUEST_CAT:
+		return listing_new(&c->listing, relay, &q, allowed_uid(c), on_ready, c, e);
+	default:
+		break;
+	}
+	report_init(&r, &c->body, q.json);
+	if (q.command == REQUEST_STATUS) {
+		answer_status(relay, &r);
+	} else if (q.command == REQUEST_PORTS) {
+		answer_ports(relay, &r);
+	} else if (answer_action(relay, &q, &r, e) < 0) {
+		(void)report_done(&r);	/* the body is replaced by the error */
+		return -1;
+	}
+	if (!report_done(&r))
+		return err_set(e, ERR_FULL, "out of memory");
+	return 0;
+}
+
+static void
+on_input(void *owner)
+{
+	struct conn *c = owner;
+	struct view in = stream_input(c->stream);
+	size_t end = view_find(in, '\n');
+	struct view line = view_first(in, end);
+	struct err e;
+
+	if (c->answering) {
+		stream_consume(c->stream, in.n);	/* one request a connection */
+		return;
+	}
+	if (end == in.n) {
+		if (in.n < REQUEST_MAX)
+			return;
+		(void)err_set(&e, ERR_INPUT, "the request is longer than %d bytes", REQUEST_MAX);
+		refuse(c, &e);
+	} else {
+		if (line.n > 0 && line.p[line.n - 1] == '\r')
+			line.n--;
+		if (begin_answer(c, line, &e) < 0)
+			refuse(c, &e);
+	}
+	stream_consume(c->stream, in.n);
+	c->answering = true;
+	timer_set(relay_env(c->control->relay)->loop, &c->deadline, ANSWER_MS);
+	go_on(c);
+}
+
+static void
+on_drained(void *owner)
+{
+	struct conn *c = owner;
+
+	/* The client takes the answer: it has its time anew. */
+	if (c->answering) {
+		timer_set(relay_env(c->control->relay)->loop, &c->deadline, ANSWER_MS);
+		go_on(c);
+	}
+}
+
+/* A client that closes its side has given up the answer. */
+static void
+on_closed(void *owner, const struct stream_end *end)
+{
+	conn_free(owner);
+}
+
+static const struct stream_events events = {
+	.on_input = on_input,
+	.on_drained = on_drained,
+	.on_closed = on_closed,
+};
+
+void
+control_accept(struct control *ctl, struct stream *s, bool read_only)
+{
+	struct loop *loop = relay_env(ctl->relay)->loop;
+	struct conn *c;
+
+	if (ctl->nconn >= CONTROL_CONNECTIONS) {
+		stream_abort(s);
+		return;
+	}
+	c = xzalloc(sizeof(*c));
+	c->control = ctl;
+	c->stream = s;
+	c->read_only = read_only;
+	buf_init(&c->body, OUTPUT_MAX);
+	timer_init(&c->deadline, on_deadline, c);
+	task_init(&c->resume, go_on, c);
+	list_push(&ctl->conns, &c->link);
+	ctl->nconn++;
+	stream_own(s, &events, c);
+	timer_set(loop, &c->deadline, REQUEST_MS);
+}
+
+static void
+on_accept(void *owner, struct listener *l, struct stream *s, const struct address *peer)
+{
+	struct control *ctl = owner;
+
+	control_accept(ctl, s, l == ctl->listener[1]);
+}
+
+static const struct listener_events listener_events = { .on_accept = on_accept };
+
+struct control *
+control_new(struct relay *relay, const struct control_env *env)
+{
+	struct control *ctl = xzalloc(sizeof(*ctl));
+
+	ctl->relay = relay;
+	ctl->env = *env;
+	list_init(&ctl->conns);
+	return ctl;
+}
+
+void
+control_listen(struct control *ctl, int control_fd, int status_fd)
+{
+	struct net *net = relay_env(ctl->relay)->net;
+
+	if (control_fd >= 0)
+		ctl->listener[0] = listener_new(net, control_fd, &limits, &listener_events, ctl);
+	if (status_fd >= 0)
+		ctl->listener[1] = listener_new(net, status_fd, &limits, &listener_events, ctl);
+}
+
+void
+control_free(struct control *ctl)
+{
+	if (ctl == NULL)
+		return;
+	list_foreach_safe (l, &ctl->conns)
+		conn_free(list_entry(l, struct conn, link));
+	for (size_t i = 0; i < lengthof(ctl->listener); i++)
+		if (ctl->listener[i] != NULL)
+			listener_free(ctl->listener[i]);
+	free(ctl);
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * queue, explain and cat: what reads messages from the log, one at a time, so
+ * that memory does not grow with the queue.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/require.h"
+#include "control/answer.h"
+
+#include "base/banned.h"
+
+#define SCAN_MAX 20000	/* messages looked at for one who may see only his own */
+
+struct listing {
+	struct relay		*relay;
+	struct request		 request;
+	int64_t			 uid;
+	void			(*on_ready)(void *owner);
+	void			*owner;
+	struct report		 report;
+	bool			 begun, cut;
+	/* the messages, oldest first */
+	spool_id		*ids;
+	size_t			 nid, at, shown;
+	struct spool_reader	*reader;
+};
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	spool_id x = *(const spool_id *)a, y = *(const spool_id *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void
+swap(spool_id *a, spool_id *b)
+{
+	spool_id x = *a;
+
+	*a = *b;
+	*b = x;
+}
+
+/* The greatest id is on top of the pile, so that the oldest ones stay in. */
+static void
+pile_down(spool_id *pile, size_t n)
+{
+	for (size_t i = 0;;) {
+		size_t child = 2 * i + 1;
+
+		if (child >= n)
+			return;
+		if (child + 1 < n && pile[child + 1] > pile[child])
+			child++;
+		if (pile[i] >= pile[child])
+			return;
+		swap(&pile[i], &pile[child]);
+		i = child;
+	}
+}
+
+static void
+pile_up(spool_id *pile, size_t i)
+{
+	for (; i > 0 && pile[i] > pile[(i - 1) / 2]; i = (i - 1) / 2)
+		swap(&pile[i], &pile[(i - 1) / 2]);
+}
+
+/* The max oldest ids, in order; a walk over the whole queue that keeps only max of them. */
+static void
+collect_oldest(struct listing *l, size_t max)
+{
+	struct spool *spool = relay_spool(l->relay);
+	struct spool_message *m;
+	struct spool_stats stats;
+	size_t pos = 0;
+
+	spool_stats(spool, &stats);
+	l->cut = stats.messages > max;
+	if (max > stats.messages)
+		max = stats.messages;
+	l->ids = xcalloc(max, sizeof(l->ids[0]));
+	while ((m = spool_next(spool, &pos)) != NULL) {
+		if (l->nid < max) {
+			l->ids[l->nid] = m->id;
+			pile_up(l->ids, l->nid++);
+		} else if (max > 0 && m->id < l->ids[0]) {
+			l->ids[0] = m->id;
+			pile_down(l->ids, l->nid);
+		}
+	}
+	qsort(l->ids, l->nid, sizeof(l->ids[0]), compare_ids);
+}
+
+int
+listing_new(struct listing **out, struct relay *relay, const struct request *q, int64_t uid,
+    void (*on_ready)(void *), void *owner, struct err *e)
+{
+	struct listing *l;
+	char id[17];
+
+	if (q->command != REQUEST_QUEUE && spool_find(relay_spool(relay), q->id) == NULL)
+		return err_set(e, ERR_GONE, "message %s is not in the queue (delivered, bounced, removed, or "
+		    "never here); the log has its events", spool_id_text(id, q->id));
+	l = xzalloc(sizeof(*l));
+	l->relay = relay;
+	l->request = *q;
+	l->uid = uid;
+	l->on_ready = on_ready;
+	l->owner = owner;
+	if (q->command == REQUEST_QUEUE) {
+		collect_oldest(l, uid < 0 ? q->limit : SCAN_MAX);
+	} else {
+		l->ids = xcalloc(1, sizeof(l->ids[0]));
+		l->ids[0] = q->id;
+		l->nid = 1;
+	}
+	*out = l;
+	return 0;
+}
+
+void
+listing_free(struct listing *l)
+{
+	if (l == NULL)
+		return;
+	spool_reader_free(l->reader);
+	if (l->begun)
+		buf_done(&l->report.cells);
+	free(l->ids);
+	free(l);
+}
+
+/* --- what is said of a message ------------------------------------------- */
+
+static const char *
+state_word(struct relay *relay, const struct spool_message *m)
+{
+	if (m->delivery != NULL)
+		return "sending";
+	if (m->flags & SPOOL_HELD)
+		return "held";
+	if (m->flags & SPOOL_UNCERTAIN)
+		return "uncertain";
+	if (m->attempts > 0 && m->next_ms > loop_wall(relay_env(relay)->loop))
+		return "deferred";
+	return "queued";
+}
+
+static const char *
+rcpt_word(enum spool_rcpt_state state)
+{
+	static const char *const words[] = {
+		[SPOOL_QUEUED] = "queued",
+		[SPOOL_DELIVERED] = "delivered",
+		[SPOOL_FAILED] = "failed",
+		[SPOOL_EXPIRED] = "expired",
+		[SPOOL_REMOVED] = "removed",
+	};
+
+	return words[state];
+}
+
+/* Why the message is still here, in one sentence. */
+static void
+explain_why(struct listing *l, const struct spool_message *m, const struct spool_result *result,
+    size_t n, char *text, size_t cap)
+{
+	char closed[700];
+
+	if (m->flags & SPOOL_HELD) {
+		(void)snprintf(text, cap, "held by the administrator; posthousectl release sends it");
+		return;
+	}
+	if (m->delivery != NULL) {
+		(void)snprintf(text, cap, "being sent now");
+		return;
+	}
+	if (m->flags & SPOOL_UNCERTAIN) {
+		(void)snprintf(text, cap, "the connection ended after the whole message was sent and before "
+		    "the reply came; it is sent again after a rest, and may then arrive twice");
+		return;
+	}
+	(void)answer_why_closed(l->relay, closed, sizeof(closed));
+	if (closed[0] != '\0') {
+		(void)snprintf(text, cap, "%s; this does not count as an attempt", closed);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (result[i].state != SPOOL_QUEUED || result[i].text.n == 0)
+			continue;
+		if (result[i].code != 0)
+			(void)snprintf(text, cap, "the last answer was %u %s %.*s", result[i].code,
+			    result[i].status, VIEW_ARG(view_first(result[i].text, 400)));
+		else
+			(void)snprintf(text, cap, "%.*s", VIEW_ARG(view_first(result[i].text, 400)));
+		return;
+	}
+	(void)snprintf(text, cap, m->attempts == 0 ? "waits for its turn" : "waits for its next attempt");
+}
+
+static void
+queue_row(struct listing *l, const struct spool_message *m, const struct envelope *env,
+    const struct spool_result *result, size_t n)
+{
+	struct report *r = &l->report;
+	char id[17], why[1200];
+
+	explain_why(l, m, result, n, why, sizeof(why));
+	report_row(r);
+	report_word(r, "id", spool_id_text(id, m->id));
+	report_time(r, "received", m->received_ms);
+	report_size(r, "size", m->size);
+	report_word(r, "state", state_word(l->relay, m));
+	report_num(r, "attempts", m->attempts);
+	report_time(r, "next", m->next_ms);
+	report_text(r, "from", env->from.n != 0 ? env->from : VIEW("<>"));
+	if (r->json) {
+		report_list(r, "recipients");
+		for (uint32_t i = 0; i < env->nrcpt && i < 100; i++)
+			report_text(r, NULL, env->rcpt[i]);
+		report_end(r);
+		report_num(r, "recipient_count", env->nrcpt);
+	} else {
+		char to[300];
+
+		(void)snprintf(to, sizeof(to), env->nrcpt > 1 ? "%.*s +%u" : "%.*s",
+		    VIEW_ARG(view_first(env->rcpt[0], 200)), env->nrcpt - 1);
+		report_word(r, "to", to);
+	}
+	report_text(r, "reason", view_str(why));
+	report_end(r);
+	l->shown++;
+}
+
+static void
+explain_message(struct listing *l, const struct spool_message *m, const struct envelope *env,
+    const struct spool_result *result, size_t n, const char *endpoint)
+{
+	struct report *r = &l->report;
+	struct spool_message *own = spool_find(relay_spool(l->relay), m->id);
+	const struct spool_rcpt *rcpt = spool_rcpts(own);
+	char id[17], why[1200];
+
+	explain_why(l, m, result, n, why, sizeof(why));
+	report_word(r, "id", spool_id_text(id, m->id));
+	report_text(r, "from", env->from.n != 0 ? env->from : VIEW("<>"));
+	report_time(r, "received", m->received_ms);
+	report_text(r, "peer", env->peer.n != 0 ? env->peer : VIEW("posthouse itself"));
+	if (env->uid >= 0)
+		report_num(r, "uid", env->uid);
+	else
+		report_word(r, "uid", NULL);
+	report_size(r, "size", m->size);
+	report_word(r, "state", state_word(l->relay, m));
+	report_num(r, "attempts", m->attempts);
+	report_time(r, "next", m->next_ms);
+	report_word(r, "last_endpoint", endpoint != NULL && endpoint[0] != '\0' ? endpoint : NULL);
+	report_text(r, "why", view_str(why));
+	report_list(r, "recipients");
+	for (uint32_t i = 0; i < env->nrcpt && i < m->nrcpt; i++) {
+		const struct spool_result *last = NULL;
+
+		for (size_t k = 0; k < n && last == NULL; k++)
+			if (result[k].rcpt == i)
+				last = &result[k];
+		report_row(r);
+		report_text(r, "address", env->rcpt[i]);
+		report_word(r, "state", rcpt_word(rcpt[i].state));
+		report_num(r, "code", last != NULL ? last->code : 0);
+		report_word(r, "status", last != NULL && last->status[0] != '\0' ? last->status : NULL);
+		report_text(r, "text", last != NULL ? last->text : VIEW(""));
+		report_end(r);
+	}
+	report_end(r);
+	l->shown++;
+}
+
+/* --- going on ------------------------------------------------------------ */
+
+static bool
+may_see(const struct listing *l, const struct envelope *env)
+{
+	return l->uid < 0 || env->uid == l->uid;
+}
+
+/* The message at l->at, once its records are read. False: the disk is awaited. */
+static bool
+show_message(struct listing *l, const struct spool_message *m)
+{
+	const struct envelope *env;
+	const struct spool_result *result = NULL;
+	const char *endpoint = NULL;
+	enum reader_result got;
+	struct err e;
+	size_t n = 0;
+
+	got = spool_reader_envelope(l->reader, &env, &e);
+	if (got == READER_WAIT)
+		return false;
+	if (got == READER_BAD)
+		return true;	/* reported by the spool; the listing goes on without it */
+	if (!may_see(l, env))
+		return true;
+	got = spool_reader_outcome(l->reader, &result, &n, &endpoint, &e);
+	if (got == READER_WAIT)
+		return false;
+	if (got != READER_DATA)
+		n = 0;
+	if (l->request.command == REQUEST_QUEUE)
+		queue_row(l, m, env, result, n);
+	else
+		explain_message(l, m, env, result, n, endpoint);
+	return true;
+}
+
+static enum listing_result
+finish(struct listing *l)
+{
+	struct spool_stats stats;
+
+	if (l->request.command == REQUEST_QUEUE) {
+		report_end(&l->report);
+		spool_stats(relay_spool(l->relay), &stats);
+		report_num(&l->report, "shown", (int64_t)l->shown);
+		if (l->uid < 0)
+			report_num(&l->report, "total", (int64_t)stats.messages);
+		if (l->report.json || l->cut)
+			report_bool(&l->report, "cut", l->cut);
+	}
+	/* A table is small text for each message and the number of messages is bounded. */
+	(void)weird(!report_done(&l->report));
+	l->begun = false;
+	return LISTING_DONE;
+}
+
+static enum listing_result
+step_reports(struct listing *l, struct buf *out)
+{
+	if (!l->begun) {
+		report_init(&l->report, out, l->request.json);
+		if (l->request.command == REQUEST_QUEUE)
+			report_list(&l->report, "messages");
+		l->begun = true;
+	}
+	for (; l->at < l->nid; l->at++) {
+		struct spool_message *m = spool_find(relay_spool(l->relay), l->ids[l->at]);
+
+		if (l->shown >= l->request.limit) {
+			l->cut = true;
+			break;
+		}
+		if (m != NULL) {
+			if (l->reader == NULL)
+				l->reader = spool_reader_new(relay_spool(l->relay), m, l->on_ready, l->owner);
+			if (!show_message(l, m))
+				return LISTING_WAIT;
+		}
+		spool_reader_free(l->reader);
+		l->reader = NULL;
+	}
+	return finish(l);
+}
+
+static enum listing_result
+step_cat(struct listing *l, struct buf *out)
+{
+	for (;;) {
+		struct spool_message *m = spool_find(relay_spool(l->relay), l->ids[0]);
+		struct view bytes;
+		struct err e;
+
+		if (m == NULL)
+			return LISTING_DONE;
+		if (l->reader == NULL)
+			l->reader = spool_reader_new(relay_spool(l->relay), m, l->on_ready, l->owner);
+		if (buf_room(out) < SPOOL_CHUNK)
+			return LISTING_MORE;
+		switch (spool_reader_next(l->reader, &bytes, &e)) {
+		case READER_DATA:
+			if (weird(!buf_add(out, bytes)))
+				return LISTING_DONE;
+			break;
+		case READER_WAIT:
+			return LISTING_WAIT;
+		case READER_END:
+		case READER_BAD:
+			return LISTING_DONE;
+		}
+	}
+}
+
+enum listing_result
+listing_step(struct listing *l, struct buf *out)
+{
+	return l->request.command == REQUEST_CAT ? step_cat(l, out) : step_reports(l, out);
+}
