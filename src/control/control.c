@@ -106,7 +106,7 @@ static void
 refuse(struct conn *c, const struct err *e)
 {
 	buf_clear(&c->body);
-	(void)buf_addf(&c->body, "error %s\n", e->text);	/* shorter than OUTPUT_MAX */
+	ignore_result(buf_addf(&c->body, "error %s\n", e->text));	/* far below OUTPUT_MAX */
 }
 
 /* Whose mail the peer may see in listings: -1 is everybody's. */
@@ -148,7 +148,7 @@ begin_answer(struct conn *c, struct view line, struct err *e)
 	} else if (q.command == REQUEST_PORTS) {
 		answer_ports(relay, &r);
 	} else if (answer_action(relay, &q, &r, e) < 0) {
-		(void)report_done(&r);	/* the body is replaced by the error */
+		ignore_result(report_done(&r));	/* the body is replaced by the error */
 		return -1;
 	}
 	if (!report_done(&r))
