@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "relay/outcome.h"
+
+#include <assert.h>
+
+#include "base/banned.h"
+
+static const char *const fate_words[] = {
+	[FATE_DELIVERED] = "delivered", [FATE_FAILED] = "failed", [FATE_DEFERRED] = "deferred",
+	[FATE_AGAIN] = "again", [FATE_WAIT] = "wait", [FATE_CUT] = "cut",
+	[FATE_UNCERTAIN] = "uncertain",
+};
+static_assert(lengthof(fate_words) == FATE_COUNT, "every fate has a word");
+
+const char *
+fate_word(enum fate f)
+{
+	return fate_words[f];
+}
+
+/* Does text contain the lower-case needle, in any case? */
+static bool
+says(const char *text, const char *needle)
+{
+	struct view v = view_str(text), n = view_str(needle);
+
+	for (; v.n >= n.n; v = view_from(v, 1))
+		if (view_istarts(v, n))
+			return true;
+	return false;
+}
+
+static bool
+says_any(const char *text, const char *const *needle)
+{
+	for (; *needle != NULL; needle++)
+		if (says(text, *needle))
+			return true;
+	return false;
+}
+
+bool
+outcome_is_throttle(int code, const char *status, const char *text)
+{
+	static const char *const words[] = {
+		"too many", "throttl", "rate limit", "rate exceeded", "sending rate", "quota",
+		"limit exceeded", "slow down", "too fast", "concurren", NULL,
+	};
+
+	if (code == 432)
+		return true;	/* 432 4.3.2: concurrent connections limit */
+	if (code / 100 != 4)
+		return false;
+	/* One recipient's full mailbox, or too many recipients, is no word about our rate. */
+	if (strncmp(status, "4.2.2", 6) == 0 || strncmp(status, "4.5.3", 6) == 0 ||
+	    says(text, "recipients") || says(text, "mailbox") || says(text, "over quota"))
+		return false;
+	return says_any(text, words);
+}
+
+enum health_class
+outcome_of_lookup(enum resolve_result r)
+{
+	return r == RESOLVE_NO_NAME ? HEALTH_DNS_NXDOMAIN : HEALTH_DNS_FAIL;
+}
+
+/* The peer went away, or keeps silent, at this point of the session. */
+static enum health_class
+lost_at(enum client_state at)
+{
+	switch (at) {
+	case CL_GREETING:
+	case CL_EHLO:
+	case CL_HELO:
+	case CL_STARTTLS:
+	case CL_EHLO_TLS:
+		/* It never got as far as to talk with us: as bad as no greeting. */
+		return HEALTH_NO_BANNER;
+	case CL_TLS:
+		return HEALTH_TLS_HANDSHAKE;
+	case CL_DOT:
+		return HEALTH_CUT_AFTER_DOT;
+	case CL_READY:
+	case CL_RSET:
+	case CL_QUIT:
+		/* Servers may end an idle session (RFC 5321 3.8). */
+		return HEALTH_OK;
+	default:
+		return HEALTH_CUT_BEFORE_DOT;
+	}
+}
+
+enum health_class
+outcome_of_timeout(enum client_state at)
+{
+	return at == CL_CLOSED ? HEALTH_FILTERED : lost_at(at);
+}
+
+static enum health_class
+connect_failed(const struct stream_end *end)
+{
+	switch (end->kind) {
+	case STREAM_REFUSED:
+	case STREAM_RESET:
+	case STREAM_EOF:
+		return HEALTH_REFUSED;
+	case STREAM_NO_ROUTE:
+		return HEALTH_NO_ROUTE;
+	case STREAM_DENIED:
+		return HEALTH_LOCAL_DENIED;
+	default:
+		return HEALTH_FILTERED;
+	}
+}
+
+enum health_class
+outcome_of_end(const struct stream_end *end, enum client_state at)
+{
+	switch (end->kind) {
+	case STREAM_TLS_HANDSHAKE:
+		/* A broken record later in the session is a cut like any other. */
+		return lost_at(at);
+	case STREAM_TLS_NOT_TLS:
+		return HEALTH_WANTS_STARTTLS;
+	case STREAM_TLS_NAME:
+		return HEALTH_TLS_NAME;
+	case STREAM_TLS_EXPIRED:
+		return HEALTH_TLS_EXPIRED;
+	case STREAM_TLS_UNTRUSTED:
+		return HEALTH_TLS_UNTRUSTED;
+	default:
+		return at == CL_CLOSED ? connect_failed(end) : lost_at(at);
+	}
+}
+
+static enum health_class
+login_failed(const struct reply *r)
+{
+	switch (r->code) {
+	case 500:
+	case 502:
+	case 503:
+	case 504:
+		return HEALTH_AUTH_MISSING;	/* AUTH, or the mechanism, is not known there */
+	default:
+		break;
+	}
+	if (reply_class(r) == 5)
+		return HEALTH_AUTH_REFUSED;
+	if (reply_class(r) != 4)
+		return HEALTH_GARBLED;
+	/* A throttled login is a matter of the account too; the pause is the same. */
+	return HEALTH_AUTH_TEMP;
+}
+
+enum health_class
+outcome_of_failure(const struct client_failure *f)
+{
+	const struct reply *r = &f->reply;
+
+	switch (f->fault) {
+	case FAULT_NOT_SMTP:
+		return HEALTH_NOT_SMTP;
+	case FAULT_TLS_BYTES:
+		return HEALTH_WANTS_IMPLICIT;
+	case FAULT_GREETING:
+	case FAULT_SHUTTING_DOWN:
+		if (outcome_is_throttle(r->code, r->status, r->text))
+			return HEALTH_QUOTA;
+		if (f->state == CL_AUTH || f->state == CL_AUTH_NEXT)
+			return HEALTH_AUTH_TEMP;
+		/* An idle session that is told to go: RFC 5321 3.8, nobody's fault. */
+		if (f->state == CL_READY || f->state == CL_QUIT)
+			return HEALTH_OK;
+		return reply_class(r) == 5 ? HEALTH_BANNER_5XX : HEALTH_BANNER_4XX;
+	case FAULT_EHLO:
+		if (reply_class(r) == 4)
+			return HEALTH_BANNER_4XX;
+		return HEALTH_EHLO_REFUSED;
+	case FAULT_NO_STARTTLS:
+		return HEALTH_STARTTLS_MISSING;
+	case FAULT_STARTTLS_REFUSED:
+		return HEALTH_STARTTLS_REFUSED;
+	case FAULT_INJECTED:
+		return HEALTH_INJECTED;
+	case FAULT_NO_AUTH:
+		return HEALTH_AUTH_MISSING;
+	case FAULT_AUTH:
+		return login_failed(r);
+	case FAULT_NONE:
+		return lost_at(f->state);
+	default:
+		return HEALTH_GARBLED;
+	}
+}
+
+/* The step whose reply decided for recipient i. */
+static enum client_state
+decided_at(const struct client_result *r, size_t i)
+{
+	if (r->rcpt[i].accepted || r->decided_in == CL_MAIL)
+		return r->decided_in;
+	return CL_RCPT;
+}
+
+/* 5xx that says nothing of the message: what it says then; otherwise HEALTH_OK. */
+static enum health_class
+not_the_message(int code, const char *text, enum client_state at)
+{
+	switch (code) {
+	case 530:
+		return says(text, "starttls") ? HEALTH_WANTS_STARTTLS : HEALTH_AUTH_REFUSED;
+	case 534:
+	case 535:
+	case 538:
+		return HEALTH_AUTH_REFUSED;
+	case 502:	/* MAIL, RCPT or DATA not implemented; bad sequence: nonsense here */
+	case 503:
+		return at == CL_DOT ? HEALTH_OK : HEALTH_GARBLED;
+	case 521:
+		return HEALTH_BANNER_5XX;
+	default:
+		return HEALTH_OK;
+	}
+}
+
+static bool
+too_many_recipients(int code, const char *status, const char *text, enum client_state at)
+{
+	if (at != CL_RCPT || (code != 452 && code != 451 && code != 552 && code != 550 && code != 554))
+		return false;
+	return (status[0] != '\0' && strcmp(status + 1, ".5.3") == 0) ||
+	    says(text, "too many recipients");
+}
+
+enum fate
+outcome_of_recipient(const struct client_result *r, size_t i, const char *text)
+{
+	const struct client_rcpt_result *rc = &r->rcpt[i];
+	enum client_state at = decided_at(r, i);
+	int class = rc->code / 100;
+
+	/* Without a decision of the whole, 2xx to RCPT promises nothing. */
+	if (rc->code == 0 || (!r->complete && rc->accepted))
+		return r->dot_sent && rc->accepted ? FATE_UNCERTAIN : FATE_CUT;
+	if (class == 2 && rc->accepted && at == CL_DOT)
+		return FATE_DELIVERED;
+	if (too_many_recipients(rc->code, rc->status, text, at))
+		return FATE_AGAIN;
+	if (class == 5)
+		return not_the_message(rc->code, text, at) == HEALTH_OK ? FATE_FAILED : FATE_WAIT;
+	if (class == 4 && outcome_is_throttle(rc->code, rc->status, text))
+		return FATE_WAIT;
+	/* 4xx, or a code that makes no sense here: it says nothing final. */
+	return FATE_DEFERRED;
+}
+
+enum health_class
+outcome_of_result(const struct client_result *r)
+{
+	const struct reply *reply = &r->reply;
+	enum health_class other;
+
+	if (!r->complete)
+		return r->dot_sent ? HEALTH_CUT_AFTER_DOT : HEALTH_CUT_BEFORE_DOT;
+	switch (reply_class(reply)) {
+	case 2:
+		return r->decided_in == CL_DOT ? HEALTH_OK : HEALTH_GARBLED;
+	case 4:
+		return outcome_is_throttle(reply->code, reply->status, reply->text) ?
+		    HEALTH_QUOTA : HEALTH_MSG_TEMP;
+	case 5:
+		other = not_the_message(reply->code, reply->text, r->decided_in);
+		if (other != HEALTH_OK)
+			return other;
+		if (r->decided_in == CL_MAIL)
+			return HEALTH_SENDER_REFUSED;
+		if (r->decided_in == CL_RCPT)
+			return HEALTH_RCPT_REFUSED;
+		return says(reply->text, "sender") || says(reply->text, "from address") ?
+		    HEALTH_SENDER_REFUSED : HEALTH_CONTENT_REFUSED;
+	default:
+		return HEALTH_GARBLED;
+	}
+}
+
+void
+outcome_plan(const uint32_t fates[FATE_COUNT], unsigned cuts, struct outcome_plan *out)
+{
+	*out = (struct outcome_plan){ .when = WHEN_NEVER };
+	if (fates[FATE_UNCERTAIN] != 0) {
+		out->when = WHEN_UNCERTAIN;
+		out->charged = true;
+	} else if (fates[FATE_DEFERRED] != 0 ||
+	    (fates[FATE_AGAIN] != 0 && fates[FATE_DELIVERED] + fates[FATE_FAILED] == 0)) {
+		out->when = WHEN_BACKOFF;
+		out->charged = true;
+	} else if (fates[FATE_CUT] != 0) {
+		out->charged = cuts >= OUTCOME_CUTS_FREE;
+		out->when = out->charged ? WHEN_BACKOFF : WHEN_NOW;
+		out->cut = !out->charged;
+	} else if (fates[FATE_WAIT] + fates[FATE_AGAIN] != 0) {
+		out->when = WHEN_NOW;
+	}
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "relay/schedule.h"
+
+#include "base/date.h"
+#include "base/require.h"
+
+#include "base/banned.h"
+
+#define JITTER_PERCENT 20
+
+void
+schedule_init(struct schedule *s, const struct schedule_params *params, int64_t loop_ms,
+    int64_t wall_ms)
+{
+	*s = (struct schedule){ .params = *params, .started_ms = loop_ms };
+	s->loop_ms = loop_ms;
+	s->wall_ms = wall_ms;
+	heap_init(&s->due);
+}
+
+void
+schedule_done(struct schedule *s)
+{
+	heap_done(&s->due);
+}
+
+int64_t
+schedule_backoff(const struct schedule_params *p, unsigned attempts, struct rng *rng)
+{
+	int64_t delay = p->retry_first_ms;
+
+	for (unsigned i = 1; i < attempts && delay < p->retry_max_ms; i++)
+		delay *= 2;
+	if (delay > p->retry_max_ms)
+		delay = p->retry_max_ms;
+	return rng_jitter(rng, delay, JITTER_PERCENT);
+}
+
+static struct spool_message *
+message_of(struct heap_node *n)
+{
+	return container_of(n, struct spool_message, due);
+}
+
+void
+schedule_add(struct schedule *s, struct spool_message *m, int64_t loop_ms, int64_t wall_ms)
+{
+	int64_t delay, longest;
+
+	if (m->next_ms == 0) {
+		/* At once; among those that are due, the oldest first. */
+		int64_t age = wall_ms - m->received_ms;
+
+		schedule_at(s, m, loop_ms - (age > 0 ? age : 0));
+		return;
+	}
+	/* The recorded time is a wall time: whatever the clock did, no longer than we would wait anyway. */
+	longest = s->params.retry_max_ms + s->params.retry_max_ms / 4;
+	if ((m->flags & SPOOL_UNCERTAIN) != 0 && s->params.uncertain_ms > longest)
+		longest = s->params.uncertain_ms;
+	delay = m->next_ms - wall_ms;
+	if (delay > longest)
+		delay = longest;
+	schedule_at(s, m, loop_ms + delay);
+}
+
+void
+schedule_at(struct schedule *s, struct spool_message *m, int64_t at_ms)
+{
+	heap_update(&s->due, &m->due, at_ms);
+}
+
+void
+schedule_put_back(struct schedule *s, struct spool_message *m)
+{
+	heap_update(&s->due, &m->due, m->due.key);
+}
+
+void
+schedule_remove(struct schedule *s, struct spool_message *m)
+{
+	heap_remove(&s->due, &m->due);
+}
+
+struct spool_message *
+schedule_first(const struct schedule *s, int64_t loop_ms)
+{
+	struct heap_node *n = heap_first(&s->due);
+
+	return n != NULL && n->key <= loop_ms ? message_of(n) : NULL;
+}
+
+struct spool_message *
+schedule_take(struct schedule *s, int64_t loop_ms)
+{
+	struct spool_message *m = schedule_first(s, loop_ms);
+
+	if (m != NULL)
+		heap_remove(&s->due, &m->due);
+	return m;
+}
+
+int64_t
+schedule_next_at(const struct schedule *s)
+{
+	struct heap_node *n = heap_first(&s->due);
+
+	return n != NULL ? n->key : INT64_MAX;
+}
+
+/* --- age ------------------------------------------------------------------ */
+
+static void
+add_jump(struct schedule *s, int64_t from_ms, int64_t to_ms)
+{
+	if (s->njump == SCHEDULE_JUMPS) {
+		/*
+		 * The two oldest become one of the same length: right for messages from before
+		 * both, a guess for those from between.
+		 */
+		s->jump[1].from_ms -= s->jump[0].to_ms - s->jump[0].from_ms;
+		memmove(&s->jump[0], &s->jump[1], (SCHEDULE_JUMPS - 1) * sizeof(s->jump[0]));
+		s->njump--;
+	}
+	s->jump[s->njump++] = (struct schedule_jump){ from_ms, to_ms };
+}
+
+bool
+schedule_tick(struct schedule *s, int64_t loop_ms, int64_t wall_ms)
+{
+	int64_t expected = s->wall_ms + (loop_ms - s->loop_ms);
+	bool jumped = wall_ms - expected > SCHEDULE_JUMP_MS;
+
+	if (jumped)
+		add_jump(s, expected, wall_ms);
+	s->wall_ms = wall_ms;
+	s->loop_ms = loop_ms;
+	return jumped;
+}
+
+int64_t
+schedule_age(const struct schedule *s, int64_t received_ms, int64_t wall_ms)
+{
+	int64_t age = wall_ms - received_ms;
+
+	for (size_t i = 0; i < s->njump; i++)
+		if (received_ms <= s->jump[i].from_ms && wall_ms >= s->jump[i].to_ms)
+			age -= s->jump[i].to_ms - s->jump[i].from_ms;
+	return age > 0 ? age : 0;
+}
+
+bool
+schedule_is_expired(const struct schedule *s, const struct spool_message *m, int64_t loop_ms,
+    int64_t wall_ms)
+{
+	if (schedule_age(s, m->received_ms, wall_ms) < s->params.expire_ms)
+		return false;
+	return (m->lane & LANE_TRIED) != 0 || loop_ms - s->started_ms >= SCHEDULE_GRACE_MS;
+}
+
+bool
+schedule_clock_text(const struct schedule *s, struct buf *out)
+{
+	char from[DATE_MAX], to[DATE_MAX];
+
+	for (size_t i = 0; i < s->njump; i++)
+		if (!buf_addf(out, "jump: %s %s\n", date_rfc3339(from, s->jump[i].from_ms),
+		    date_rfc3339(to, s->jump[i].to_ms)))
+			return false;
+	return buf_addf(out, "wall: %s\n", date_rfc3339(to, s->wall_ms));
+}
+
+void
+schedule_clock_read(struct schedule *s, struct view text)
+{
+	struct view line, first;
+	int64_t from, to;
+
+	while (view_split(&text, '\n', &line)) {
+		if (view_starts(line, VIEW("jump: "))) {
+			line = view_from(line, 6);
+			if (view_split(&line, ' ', &first) && date_parse_rfc3339(first, &from) &&
+			    date_parse_rfc3339(line, &to) && from < to)
+				add_jump(s, from, to);
+		} else if (view_starts(line, VIEW("wall: ")) &&
+		    date_parse_rfc3339(view_from(line, 6), &from) &&
+		    s->wall_ms - from > SCHEDULE_JUMP_MS) {
+			add_jump(s, from, s->wall_ms);
+		}
+	}
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What each fact means for the endpoint, the account and the message. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "relay/outcome.h"
+
+static void
+reply_set(struct reply *r, int code, const char *status, const char *text)
+{
+	*r = (struct reply){ .code = code, .lines = 1 };
+	snprintf(r->status, sizeof(r->status), "%s", status);
+	snprintf(r->text, sizeof(r->text), "%s", text);
+}
+
+static void
+ends_of_a_stream(void **state)
+{
+	static const struct {
+		enum stream_end_kind	kind;
+		enum client_state	at;
+		enum health_class	want;
+	} cases[] = {
+		{ STREAM_REFUSED, CL_CLOSED, HEALTH_REFUSED },
+		{ STREAM_RESET, CL_CLOSED, HEALTH_REFUSED },
+		{ STREAM_TIMEOUT, CL_CLOSED, HEALTH_FILTERED },
+		{ STREAM_FAILED, CL_CLOSED, HEALTH_FILTERED },
+		{ STREAM_NO_ROUTE, CL_CLOSED, HEALTH_NO_ROUTE },
+		{ STREAM_DENIED, CL_CLOSED, HEALTH_LOCAL_DENIED },
+		{ STREAM_EOF, CL_GREETING, HEALTH_NO_BANNER },
+		{ STREAM_RESET, CL_EHLO, HEALTH_NO_BANNER },
+		{ STREAM_RESET, CL_TLS, HEALTH_TLS_HANDSHAKE },
+		{ STREAM_EOF, CL_TLS, HEALTH_TLS_HANDSHAKE },
+		{ STREAM_TLS_HANDSHAKE, CL_TLS, HEALTH_TLS_HANDSHAKE },
+		{ STREAM_TLS_HANDSHAKE, CL_DOT, HEALTH_CUT_AFTER_DOT },
+		{ STREAM_TLS_NOT_TLS, CL_TLS, HEALTH_WANTS_STARTTLS },
+		{ STREAM_TLS_NAME, CL_TLS, HEALTH_TLS_NAME },
+		{ STREAM_TLS_EXPIRED, CL_TLS, HEALTH_TLS_EXPIRED },
+		{ STREAM_TLS_UNTRUSTED, CL_TLS, HEALTH_TLS_UNTRUSTED },
+		{ STREAM_EOF, CL_AUTH, HEALTH_CUT_BEFORE_DOT },
+		{ STREAM_EOF, CL_MAIL, HEALTH_CUT_BEFORE_DOT },
+		{ STREAM_RESET, CL_BODY, HEALTH_CUT_BEFORE_DOT },
+		{ STREAM_EOF, CL_DOT, HEALTH_CUT_AFTER_DOT },
+		{ STREAM_TIMEOUT, CL_DOT, HEALTH_CUT_AFTER_DOT },
+		{ STREAM_EOF, CL_READY, HEALTH_OK },
+		{ STREAM_EOF, CL_QUIT, HEALTH_OK },
+	};
+
+	for (size_t i = 0; i < lengthof(cases); i++) {
+		struct stream_end end = { .kind = cases[i].kind };
+
+		assert_int_equal(outcome_of_end(&end, cases[i].at), cases[i].want);
+	}
+	assert_int_equal(outcome_of_timeout(CL_CLOSED), HEALTH_FILTERED);
+	assert_int_equal(outcome_of_timeout(CL_GREETING), HEALTH_NO_BANNER);
+	assert_int_equal(outcome_of_timeout(CL_TLS), HEALTH_TLS_HANDSHAKE);
+	assert_int_equal(outcome_of_timeout(CL_RCPT), HEALTH_CUT_BEFORE_DOT);
+	assert_int_equal(outcome_of_timeout(CL_DOT), HEALTH_CUT_AFTER_DOT);
+	assert_int_equal(outcome_of_lookup(RESOLVE_NO_NAME), HEALTH_DNS_NXDOMAIN);
+	assert_int_equal(outcome_of_lookup(RESOLVE_TEMPORARY), HEALTH_DNS_FAIL);
+}
+
+static void
+failures_of_a_session(void **state)
+{
+	static const struct {
+		enum client_fault	fault;
+		enum client_state	at;
+		int			code;
+		const char		*status, *text;
+		enum health_class	want;
+	} cases[] = {
+		{ FAULT_NOT_SMTP, CL_GREETING, 0, "", "", HEALTH_NOT_SMTP },
+		{ FAULT_TLS_BYTES, CL_GREETING, 0, "", "", HEALTH_WANTS_IMPLICIT },
+		{ FAULT_GREETING, CL_GREETING, 421, "4.3.2", "come back later", HEALTH_BANNER_4XX },
+		{ FAULT_GREETING, CL_GREETING, 421, "4.4.5", "Too many connections", HEALTH_QUOTA },
+		{ FAULT_GREETING, CL_GREETING, 554, "", "go away", HEALTH_BANNER_5XX },
+		{ FAULT_EHLO, CL_HELO, 550, "", "bad name", HEALTH_EHLO_REFUSED },
+		{ FAULT_EHLO, CL_HELO, 451, "", "busy", HEALTH_BANNER_4XX },
+		{ FAULT_NO_STARTTLS, CL_EHLO, 0, "", "", HEALTH_STARTTLS_MISSING },
+		{ FAULT_STARTTLS_REFUSED, CL_STARTTLS, 454, "", "", HEALTH_STARTTLS_REFUSED },
+		{ FAULT_INJECTED, CL_STARTTLS, 0, "", "", HEALTH_INJECTED },
+		{ FAULT_NO_AUTH, CL_EHLO_TLS, 0, "", "", HEALTH_AUTH_MISSING },
+		{ FAULT_AUTH, CL_AUTH, 535, "5.7.8", "bad credentials", HEALTH_AUTH_REFUSED },
+		{ FAULT_AUTH, CL_AUTH_NEXT, 550, "5.7.30", "basic login is over", HEALTH_AUTH_REFUSED },
+		{ FAULT_AUTH, CL_AUTH, 454, "4.7.0", "try later", HEALTH_AUTH_TEMP },
+		{ FAULT_AUTH, CL_AUTH, 504, "5.5.4", "unknown mechanism", HEALTH_AUTH_MISSING },
+		{ FAULT_SHUTTING_DOWN, CL_AUTH, 421, "", "", HEALTH_AUTH_TEMP },
+		{ FAULT_SHUTTING_DOWN, CL_READY, 421, "4.4.2", "idle", HEALTH_OK },
+		{ FAULT_SHUTTING_DOWN, CL_MAIL, 421, "4.3.2", "shutting down", HEALTH_BANNER_4XX },
+		{ FAULT_SHUTTING_DOWN, CL_MAIL, 421, "4.7.0", "too many messages", HEALTH_QUOTA },
+		{ FAULT_GARBLED, CL_EHLO, 0, "", "", HEALTH_GARBLED },
+		{ FAULT_UNEXPECTED, CL_MAIL, 354, "", "", HEALTH_GARBLED },
+		{ FAULT_NONE, CL_BODY, 0, "", "", HEALTH_CUT_BEFORE_DOT },
+	};
+
+	for (size_t i = 0; i < lengthof(cases); i++) {
+		struct client_failure f = { .fault = cases[i].fault, .state = cases[i].at };
+
+		reply_set(&f.reply, cases[i].code, cases[i].status, cases[i].text);
+		assert_int_equal(outcome_of_failure(&f), cases[i].want);
+	}
+}
+
+static void
+throttle_texts(void **state)
+{
+	assert_true(outcome_is_throttle(432, "4.3.2", "STOREDRV; please stop"));
+	assert_true(outcome_is_throttle(454, "4.7.0", "Throttling failure: Maximum sending rate exceeded."));
+	assert_true(outcome_is_throttle(454, "", "Throttling failure: Daily message quota exceeded."));
+	assert_true(outcome_is_throttle(450, "4.2.1", "Mail send limit exceeded"));
+	assert_true(outcome_is_throttle(421, "", "Too many concurrent connections"));
+	assert_false(outcome_is_throttle(550, "5.7.1", "too many complaints"));
+	assert_false(outcome_is_throttle(452, "4.2.2", "mailbox over quota"));
+	assert_false(outcome_is_throttle(452, "4.5.3", "too many recipients"));
+	assert_false(outcome_is_throttle(451, "4.3.0", "greylisted"));
+}
+
+/* One recipient whose fate is decided in this state by this reply. */
+static enum fate
+fate_of(enum client_state at, int code, const char *status, const char *text)
+{
+	struct client_rcpt_result rc = { .accepted = at == CL_DATA || at == CL_DOT, .code = code };
+	struct client_result r = {
+		.complete = true, .dot_sent = at == CL_DOT, .decided_in = at, .rcpt = &rc, .nrcpt = 1,
+	};
+
+	snprintf(rc.status, sizeof(rc.status), "%s", status);
+	return outcome_of_recipient(&r, 0, text);
+}
+
+static void
+only_5xx_in_the_transaction_is_final(void **state)
+{
+	static const enum client_state steps[] = { CL_MAIL, CL_RCPT, CL_DATA, CL_DOT };
+
+	for (size_t i = 0; i < lengthof(steps); i++) {
+		assert_int_equal(fate_of(steps[i], 550, "5.1.1", "no"), FATE_FAILED);
+		assert_int_equal(fate_of(steps[i], 554, "", "no"), FATE_FAILED);
+		assert_int_equal(fate_of(steps[i], 451, "4.3.0", "later"), FATE_DEFERRED);
+		assert_int_equal(fate_of(steps[i], 421, "", "shutting down"), FATE_DEFERRED);
+		assert_int_equal(fate_of(steps[i], 454, "", "Throttling"), FATE_WAIT);
+		/* The operator's or the server's faults. */
+		assert_int_equal(fate_of(steps[i], 530, "5.7.0", "log in first"), FATE_WAIT);
+		assert_int_equal(fate_of(steps[i], 535, "5.7.8", "no"), FATE_WAIT);
+		assert_int_equal(fate_of(steps[i], 521, "", "no mail here"), FATE_WAIT);
+		/* Nonsense is no reason to bounce. */
+		assert_int_equal(fate_of(steps[i], 354, "", "what"), FATE_DEFERRED);
+	}
+	assert_int_equal(fate_of(CL_DOT, 250, "2.0.0", "ok"), FATE_DELIVERED);
+	assert_int_equal(fate_of(CL_DATA, 250, "2.0.0", "ok"), FATE_DEFERRED);
+	assert_int_equal(fate_of(CL_RCPT, 503, "", "sequence"), FATE_WAIT);
+	assert_int_equal(fate_of(CL_DOT, 503, "", "refused"), FATE_FAILED);
+}
+
+static void
+too_many_recipients_go_again(void **state)
+{
+	assert_int_equal(fate_of(CL_RCPT, 452, "4.5.3", "too many"), FATE_AGAIN);
+	assert_int_equal(fate_of(CL_RCPT, 552, "5.5.3", "too many"), FATE_AGAIN);
+	assert_int_equal(fate_of(CL_RCPT, 452, "", "Too many recipients"), FATE_AGAIN);
+	assert_int_equal(fate_of(CL_RCPT, 452, "4.2.2", "full"), FATE_DEFERRED);
+	assert_int_equal(fate_of(CL_RCPT, 552, "5.2.2", "full"), FATE_FAILED);
+	assert_int_equal(fate_of(CL_DOT, 552, "5.5.3", "too many"), FATE_FAILED);
+}
+
+static void
+lost_sessions(void **state)
+{
+	struct client_rcpt_result rc[2] = { { .accepted = true }, { .code = 550, .status = "5.1.1" } };
+	struct client_result r = { .rcpt = rc, .nrcpt = 2, .decided_in = CL_BODY };
+
+	assert_int_equal(outcome_of_recipient(&r, 0, ""), FATE_CUT);
+	assert_int_equal(outcome_of_recipient(&r, 1, ""), FATE_FAILED);	/* its own reply came */
+	assert_int_equal(outcome_of_result(&r), HEALTH_CUT_BEFORE_DOT);
+	r.dot_sent = true;
+	assert_int_equal(outcome_of_recipient(&r, 0, ""), FATE_UNCERTAIN);
+	assert_int_equal(outcome_of_recipient(&r, 1, ""), FATE_FAILED);
+	assert_int_equal(outcome_of_result(&r), HEALTH_CUT_AFTER_DOT);
+	rc[0].code = 250;	/* the RCPT's: promises nothing */
+	assert_int_equal(outcome_of_recipient(&r, 0, ""), FATE_UNCERTAIN);
+}
+
+static void
+what_health_learns(void **state)
+{
+	static const struct {
+		enum client_state	at;
+		int			code;
+		const char		*text;
+		enum health_class	want;
+	} cases[] = {
+		{ CL_DOT, 250, "ok", HEALTH_OK },
+		{ CL_MAIL, 550, "no", HEALTH_SENDER_REFUSED },
+		{ CL_RCPT, 550, "no", HEALTH_RCPT_REFUSED },
+		{ CL_DOT, 550, "spam", HEALTH_CONTENT_REFUSED },
+		{ CL_DOT, 550, "Sender address is not verified", HEALTH_SENDER_REFUSED },
+		{ CL_RCPT, 450, "greylisted", HEALTH_MSG_TEMP },
+		{ CL_DOT, 454, "Throttling", HEALTH_QUOTA },
+		{ CL_MAIL, 530, "Authentication required", HEALTH_AUTH_REFUSED },
+		{ CL_MAIL, 530, "Must issue a STARTTLS command first", HEALTH_WANTS_STARTTLS },
+		{ CL_DATA, 250, "what", HEALTH_GARBLED },
+		{ CL_DATA, 354, "what", HEALTH_GARBLED },
+	};
+
+	for (size_t i = 0; i < lengthof(cases); i++) {
+		struct client_result r = { .complete = true, .decided_in = cases[i].at };
+
+		reply_set(&r.reply, cases[i].code, "", cases[i].text);
+		assert_int_equal(outcome_of_result(&r), cases[i].want);
+	}
+	for (int f = 0; f < FATE_COUNT; f++)
+		assert_non_null(fate_word((enum fate)f));
+}
+
+static struct outcome_plan
+plan(enum fate a, enum fate b, unsigned cuts)
+{
+	uint32_t fates[FATE_COUNT] = { 0 };
+	struct outcome_plan p;
+
+	fates[a]++;
+	fates[b]++;
+	outcome_plan(fates, cuts, &p);
+	return p;
+}
+
+static void
+plans_for_the_message(void **state)
+{
+	struct outcome_plan p;
+
+	p = plan(FATE_DELIVERED, FATE_FAILED, 0);
+	assert_int_equal(p.when, WHEN_NEVER);
+	p = plan(FATE_DELIVERED, FATE_DEFERRED, 0);
+	assert_int_equal(p.when, WHEN_BACKOFF);
+	assert_true(p.charged);
+	p = plan(FATE_WAIT, FATE_WAIT, 0);
+	assert_int_equal(p.when, WHEN_NOW);
+	assert_false(p.charged);
+	/* The rest goes at once if there was progress, else a loop would spin. */
+	p = plan(FATE_DELIVERED, FATE_AGAIN, 0);
+	assert_int_equal(p.when, WHEN_NOW);
+	assert_false(p.charged);
+	p = plan(FATE_AGAIN, FATE_AGAIN, 0);
+	assert_int_equal(p.when, WHEN_BACKOFF);
+	assert_true(p.charged);
+	p = plan(FATE_UNCERTAIN, FATE_DEFERRED, 0);
+	assert_int_equal(p.when, WHEN_UNCERTAIN);
+	/* A message that ends every connection is charged in the end. */
+	p = plan(FATE_CUT, FATE_CUT, OUTCOME_CUTS_FREE - 1);
+	assert_int_equal(p.when, WHEN_NOW);
+	assert_false(p.charged);
+	assert_true(p.cut);
+	p = plan(FATE_CUT, FATE_CUT, OUTCOME_CUTS_FREE);
+	assert_int_equal(p.when, WHEN_BACKOFF);
+	assert_true(p.charged);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ends_of_a_stream),
+		cmocka_unit_test(failures_of_a_session),
+		cmocka_unit_test(throttle_texts),
+		cmocka_unit_test(only_5xx_in_the_transaction_is_final),
+		cmocka_unit_test(too_many_recipients_go_again),
+		cmocka_unit_test(lost_sessions),
+		cmocka_unit_test(what_health_learns),
+		cmocka_unit_test(plans_for_the_message),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
