@@ -9,7 +9,7 @@
 #include "base/view.h"
 
 #define ADDR_MAX	 512	/* whole mailbox; the RFC's least is 256 */
-#define ADDR_LOCAL_MAX	 64
+#define ADDR_LOCAL_MAX	 255	/* the RFC's least is 64; VERP and SRS need more */
 #define ADDR_DOMAIN_MAX	 255
 
 /* A checked mailbox: views into the text that was parsed. */
@@ -29,6 +29,6 @@ struct mailbox {
 int mailbox_parse_path(struct mailbox *out, struct view in, size_t *used, bool allow_null, struct err *) must_use;
 /* The same without brackets: the whole view is the mailbox. */
 int mailbox_parse(struct mailbox *out, struct view in, struct err *) must_use;
-bool domain_is_valid(struct view);	/* dotted name or [literal] */
+bool domain_is_valid(struct view);	/* dotted name or [literal], ASCII only */
 
 #endif

@@ -29,14 +29,19 @@ struct reply_parser {
 	uint8_t		line[REPLY_LINE_MAX];
 	size_t		line_len;
 	size_t		text_len;
+	size_t		bytes;		/* of this reply so far; endless ones are REPLY_BAD */
 	bool		cut;		/* this line was longer than REPLY_LINE_MAX */
-	/* EHLO: each line's text, for capabilities; NULL otherwise */
+	bool		done;		/* the last call ended a reply */
+	/* EHLO: each line's text as sent, for capabilities; NULL otherwise */
 	void		(*on_line)(void *arg, struct view text);
 	void		*arg;
 };
 
 void reply_parser_init(struct reply_parser *);
-/* Takes *used bytes of in. After DONE the reply is valid until the next call. */
+/*
+ * Takes *used bytes of in, never beyond the end of a reply. After DONE the reply
+ * is valid until the next call. BAD is told as early as the bytes show it.
+ */
 enum reply_progress reply_parse(struct reply_parser *, struct view in, size_t *used);
 
 /* "4.4.1" that fits code: the one sent if its class agrees, else a general X.0.0. */
