@@ -8,6 +8,9 @@
 #ifndef BASE_BANNED_H
 #define BASE_BANNED_H
 
+/* For clang the fortified headers of glibc make macros of these. */
+#undef sprintf
+#undef vsprintf
 #pragma GCC poison strcpy strcat strncpy strncat strtok strtok_r
 #pragma GCC poison sprintf vsprintf gets atoi atol atoll
 #pragma GCC poison gmtime localtime asctime ctime

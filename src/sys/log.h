@@ -34,6 +34,7 @@ struct log_line {
 	struct log	*log;
 	enum log_level	 level;
 	bool		 off;		/* dropped: the adders do nothing */
+	bool		 cut;		/* full: later pairs are left out, " ..." says so */
 	size_t		 n;
 	char		 text[LOG_LINE_MAX];
 };

@@ -23,7 +23,11 @@ struct job {
 struct worker;
 struct worker {
 	void		(*submit)(struct worker *, struct job *);
-	void		(*free)(struct worker *);	/* runs what was submitted, then joins */
+	/*
+	 * Runs what was submitted, calls done() for all of it (and for what done()
+	 * submits), then joins.
+	 */
+	void		(*free)(struct worker *);
 };
 
 int worker_new(struct worker **out, struct loop *, const char *name, struct err *) must_use;
