@@ -7,7 +7,10 @@
 
 #include "mail/envelope.h"
 
-/* "Received: from helo (peer, uid 33) by hostname with ESMTP id ID; date\r\n", folded. */
+/*
+ * "Received: from helo (peer, uid 33) by hostname with ESMTP id ID; date\r\n",
+ * folded at 78 columns. What the client said is cut and made harmless.
+ */
 bool trace_received(struct buf *out, const struct envelope *, const char *hostname, const char *id) must_use;
 
 #endif

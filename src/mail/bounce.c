@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "mail/bounce.h"
+
+#include <stdio.h>
+
+#include "base/date.h"
+#include "base/num.h"
+#include "base/quote.h"
+#include "mail/header.h"
+
+#include "base/banned.h"
+
+#define COLUMNS		76		/* RFC 2045 6.7 and easy reading */
+#define ADDRESS_MAX	900		/* a line's 998 less the words in front */
+#define TEXT_MAX	1000		/* of an upstream's reply */
+#define INDENT_COLUMN	4
+
+/* How much the parts may take; what is left of BOUNCE_MAX is for framing. */
+#define PEOPLE_MAX	16384
+#define STATUS_PART_MAX	24576
+#define HEADER_PART_MAX	20480
+
+struct bounce {
+	const struct bounce_facts *facts;
+	struct buf	 part;		/* under construction, with its own maximum */
+	char		 boundary[40];
+};
+
+/* --- text from outside, made printable -------------------------------------- */
+
+/* A copy in ASCII, line breaks as spaces, cut with "..." behind it. */
+static bool
+put_flat(struct buf *out, struct view v, size_t max)
+{
+	size_t before = buf_len(out);
+	struct view kept = view_first(v, max);
+	struct buf copy;
+	bool ok;
+
+	buf_init(&copy, max + 4);
+	ok = buf_add(&copy, kept);
+	for (size_t i = 0; ok && i < buf_len(&copy); i++)
+		if (copy.data[i] == '\r' || copy.data[i] == '\n' || copy.data[i] == '\t')
+			copy.data[i] = ' ';
+	if (ok && copy.data != NULL)
+		quote_flatten(copy.data, buf_len(&copy));
+	if (kept.n < v.n)
+		ok = ok && buf_add_str(&copy, "...");
+	ok = ok && buf_add(out, view_trim(buf_view(&copy)));
+	buf_done(&copy);
+	if (!ok)
+		buf_truncate(out, before);
+	return ok;
+}
+
+/*
+ * Words of v in lines of at most COLUMNS, indent in front of each line but the
+ * first, which begins at column. A word longer than a line is cut.
+ */
+static bool
+put_wrapped(struct buf *out, struct view v, size_t column, const char *indent)
+{
+	size_t margin = strlen(indent);
+	bool first = true;
+	struct view word;
+
+	while (view_split(&v, ' ', &word)) {
+		while (word.n > 0) {
+			size_t room = column + 1 < COLUMNS ? COLUMNS - column - 1 : 0;
+			size_t n = word.n;
+
+			if (n > room && column > margin) {
+				if (!buf_add_str(out, "\r\n") || !buf_add_str(out, indent))
+					return false;
+				column = margin;
+				first = true;
+				continue;
+			}
+			if (n > COLUMNS - margin - 1)
+				n = COLUMNS - margin - 1;
+			if (!first && !buf_add_byte(out, ' '))
+				return false;
+			if (!buf_add(out, view_first(word, n)))
+				return false;
+			column += n + (first ? 0 : 1);
+			first = false;
+			word = view_from(word, n);
+		}
+	}
+	return true;
+}
+
+static bool
+is_status(struct view v)
+{
+	size_t dots = 0;
+
+	if (v.n < 5 || v.n > 11 || (v.p[0] != '4' && v.p[0] != '5') || v.p[1] != '.')
+		return false;
+	for (size_t i = 1; i < v.n; i++) {
+		if (v.p[i] == '.' && v.p[i - 1] != '.' && i + 1 < v.n)
+			dots++;
+		else if (!is_digit(v.p[i]))
+			return false;
+	}
+	return dots == 2;
+}
+
+static struct view
+status_of(const struct bounce_rcpt *r)
+{
+	if (is_status(r->status))
+		return r->status;
+	return r->why == BOUNCE_EXPIRED ? VIEW("4.4.7") : VIEW("5.0.0");
+}
+
+/* "550 5.1.1 No such user": what was said, on one line. Nothing if nothing was. */
+static bool
+put_answer(struct buf *out, const struct bounce_rcpt *r)
+{
+	size_t before = buf_len(out);
+
+	if (r->code != 0 && (!buf_addf(out, "%d ", r->code) || !buf_add(out, status_of(r)) ||
+	    !buf_add_byte(out, ' ')))
+		goto full;
+	if (!put_flat(out, r->text, TEXT_MAX))
+		goto full;
+	return true;
+full:
+	buf_truncate(out, before);
+	return false;
+}
+
+/* --- for people --------------------------------------------------------------- */
+
+static bool
+put_reason(struct bounce *b, const struct bounce_rcpt *r)
+{
+	char period[32];
+
+	(void)num_duration_text(period, sizeof(period), b->facts->now_ms - b->facts->original->received_ms);
+	switch (r->why) {
+	case BOUNCE_REFUSED:
+		if (r->remote.n == 0)
+			return buf_add_str(&b->part, "    It was refused:\r\n");
+		return buf_add_str(&b->part, "    ") && put_flat(&b->part, r->remote, 255) &&
+		    buf_add_str(&b->part, " refused it:\r\n");
+	case BOUNCE_EXPIRED:
+		return buf_addf(&b->part, "    It could not be delivered for %s.%s\r\n", period,
+		    r->text.n != 0 || r->code != 0 ? " What was heard last:" : "");
+	case BOUNCE_LOCAL:
+		break;
+	}
+	return buf_add_str(&b->part, "    This mail system could not go on with it:\r\n");
+}
+
+static bool
+put_person(struct bounce *b, const struct bounce_rcpt *r)
+{
+	size_t before = buf_len(&b->part);
+	struct buf answer;
+	bool ok;
+
+	buf_init(&answer, TEXT_MAX + 64);
+	ok = put_answer(&answer, r) &&
+	    buf_add_byte(&b->part, '<') && put_flat(&b->part, r->address, ADDRESS_MAX) &&
+	    buf_add_str(&b->part, ">\r\n") && put_reason(b, r);
+	if (ok && buf_len(&answer) > 0)
+		ok = buf_add_str(&b->part, "    ") &&
+		    put_wrapped(&b->part, buf_view(&answer), INDENT_COLUMN, "    ") &&
+		    buf_add_str(&b->part, "\r\n");
+	ok = ok && buf_add_str(&b->part, "\r\n");
+	buf_done(&answer);
+	if (!ok)
+		buf_truncate(&b->part, before);
+	return ok;
+}
+
+static bool
+put_people(struct bounce *b)
+{
+	const struct bounce_facts *f = b->facts;
+	char date[DATE_MAX];
+	size_t i = 0;
+
+	if (!buf_addf(&b->part,
+	    "This is the mail system of %.255s.\r\n\r\n"
+	    "A message could not be delivered to the recipients below. It will not be\r\n"
+	    "tried again. The header of the message is attached.\r\n\r\n"
+	    "  Accepted: %s\r\n"
+	    "  Queue id: %.32s\r\n"
+	    "  From:     <", f->hostname, date_rfc5322(date, f->original->received_ms), f->id))
+		return false;
+	if (!put_flat(&b->part, f->original->from, ADDRESS_MAX) || !buf_add_str(&b->part, ">\r\n\r\n"))
+		return false;
+	/* The line about those left out must still fit. */
+	b->part.max -= 100;
+	while (i < f->nrcpt && put_person(b, &f->rcpt[i]))
+		i++;
+	b->part.max += 100;
+	return i == f->nrcpt ||
+	    buf_addf(&b->part, "... and %zu more recipients that are not listed here.\r\n", f->nrcpt - i);
+}
+
+/* --- message/delivery-status --------------------------------------------------- */
+
+static bool
+put_status_rcpt(struct bounce *b, const struct bounce_rcpt *r)
+{
+	size_t before = buf_len(&b->part);
+	char date[DATE_MAX];
+	struct buf answer;
+	bool ok;
+
+	buf_init(&answer, TEXT_MAX + 64);
+	ok = buf_add_str(&b->part, "\r\nFinal-Recipient: rfc822; ") &&
+	    put_flat(&b->part, r->address, ADDRESS_MAX) &&
+	    buf_add_str(&b->part, "\r\nAction: failed\r\nStatus: ") &&
+	    buf_add(&b->part, status_of(r)) && buf_add_str(&b->part, "\r\n");
+	if (ok && r->remote.n != 0)
+		ok = buf_add_str(&b->part, "Remote-MTA: dns; ") && put_flat(&b->part, r->remote, 255) &&
+		    buf_add_str(&b->part, "\r\n");
+	if (ok && (r->code != 0 || r->text.n != 0)) {
+		/* A code makes it the words of an SMTP server (RFC 3464 2.3.6). */
+		const char *label = r->code != 0 ? "Diagnostic-Code: smtp; " : "Diagnostic-Code: x-posthouse; ";
+
+		ok = put_answer(&answer, r) && buf_add_str(&b->part, label) &&
+		    put_wrapped(&b->part, buf_view(&answer), strlen(label), " ") &&
+		    buf_add_str(&b->part, "\r\n");
+	}
+	if (ok && r->last_ms != 0)
+		ok = buf_addf(&b->part, "Last-Attempt-Date: %s\r\n", date_rfc5322(date, r->last_ms));
+	buf_done(&answer);
+	if (!ok)
+		buf_truncate(&b->part, before);
+	return ok;
+}
+
+static bool
+put_status(struct bounce *b)
+{
+	const struct bounce_facts *f = b->facts;
+	char date[DATE_MAX];
+
+	if (!buf_addf(&b->part, "Reporting-MTA: dns; %.255s\r\nX-Posthouse-Queue-Id: %.32s\r\nArrival-Date: %s\r\n",
+	    f->hostname, f->id, date_rfc5322(date, f->original->received_ms)))
+		return false;
+	for (size_t i = 0; i < f->nrcpt; i++)
+		if (!put_status_rcpt(b, &f->rcpt[i]))
+			return i > 0;	/* the rest has no room: the first ones must do */
+	return true;
+}
+
+/* --- the original's header ------------------------------------------------------- */
+
+/* Printable ASCII in lines that mail may have: can go as it is. */
+static bool
+is_plain(struct view field)
+{
+	struct view line;
+
+	while (view_split(&field, '\n', &line)) {
+		if (view_ends(line, VIEW("\r")))
+			line.n--;
+		if (line.n > 998)
+			return false;
+		for (size_t i = 0; i < line.n; i++)
+			if (!is_print(line.p[i]) && line.p[i] != '\t')
+				return false;
+	}
+	return true;
+}
+
+/* Quoted-printable (RFC 2045 6.7) of one line, without its end. */
+static bool
+put_quoted_line(struct buf *out, struct view line)
+{
+	size_t column = 0;
+
+	for (size_t i = 0; i < line.n; i++) {
+		uint8_t c = line.p[i];
+		bool plain = is_print(c) && c != '=' && (c != ' ' || i + 1 < line.n);
+		size_t width = plain ? 1 : 3;
+
+		if (column + width >= COLUMNS) {
+			if (!buf_add_str(out, "=\r\n"))
+				return false;
+			column = 0;
+		}
+		if (plain ? !buf_add_byte(out, c) : !buf_addf(out, "=%02X", c))
+			return false;
+		column += width;
+	}
+	return true;
+}
+
+static bool
+put_field(struct buf *out, struct view field, bool quoted)
+{
+	size_t before = buf_len(out);
+	struct view line;
+
+	while (view_split(&field, '\n', &line)) {
+		if (view_ends(line, VIEW("\r")))
+			line.n--;
+		if (!(quoted ? put_quoted_line(out, line) : buf_add(out, line)) ||
+		    !buf_add_str(out, "\r\n")) {
+			buf_truncate(out, before);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool
+put_header(struct bounce *b)
+{
+	struct view text = view_first(b->facts->message, HEADER_BLOCK_MAX);
+	struct view rest = text;
+	struct header_field field;
+	bool quoted = false;
+
+	while (header_next(&rest, &field))
+		quoted = quoted || !is_plain(field.whole);
+	if (!buf_addf(&b->part, "Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: %s\r\n\r\n",
+	    quoted ? "quoted-printable" : "7bit"))
+		return false;
+	/* A field that has no room is left out whole; shorter ones behind it may fit. */
+	while (header_next(&text, &field))
+		if (field.whole.p[field.whole.n - 1] == '\n')
+			(void)put_field(&b->part, field.whole, quoted);
+	return true;
+}
+
+/* --- the whole --------------------------------------------------------------------- */
+
+static bool
+put_top(struct buf *out, struct bounce *b)
+{
+	const struct bounce_facts *f = b->facts;
+	char date[DATE_MAX];
+
+	return buf_addf(out, "From: \"Mail Delivery System\" <mailer-daemon@%s>\r\nTo: <", f->hostname) &&
+	    put_flat(out, f->to, ADDRESS_MAX) && buf_add_str(out, ">\r\n") &&
+	    buf_addf(out, "Subject: Your message could not be delivered\r\nDate: %s\r\nMessage-ID: ",
+	    date_rfc5322(date, f->now_ms)) &&
+	    header_put_message_id(out, f->hostname, f->now_ms, f->nonce) &&
+	    buf_addf(out, "\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"
+	    "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"\r\n\r\n"
+	    "This is a report in MIME format.\r\n", b->boundary);
+}
+
+/* One part: its head, then what fill() makes of it, in at most max bytes. */
+static bool
+put_part(struct buf *out, struct bounce *b, const char *head, bool (*fill)(struct bounce *), size_t max)
+{
+	bool ok;
+
+	buf_init(&b->part, max);
+	ok = fill(b) && buf_addf(out, "\r\n--%s\r\n%s", b->boundary, head) && buf_add(out, buf_view(&b->part));
+	buf_done(&b->part);
+	return ok;
+}
+
+bool
+bounce_build(struct buf *out, const struct bounce_facts *f)
+{
+	struct bounce b = { .facts = f };
+	size_t before = buf_len(out);
+
+	/* "=_" can't be in quoted-printable, and nobody can guess the rest. */
+	(void)snprintf(b.boundary, sizeof(b.boundary), "=_%016llx", (unsigned long long)f->nonce);
+	if (put_top(out, &b) &&
+	    put_part(out, &b, "Content-Type: text/plain; charset=us-ascii\r\n\r\n", put_people, PEOPLE_MAX) &&
+	    put_part(out, &b, "Content-Type: message/delivery-status\r\n\r\n", put_status, STATUS_PART_MAX) &&
+	    put_part(out, &b, "", put_header, HEADER_PART_MAX) &&
+	    buf_addf(out, "\r\n--%s--\r\n", b.boundary))
+		return true;
+	buf_truncate(out, before);
+	return false;
+}

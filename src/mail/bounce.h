@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bounce - the report to a sender that a message could not be delivered
+ * (RFC 3464, RFC 6522).
+ *
+ * Three parts: plain words, message/delivery-status, and the original's header.
+ * The report is ASCII with lines of at most 998 bytes, whatever the upstream
+ * or the original's header were made of, and never longer than BOUNCE_MAX: of
+ * many recipients the first ones are listed and the others counted; of a long
+ * header the fields that fit are kept.
+ */
+#ifndef MAIL_BOUNCE_H
+#define MAIL_BOUNCE_H
+
+#include "mail/envelope.h"
+
+#define BOUNCE_MAX 65536	/* one record of the spool */
+
+enum bounce_why {
+	BOUNCE_REFUSED,		/* a reply 5xx */
+	BOUNCE_EXPIRED,		/* tried for too long */
+	BOUNCE_LOCAL		/* we could not go on: the stored message is damaged, say */
+};
+
+struct bounce_rcpt {
+	struct view	address;
+	enum bounce_why	why;
+	int		code;		/* of the reply; 0: none */
+	struct view	status;		/* "5.1.1"; anything malformed becomes 5.0.0 or 4.4.7 */
+	struct view	text;		/* the reply's or our words, without code and status; any bytes */
+	struct view	remote;		/* who said it: "smtp.example.net"; "" if nobody did */
+	int64_t		last_ms;	/* wall clock of the last attempt; 0: none */
+};
+
+struct bounce_facts {
+	const char		*hostname;
+	const struct envelope	*original;
+	const char		*id;		/* of the original in the queue */
+	struct view		 to;		/* the original's sender, or the administrator */
+	const struct bounce_rcpt *rcpt;
+	size_t			 nrcpt;
+	struct view		 message;	/* the original's beginning: at least its header, or what there is */
+	int64_t			 now_ms;	/* wall clock */
+	uint64_t		 nonce;		/* random, for the boundary and the Message-ID */
+};
+
+/* False only without memory or room in out, which is left as it was. */
+bool bounce_build(struct buf *out, const struct bounce_facts *) must_use;
+
+#endif

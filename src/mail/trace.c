@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "mail/trace.h"
+
+#include <stdio.h>
+
+#include "base/date.h"
+
+#include "base/banned.h"
+
+#define COLUMNS		78
+#define TAB_COLUMNS	8
+#define WORD_MAX	255	/* a domain's longest */
+
+struct folder {
+	struct buf	*out;
+	size_t		 column;
+};
+
+/* A piece that stays whole: behind a space, or on a new line if this one is full. */
+static bool
+put_piece(struct folder *f, const char *text, size_t n)
+{
+	if (f->column + 1 + n <= COLUMNS) {
+		f->column += 1 + n;
+		return buf_add_byte(f->out, ' ') && buf_add(f->out, view_of(text, n));
+	}
+	f->column = TAB_COLUMNS + n;
+	return buf_add_str(f->out, "\r\n\t") && buf_add(f->out, view_of(text, n));
+}
+
+/*
+ * Copy what a domain, an address literal or a port is made of. Anything else
+ * becomes '?': a parenthesis or a line break would be read as our own words.
+ */
+static size_t
+harmless(char word[WORD_MAX + 1], struct view v)
+{
+	size_t n = v.n < WORD_MAX ? v.n : WORD_MAX;
+
+	for (size_t i = 0; i < n; i++) {
+		uint8_t c = v.p[i];
+		bool fine = is_alnum(c) || c == '.' || c == '-' || c == '_' || c == ':' || c == '[' || c == ']';
+
+		word[i] = (char)(fine ? c : '?');
+	}
+	word[n] = '\0';
+	return n;
+}
+
+static bool
+put_from(struct folder *f, const struct envelope *env)
+{
+	char word[WORD_MAX + 1];
+	char text[WORD_MAX + 64];
+	int n;
+
+	if (env->helo.n != 0) {
+		(void)harmless(word, env->helo);
+		n = snprintf(text, sizeof(text), "from %s", word);
+	} else {
+		n = snprintf(text, sizeof(text), "from unknown");
+	}
+	if (!put_piece(f, text, (size_t)n))
+		return false;
+	(void)harmless(word, env->peer);
+	if (env->uid >= 0)
+		n = snprintf(text, sizeof(text), "(%s, uid %lld)", word, (long long)env->uid);
+	else
+		n = snprintf(text, sizeof(text), "(%s)", word);
+	return put_piece(f, text, (size_t)n);
+}
+
+bool
+trace_received(struct buf *out, const struct envelope *env, const char *hostname, const char *id)
+{
+	static const char *const with[] = {
+		[PROTOCOL_SMTP] = "with SMTP", [PROTOCOL_ESMTP] = "with ESMTP", [PROTOCOL_LOCAL] = NULL
+	};
+	struct folder f = { out, sizeof("Received:") - 1 };
+	size_t before = buf_len(out);
+	char date[DATE_MAX];
+	char text[WORD_MAX + 64];
+	int n;
+
+	if (!buf_add_str(out, "Received:"))
+		goto full;
+	if (env->peer.n != 0 && !put_from(&f, env))
+		goto full;
+	n = snprintf(text, sizeof(text), "by %.*s", WORD_MAX, hostname);
+	if (!put_piece(&f, text, (size_t)n))
+		goto full;
+	if (with[env->protocol] != NULL && !put_piece(&f, with[env->protocol], strlen(with[env->protocol])))
+		goto full;
+	n = snprintf(text, sizeof(text), "id %.32s;", id);
+	if (!put_piece(&f, text, (size_t)n))
+		goto full;
+	(void)date_rfc5322(date, env->received_ms);
+	if (!put_piece(&f, date, strlen(date)) || !buf_add_str(out, "\r\n"))
+		goto full;
+	return true;
+full:
+	buf_truncate(out, before);
+	return false;
+}

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "mail/bounce.h"
+
+#include "base/banned.h"
+
+#define TIME_MS 1795332623120
+
+static struct envelope original;
+static struct bounce_facts facts;
+
+static int
+setup(void **state)
+{
+	envelope_init(&original);
+	original.from = VIEW("alice@example.com");
+	original.received_ms = TIME_MS;
+	facts = (struct bounce_facts){
+		.hostname = "web1.example.com", .original = &original, .id = "0123456789abcdef",
+		.to = original.from, .message = VIEW("Subject: hello\r\nDate: x\r\n\r\nbody\r\n"),
+		.now_ms = TIME_MS + 3600000, .nonce = 0xabcdef,
+	};
+	return 0;
+}
+
+/* What holds for every report: ASCII, CRLF, lines that mail may have, three parts, a bounded size. */
+static void
+check_shape(struct view text)
+{
+	struct view rest = text, line;
+	unsigned boundaries = 0;
+
+	assert_in_range(text.n, 1, BOUNCE_MAX);
+	assert_true(view_ends(text, VIEW("\r\n--=_0000000000abcdef--\r\n")));
+	while (view_split(&rest, '\n', &line)) {
+		assert_true(view_ends(line, VIEW("\r")));
+		line.n--;
+		assert_in_range(line.n, 0, 998);
+		for (size_t i = 0; i < line.n; i++)
+			assert_true(is_print(line.p[i]) || line.p[i] == '\t');
+		boundaries += view_starts(line, VIEW("--=_0000000000abcdef"));
+	}
+	assert_int_equal(boundaries, 4);
+}
+
+static struct buf
+build(void)
+{
+	struct buf b;
+
+	buf_init(&b, BOUNCE_MAX);
+	assert_true(bounce_build(&b, &facts));
+	check_shape(buf_view(&b));
+	return b;
+}
+
+static bool
+has(const struct buf *b, const char *text)
+{
+	struct view all = buf_view(b);
+
+	return view_search(all, view_str(text)) < all.n;
+}
+
+static void
+test_whole(void **state)
+{
+	static const struct bounce_rcpt rcpt[] = {
+		{ .address = { (const uint8_t *)"bob@example.net", 15 }, .why = BOUNCE_REFUSED, .code = 550,
+		  .status = { (const uint8_t *)"5.1.1", 5 }, .text = { (const uint8_t *)"No such user", 12 },
+		  .remote = { (const uint8_t *)"smtp.example.net", 16 }, .last_ms = TIME_MS },
+	};
+	struct buf b;
+
+	facts.rcpt = rcpt;
+	facts.nrcpt = 1;
+	b = build();
+	assert_string_equal(buf_cstr(&b),
+	    "From: \"Mail Delivery System\" <mailer-daemon@web1.example.com>\r\n"
+	    "To: <alice@example.com>\r\n"
+	    "Subject: Your message could not be delivered\r\n"
+	    "Date: Sun, 22 Nov 2026 08:30:23 +0000\r\n"
+	    "Message-ID: <20261122083023.0000000000abcdef@web1.example.com>\r\n"
+	    "Auto-Submitted: auto-replied\r\n"
+	    "MIME-Version: 1.0\r\n"
+	    "Content-Type: multipart/report; report-type=delivery-status;\r\n"
+	    "\tboundary=\"=_0000000000abcdef\"\r\n"
+	    "\r\n"
+	    "This is a report in MIME format.\r\n"
+	    "\r\n--=_0000000000abcdef\r\n"
+	    "Content-Type: text/plain; charset=us-ascii\r\n"
+	    "\r\n"
+	    "This is the mail system of web1.example.com.\r\n"
+	    "\r\n"
+	    "A message could not be delivered to the recipients below. It will not be\r\n"
+	    "tried again. The header of the message is attached.\r\n"
+	    "\r\n"
+	    "  Accepted: Sun, 22 Nov 2026 07:30:23 +0000\r\n"
+	    "  Queue id: 0123456789abcdef\r\n"
+	    "  From:     <alice@example.com>\r\n"
+	    "\r\n"
+	    "<bob@example.net>\r\n"
+	    "    smtp.example.net refused it:\r\n"
+	    "    550 5.1.1 No such user\r\n"
+	    "\r\n"
+	    "\r\n--=_0000000000abcdef\r\n"
+	    "Content-Type: message/delivery-status\r\n"
+	    "\r\n"
+	    "Reporting-MTA: dns; web1.example.com\r\n"
+	    "X-Posthouse-Queue-Id: 0123456789abcdef\r\n"
+	    "Arrival-Date: Sun, 22 Nov 2026 07:30:23 +0000\r\n"
+	    "\r\n"
+	    "Final-Recipient: rfc822; bob@example.net\r\n"
+	    "Action: failed\r\n"
+	    "Status: 5.1.1\r\n"
+	    "Remote-MTA: dns; smtp.example.net\r\n"
+	    "Diagnostic-Code: smtp; 550 5.1.1 No such user\r\n"
+	    "Last-Attempt-Date: Sun, 22 Nov 2026 07:30:23 +0000\r\n"
+	    "\r\n--=_0000000000abcdef\r\n"
+	    "Content-Type: text/rfc822-headers\r\n"
+	    "Content-Transfer-Encoding: 7bit\r\n"
+	    "\r\n"
+	    "Subject: hello\r\n"
+	    "Date: x\r\n"
+	    "\r\n--=_0000000000abcdef--\r\n");
+	buf_done(&b);
+}
+
+static void
+test_other_reasons(void **state)
+{
+	struct bounce_rcpt rcpt[] = {
+		{ .address = VIEW("a@b"), .why = BOUNCE_EXPIRED, .text = VIEW("connection refused") },
+		{ .address = VIEW("c@d"), .why = BOUNCE_EXPIRED },
+		{ .address = VIEW("e@f"), .why = BOUNCE_LOCAL, .text = VIEW("the stored message is damaged") },
+		{ .address = VIEW("g@h"), .why = BOUNCE_REFUSED, .code = 554, .status = VIEW("nonsense") },
+	};
+	struct buf b;
+
+	facts.rcpt = rcpt;
+	facts.nrcpt = 4;
+	b = build();
+	assert_true(has(&b, "<a@b>\r\n    It could not be delivered for 1h 0m. What was heard last:\r\n"
+	    "    connection refused\r\n"));
+	assert_true(has(&b, "rfc822; a@b\r\nAction: failed\r\nStatus: 4.4.7\r\n"
+	    "Diagnostic-Code: x-posthouse; connection refused\r\n"));
+	assert_true(has(&b, "<c@d>\r\n    It could not be delivered for 1h 0m.\r\n\r\n"));
+	assert_true(has(&b, "rfc822; c@d\r\nAction: failed\r\nStatus: 4.4.7\r\n\r\n"));
+	assert_true(has(&b, "<e@f>\r\n    This mail system could not go on with it:\r\n"
+	    "    the stored message is damaged\r\n"));
+	assert_true(has(&b, "<g@h>\r\n    It was refused:\r\n    554 5.0.0\r\n"));
+	buf_done(&b);
+}
+
+/* 8-bit, of 60 lines, of 10 kB, without a space, with a forged boundary and NUL. */
+static void
+test_hostile_replies(void **state)
+{
+	struct bounce_rcpt rcpt = { .address = VIEW("a@b"), .why = BOUNCE_REFUSED, .code = 550 };
+	struct buf text, b;
+
+	facts.rcpt = &rcpt;
+	facts.nrcpt = 1;
+	buf_init(&text, 20000);
+	for (int form = 0; form < 6; form++) {
+		buf_clear(&text);
+		for (int i = 0; i < 60; i++)
+			assert_true(buf_addf(&text, form == 0 ? "line %d of the answer\r\n" :
+			    form == 1 ? "caf\xc3\xa9 %d \xff\xfe" :
+			    form == 2 ? "\r\n--=_0000000000abcdef--\r\n%d" :
+			    form == 3 ? "%d\n.\n\n" : "no%dspacesinthisone", i));
+		while (form == 4 && buf_len(&text) < 10240)
+			assert_true(buf_add_byte(&text, 'x'));
+		if (form == 5)
+			memset(text.data, 0, buf_len(&text));
+		rcpt.text = buf_view(&text);
+		rcpt.remote = buf_view(&text);
+		rcpt.address = buf_view(&text);
+		rcpt.status = buf_view(&text);
+		facts.to = buf_view(&text);
+		b = build();
+		assert_true(buf_len(&b) < 12000);
+		buf_done(&b);
+	}
+	buf_done(&text);
+}
+
+/* Each word of the answer arrives, in lines that are short. */
+static void
+test_wrapping(void **state)
+{
+	struct bounce_rcpt rcpt = { .address = VIEW("a@b"), .why = BOUNCE_REFUSED, .code = 550 };
+	char text[400];
+
+	facts.rcpt = &rcpt;
+	facts.nrcpt = 1;
+	for (size_t width = 1; width < 200; width++) {
+		struct view part, line;
+		struct buf b;
+		size_t letters = 0;
+
+		for (size_t i = 0; i < sizeof(text); i++)
+			text[i] = (i + 1) % (width + 1) == 0 ? ' ' : 'w';
+		rcpt.text = view_of(text, sizeof(text));
+		for (size_t i = 0; i < sizeof(text); i++)
+			letters += text[i] == 'w';
+		b = build();
+		part = buf_view(&b);
+		part = view_from(part, view_search(part, VIEW("Diagnostic-Code: smtp;")) + 22);
+		part = view_first(part, view_search(part, VIEW("\r\n\r\n--")));
+		while (view_split(&part, '\n', &line)) {
+			assert_in_range(line.n, 0, 79);
+			for (size_t i = 0; i < line.n; i++)
+				letters -= line.p[i] == 'w';
+		}
+		assert_int_equal(letters, 0);
+		buf_done(&b);
+	}
+}
+
+static void
+test_many_recipients(void **state)
+{
+	static struct bounce_rcpt rcpt[5000];
+	struct buf b;
+
+	for (size_t i = 0; i < lengthof(rcpt); i++)
+		rcpt[i] = (struct bounce_rcpt){ .address = VIEW("somebody.with.a.name@example.net"),
+		    .why = BOUNCE_REFUSED, .code = 550, .status = VIEW("5.1.1"), .text = VIEW("unknown") };
+	facts.rcpt = rcpt;
+	facts.nrcpt = lengthof(rcpt);
+	b = build();
+	assert_true(has(&b, " more recipients that are not listed here.\r\n"));
+	assert_true(has(&b, "Subject: hello\r\n"));
+	buf_done(&b);
+}
+
+static void
+test_header_forms(void **state)
+{
+	struct bounce_rcpt rcpt = { .address = VIEW("a@b"), .why = BOUNCE_REFUSED, .code = 550 };
+	struct buf text, b;
+
+	facts.rcpt = &rcpt;
+	facts.nrcpt = 1;
+	facts.message = VIEW("Subject: caf\xc3\xa9 = good \r\nTo: x,\n\ty\n\nbody");
+	b = build();
+	assert_true(has(&b, "quoted-printable\r\n\r\nSubject: caf=C3=A9 =3D good=20\r\nTo: x,\r\n=09y\r\n\r\n--"));
+	buf_done(&b);
+	facts.message = VIEW("Subject: cut in the mid");
+	b = build();
+	assert_false(has(&b, "cut in"));		/* never a broken line */
+	buf_done(&b);
+	facts.message = VIEW("");
+	b = build();
+	buf_done(&b);
+
+	/* A field of 30 kB has no room and is left out; those around it are kept. */
+	buf_init(&text, 100000);
+	assert_true(buf_add_str(&text, "First: 1\r\nLong: "));
+	while (buf_len(&text) < 30000)
+		assert_true(buf_add_str(&text, "xxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n "));
+	assert_true(buf_add_str(&text, "y\r\nLast: 2\r\n\r\nLong: body"));
+	facts.message = buf_view(&text);
+	b = build();
+	assert_true(has(&b, "First: 1\r\nLast: 2\r\n\r\n--"));
+	assert_false(has(&b, "Long"));
+	buf_done(&b);
+
+	/* One line of 5000 bytes: encoded, so that no line of the report is too long. */
+	buf_clear(&text);
+	assert_true(buf_add_str(&text, "Long: "));
+	while (buf_len(&text) < 5000)
+		assert_true(buf_add_byte(&text, 'z'));
+	assert_true(buf_add_str(&text, "\r\n\r\n"));
+	facts.message = buf_view(&text);
+	b = build();
+	assert_true(has(&b, "quoted-printable\r\n\r\nLong: zzz"));
+	buf_done(&b);
+	buf_done(&text);
+}
+
+static void
+test_no_room(void **state)
+{
+	struct bounce_rcpt rcpt = { .address = VIEW("a@b"), .why = BOUNCE_REFUSED, .code = 550 };
+	struct buf b;
+
+	facts.rcpt = &rcpt;
+	facts.nrcpt = 1;
+	for (size_t max = 3; max < 1200; max += 7) {
+		buf_init(&b, max);
+		assert_true(buf_add_str(&b, "abc"));
+		assert_false(bounce_build(&b, &facts));
+		assert_int_equal(buf_len(&b), 3);
+		buf_done(&b);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_whole, setup),
+		cmocka_unit_test_setup(test_other_reasons, setup),
+		cmocka_unit_test_setup(test_hostile_replies, setup),
+		cmocka_unit_test_setup(test_wrapping, setup),
+		cmocka_unit_test_setup(test_many_recipients, setup),
+		cmocka_unit_test_setup(test_header_forms, setup),
+		cmocka_unit_test_setup(test_no_room, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
