@@ -108,7 +108,7 @@ smtp_greet(struct conn *c)
 	c->greeted = true;
 	if (!strike(c, STEP_GREETING, NULL))
 		reply(c, "220 sink.example.net ESMTP posthouse-sink");
-	else
+	else if (!c->hung)
 		c->closing = true;
 	return true;
 }
