@@ -91,5 +91,10 @@ int conf_load(struct conf **out, struct view text, const char *name, struct buf 
 void conf_free(struct conf *);
 /* Effective values, each with its source (default or line); no secrets are in them. */
 bool conf_dump(struct buf *out, const struct conf *, struct view text, const char *name) must_use;
+/*
+ * True if no value that takes effect at a restart only differs; otherwise
+ * their names are added to names.
+ */
+bool conf_same_fixed(const struct conf *, const struct conf *, struct buf *names) must_use;
 
 #endif

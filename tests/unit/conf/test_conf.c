@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "conf/conf.h"
+#include "conf/value.h"
+
+#include "base/banned.h"
+
+#define RELAY "relays = ( { host = \"smtp.example.net\"; } );\n"
+#define NAMES "hostname = \"web1.example.com\"; admin = \"a@example.com\";\n"
+
+static char report_text[8192];
+
+/* NULL if it was refused; the report is in report_text either way. */
+static struct conf *
+load(const char *text)
+{
+	struct conf *c = NULL;
+	struct buf report;
+	int rc;
+
+	buf_init(&report, sizeof(report_text) - 1);
+	rc = conf_load(&c, view_str(text), "test.conf", &report);
+	(void)snprintf(report_text, sizeof(report_text), "%.*s", VIEW_ARG(buf_view(&report)));
+	buf_done(&report);
+	assert_true(rc == 0 || c == NULL);
+	return c;
+}
+
+static void
+check_says(const char *file, int line, const char *what)
+{
+	if (strstr(report_text, what) == NULL) {
+		print_error("not in the report: %s\nreport: %s\n", what, report_text);
+		_fail(file, line);
+	}
+}
+#define assert_says(what) check_says(__FILE__, __LINE__, what)
+
+static void
+check_refused(const char *file, int line, const char *text, const char *why)
+{
+	struct conf *c = load(text);
+
+	if (c != NULL) {
+		print_error("taken: %s\n", text);
+		conf_free(c);
+		_fail(file, line);
+	}
+	check_says(file, line, why);
+}
+#define assert_refused(text, why) check_refused(__FILE__, __LINE__, text, why)
+/* The same inside the group of the relay. */
+#define assert_relay_refused(text, why) \
+	assert_refused("relays = ( { host = \"h.example\"; " text " } );", why)
+
+static void
+test_defaults(void **state)
+{
+	struct conf *c = load(NAMES RELAY);
+
+	assert_non_null(c);
+	assert_string_equal(report_text, "");
+	assert_string_equal(c->default_domain, "web1.example.com");
+	assert_int_equal(c->nlisten, 2);
+	assert_int_equal(address_port(&c->listen[1]), 25);
+	assert_string_equal(c->socket, POSTHOUSE_RUNTIMEDIR "/smtp.sock");
+	assert_int_equal(c->sandbox, SANDBOX_REQUIRED);
+	assert_int_equal(c->drain_ms, 30000);
+	assert_int_equal(c->limits.message_size, 25u << 20);
+	assert_int_equal(c->queue.expire_ms, 5 * 86400000LL);
+	assert_string_equal(c->relay.name, "smtp.example.net");
+	assert_null(c->relay.user);
+	assert_null(c->relay.ca_file);
+	assert_int_equal(c->relay.secret, CONF_SECRET_NONE);
+	assert_int_equal(c->relay.nendpoint, 3);
+	assert_int_equal(c->relay.endpoint[0].port, 587);
+	assert_int_equal(c->relay.endpoint[0].tls, CONF_TLS_STARTTLS);
+	assert_int_equal(c->relay.endpoint[1].port, 465);
+	assert_int_equal(c->relay.endpoint[1].tls, CONF_TLS_IMPLICIT);
+	assert_int_equal(c->relay.endpoint[2].port, 2525);
+	assert_int_equal(c->relay.endpoint[2].tls, CONF_TLS_STARTTLS);
+	conf_free(c);
+}
+
+static void
+test_values(void **state)
+{
+	struct conf *c = load("hostname = \"mail.example.org\"; admin = \"ops@example.org\";\n"
+	    "default_domain = \"example.org\"; listen = [ \"127.0.0.1:0\", \"127.0.0.1:0\" ];\n"
+	    "socket = \"\"; state_dir = \"/srv/q\"; runtime_dir = \"/srv/r\"; syslog = true;\n"
+	    "sandbox = \"best-effort\"; drain = \"10s\";\n"
+	    "limits = { message_size = 4096; recipients = 7; };\n"
+	    "queue = { bytes_max = \"1G\"; retry_first = \"250ms\"; };\n"
+	    "relays = ( { name = \"m\"; host = \"[::1]\"; user = \"u\\\"\\\\\";\n"
+	    "  password_command = ( \"/bin/pass\", \"a b\" ); quiet = true;\n"
+	    "  endpoints = ( { port = 2465; }, { port = 26; }, { port = 465; tls = \"starttls\"; } );\n"
+	    "} );");
+
+	assert_non_null(c);
+	assert_string_equal(report_text, "");
+	assert_int_equal(c->nlisten, 2);
+	assert_string_equal(c->socket, "");
+	assert_true(c->syslog);
+	assert_int_equal(c->sandbox, SANDBOX_BEST_EFFORT);
+	assert_int_equal(c->limits.message_size, 4096);
+	assert_int_equal(c->limits.recipients, 7);
+	assert_int_equal(c->queue.bytes_max, 1u << 30);
+	assert_int_equal(c->queue.retry_first_ms, 250);
+	assert_string_equal(c->relay.host, "::1");
+	assert_string_equal(c->relay.user, "u\"\\");
+	assert_int_equal(c->relay.secret, CONF_SECRET_COMMAND);
+	assert_string_equal(c->relay.command[1], "a b");
+	assert_null(c->relay.command[2]);
+	assert_true(c->relay.quiet);
+	assert_int_equal(c->relay.nendpoint, 3);
+	assert_int_equal(c->relay.endpoint[0].tls, CONF_TLS_IMPLICIT);
+	assert_int_equal(c->relay.endpoint[1].tls, CONF_TLS_STARTTLS);
+	assert_int_equal(c->relay.endpoint[2].tls, CONF_TLS_STARTTLS);
+	conf_free(c);
+}
+
+/* Every mistake of a file is reported in one run, with its line. */
+static void
+test_all_at_once(void **state)
+{
+	assert_refused("lisen = [ ];\n"
+	    "hostname = 5;\n"
+	    "drain = \"5\";\n"
+	    "limits = { recipients = \"many\"; message_sise = \"1M\"; errors = 0; };\n"
+	    "message_size = \"1M\";\n"
+	    "queue = [ 1 ];\n"
+	    "relays = ( { hots = \"x\"; }, { } );\n",
+	    "test.conf:1: unknown option \"lisen\"; did you mean \"listen\"?\n");
+	assert_says("test.conf:2: hostname must be text in double quotes\n");
+	assert_says("test.conf:3: drain: \"5\" does not fit; expected a time like \"30s\"");
+	assert_says("test.conf:4: limits.recipients must be a number from 1 to 20000");
+	assert_says("test.conf:4: unknown option \"limits.message_sise\"; did you mean \"message_size\"?");
+	assert_says("test.conf:4: limits.errors: \"0\" does not fit; expected a number from 1 to 1000");
+	assert_says("test.conf:5: unknown option \"message_size\"; there is \"limits.message_size\"");
+	assert_says("test.conf:6: queue must be a group: { ... }");
+	assert_says("test.conf:7: unknown option \"relays[].hots\"; did you mean \"host\"?");
+	assert_says("test.conf:7: relays: one relay for now; remove the second");
+	assert_says("relays[].host is missing");
+}
+
+static void
+test_syntax(void **state)
+{
+	assert_refused("hostname = \"a\"\nadmin = \"b\"\n= 5;", "test.conf:3: syntax error");
+	assert_refused("hostname = \"a\"; hostname = \"b\";", "test.conf:1: duplicate setting name");
+	assert_refused("a = 1;\n \t@include \"/etc/passwd\"\n", "test.conf:2: @include is not supported");
+	assert_refused("", "there is no relay");
+	assert_refused("relays = ();", "relays is empty");
+	assert_refused("relays = ( 5 );", "relays: each must be a group");
+	assert_refused("relays = { host = \"x\"; };", "relays must be a list of groups");
+	assert_refused("\xef\xbb\xbf hostname = \"a\";", "test.conf:1: ");
+
+	struct conf *c = NULL;
+	struct buf report;
+
+	buf_init(&report, 1000);
+	assert_int_equal(conf_load(&c, view_of("a = 1;\0b", 8), "t", &report), -1);
+	buf_done(&report);
+}
+
+static void
+test_listen(void **state)
+{
+	assert_refused(RELAY "listen = [ \"0.0.0.0:25\" ];", "this version serves only this host");
+	assert_refused(RELAY "listen = [ \"[::]:25\" ];", "this version serves only this host");
+	assert_refused(RELAY "listen = [ \"192.0.2.1:25\" ];", "use a loopback address");
+	assert_refused(RELAY "listen = [ \"localhost:25\" ];", "write the address: \"127.0.0.1:25\"");
+	assert_refused(RELAY "listen = [ \"/run/x\" ];", "goes into the option \"socket\"");
+	assert_refused(RELAY "listen = [ \"127.0.0.1\" ];", "it is not an address like");
+	assert_refused(RELAY "listen = [ 25 ];", "every address must be text");
+	assert_refused(RELAY "listen = \"127.0.0.1:25\";", "listen must be a list like");
+	assert_refused(RELAY "listen = [ \"127.0.0.1:25\", \"127.0.0.1:25\" ];", "it is listed twice");
+	assert_refused(RELAY "listen = [ ]; socket = \"\";", "nothing to listen on");
+	assert_refused(RELAY "listen = [ \"127.0.0.1:1\", \"127.0.0.1:2\", \"127.0.0.1:3\","
+	    "\"127.0.0.1:4\", \"127.0.0.1:5\", \"127.0.0.1:6\", \"127.0.0.1:7\", \"127.0.0.1:8\","
+	    "\"127.0.0.1:9\", \"127.0.0.1:10\", \"127.0.0.1:11\", \"127.0.0.1:12\", \"127.0.0.1:13\","
+	    "\"127.0.0.1:14\", \"127.0.0.1:15\", \"127.0.0.1:16\", \"127.0.0.1:17\" ];",
+	    "there are too many addresses");
+}
+
+static void
+test_strings(void **state)
+{
+	assert_refused(RELAY "state_dir = \"var/lib\";", "state_dir: the value is not an absolute path");
+	assert_refused(RELAY "state_dir = \"\";", "state_dir: the value is empty");
+	assert_refused(RELAY "hostname = \"a b\";", "is not a host name or address");
+	assert_refused(RELAY "hostname = \"a\\r\\nRCPT\";", "has a control character");
+	assert_refused(RELAY "hostname = \"-a.b\";", "is not a host name or address");
+	assert_refused(RELAY "hostname = \"a..b\";", "is not a host name or address");
+	assert_refused(RELAY "admin = \"root\";", "is not a mail address");
+	assert_refused(RELAY "admin = \"a@b, c@d\";", "is not a mail address");
+	assert_refused(RELAY "sandbox = \"on\";", "expected one of \"required\" \"best-effort\" \"off\"");
+	assert_refused(RELAY "user = \"a b\";", "is not a plain name");
+	assert_refused(RELAY "runtime_dir = \"/0123456789012345678901234567890123456789"
+	    "012345678901234567890123456789012345678901234567890123456789\";", "is too long");
+	assert_refused(RELAY "syslog = \"yes\";", "syslog must be true or false");
+	assert_refused(RELAY "limits = { recipients = 1.5; };", "limits.recipients must be a number");
+	assert_refused(RELAY "limits = { recipients = -1; };", "limits.recipients: \"-1\" does not fit");
+	assert_refused(RELAY "limits = { recipients = 99999999999L; };", "does not fit");
+	assert_refused(RELAY "limits = { message_size = \"1\"; };", "from \"1K\" to \"2G\"");
+	assert_refused(RELAY "drain = 30;", "drain must be a time like \"30s\"");
+}
+
+static void
+test_endpoints(void **state)
+{
+	assert_relay_refused("endpoints = ();", "give 1 to 8 of them");
+	assert_relay_refused("endpoints = ( 587 );", "each must be a group");
+	assert_relay_refused("endpoints = [ 587 ];", "must be a list of groups");
+	assert_relay_refused("endpoints = ( { tls = \"starttls\"; } );", "port is missing");
+	assert_relay_refused("endpoints = ( { port = 0; } );", "port: \"0\" does not fit");
+	assert_relay_refused("endpoints = ( { port = 65536; } );", "port: \"65536\" does not fit");
+	assert_relay_refused("endpoints = ( { port = 25; tls = \"ssl\"; } );",
+	    "expected one of \"starttls\" \"implicit\" \"none\"");
+	assert_relay_refused("endpoints = ( { port = 25; }, { port = 25; tls = \"implicit\"; } );",
+	    "port 25 is listed twice");
+	assert_relay_refused("endpoints = ( {port=1;}, {port=2;}, {port=3;}, {port=4;}, {port=5;}, "
+	    "{port=6;}, {port=7;}, {port=8;}, {port=9;} );", "give 1 to 8 of them");
+	assert_relay_refused("endpoint = ( );", "did you mean \"endpoints\"?");
+	assert_relay_refused("endpoints = ( { prot = 25; } );",
+	    "unknown option \"relays[].endpoints[].prot\"; did you mean \"port\"?");
+}
+
+#define LOGIN "user = \"u\"; password_file = \"/p\"; "
+#define CLEAR "endpoints = ( { port = 25; tls = \"none\"; } ); "
+
+/* Nothing that could send a password to an unverified peer is taken. */
+static void
+test_secrecy(void **state)
+{
+	static const char *const local[] = { "localhost", "127.0.0.1", "::1", "[::1]" };
+	struct conf *c;
+	char text[256];
+
+	assert_relay_refused(CLEAR, "\"h.example\" would get the mail in clear");
+	assert_relay_refused("insecure = true; " LOGIN, "a password is only sent to a verified server");
+	assert_relay_refused("insecure = true; " CLEAR LOGIN, "a password is never sent in clear");
+	assert_refused("relays = ( { host = \"localhost\"; " CLEAR LOGIN "} );",
+	    "a password is never sent in clear");
+	for (size_t i = 0; i < 4; i++) {
+		(void)snprintf(text, sizeof(text), NAMES "relays = ( { host = \"%s\"; " CLEAR " } );",
+		    local[i]);
+		c = load(text);
+		assert_non_null(c);
+		assert_string_equal(report_text, "");
+		conf_free(c);
+	}
+	c = load(NAMES "relays = ( { host = \"h.example\"; insecure = true; " CLEAR "} );");
+	assert_non_null(c);
+	assert_says("warning: insecure = true");
+	conf_free(c);
+}
+
+static void
+test_login(void **state)
+{
+	struct conf *c;
+
+	assert_relay_refused("user = \"u\";", "relays[].user has no password");
+	assert_relay_refused("password_env = \"P\";", "relays[].password_env has no user");
+	assert_relay_refused(LOGIN "password_env = \"P\";", "password_file and password_env: keep one");
+	assert_relay_refused("user = \"u\"; password = \"geheim\";", "a password is never written here");
+	assert_null(strstr(report_text, "geheim"));
+	assert_relay_refused("user = \"u\"; password_file = \"p\";", "is not an absolute path");
+	assert_relay_refused("user = \"u\"; password_credential = \"../x\";", "is not a plain name");
+	assert_relay_refused("user = \"u\"; password_credential = \"..\";", "is not a plain name");
+	assert_relay_refused("user = \"u\"; password_command = \"pass x\";", "must be a list of words");
+	assert_relay_refused("user = \"u\"; password_command = ( \"pass\" );", "must be an absolute path");
+	assert_relay_refused("user = \"u\"; password_command = ( \"/a\", 5 );", "every word must be text");
+	c = load("relays = ( { host = \"h.example\"; user = \"u\"; password_credential = \"mail.pw\"; } );");
+	assert_non_null(c);
+	assert_int_equal(c->relay.secret, CONF_SECRET_CREDENTIAL);
+	assert_string_equal(c->relay.secret_from, "mail.pw");
+	conf_free(c);
+}
+
+static void
+test_relations(void **state)
+{
+	assert_refused(RELAY "limits = { message_size = \"1G\"; }; queue = { bytes_max = \"1G\"; };",
+	    "more than half of queue.bytes_max");
+	assert_refused(RELAY "queue = { segment_size = \"2G\"; };", "more than a quarter");
+	assert_refused(RELAY "queue = { retry_first = \"2h\"; };", "longer than queue.retry_max");
+	conf_free(load(RELAY "hostname = \"web1\";"));
+	assert_says("test.conf:2: warning: the host name \"web1\" has no domain");
+	assert_says("warning: admin is not set");
+}
+
+/* What --dump prints can be loaded, and dumps the same again. */
+static void
+test_dump(void **state)
+{
+	static const char *const texts[] = {
+		NAMES RELAY,
+		NAMES "drain = \"90s\"; listen = [ ];\n relays = ( { host = \"h.example\";\n user = \"q\\\"\\\\\";"
+		"password_command = ( \"/a\", \"\\\"\" ); endpoints = ( { port = 26; }, { port = 27; } ); } );"
+	};
+	struct buf once, twice;
+	struct conf *c;
+
+	for (size_t i = 0; i < 2; i++) {
+		buf_init(&once, 100000);
+		buf_init(&twice, 100000);
+		c = load(texts[i]);
+		assert_non_null(c);
+		assert_true(conf_dump(&once, c, view_str(texts[i]), "a.conf"));
+		conf_free(c);
+		c = load(buf_cstr(&once));
+		assert_non_null(c);
+		for (size_t k = 0; k < nkeys; k++)	/* the places differ, the values must not */
+			assert_non_null(strstr(buf_cstr(&once), keys[k].type == KEY_SECRET ||
+			    keys[k].type == KEY_COMMAND || keys[k].at == offsetof(struct conf_relay, user) ||
+			    keys[k].at == offsetof(struct conf_relay, ca_file) ? "relays" : keys[k].name));
+		assert_true(conf_dump(&twice, c, buf_view(&once), "a.conf"));
+		conf_free(c);
+		c = load(buf_cstr(&twice));
+		assert_non_null(c);
+		buf_clear(&once);
+		assert_true(conf_dump(&once, c, buf_view(&twice), "a.conf"));
+		assert_string_equal(buf_cstr(&once), buf_cstr(&twice));
+		conf_free(c);
+		buf_done(&once);
+		buf_done(&twice);
+	}
+	c = load(texts[1]);
+	buf_init(&once, 100000);
+	assert_true(conf_dump(&once, c, view_str(texts[1]), "a.conf"));
+	assert_non_null(strstr(buf_cstr(&once), "drain = \"90s\";\t# a.conf:2\n"));
+	assert_non_null(strstr(buf_cstr(&once), "sandbox = \"required\";\t# default\n"));
+	buf_done(&once);
+	conf_free(c);
+}
+
+static void
+test_fixed(void **state)
+{
+	struct conf *a = load(NAMES RELAY), *b = load(NAMES RELAY "drain = \"1m\";");
+	struct conf *c = load(NAMES RELAY "state_dir = \"/x\"; user = \"y\";");
+	struct buf names;
+
+	buf_init(&names, 1000);
+	assert_true(conf_same_fixed(a, b, &names));
+	assert_int_equal(buf_len(&names), 0);
+	assert_false(conf_same_fixed(a, c, &names));
+	assert_string_equal(buf_cstr(&names), "state_dir, user");
+	buf_done(&names);
+	conf_free(a);
+	conf_free(b);
+	conf_free(c);
+}
+
+/* Each row's default passes its own check, and each range is closed on both sides. */
+static void
+test_table(void **state)
+{
+	struct conf *c = load(NAMES RELAY);
+	struct err e;
+	struct buf text;
+
+	for (size_t i = 0; i < nkeys; i++) {
+		const struct key *k = &keys[i];
+		uint64_t room[8] = { 0 };
+
+		assert_ptr_equal(key_find(k->group, k->name), k);
+		assert_true(k->help != NULL && k->help[0] != '\0');
+		if (k->type != KEY_COUNT && k->type != KEY_SIZE && k->type != KEY_DURATION)
+			continue;
+		for (int over = -1; over <= 1; over += 2) {
+			struct key at0 = *k;
+			uint64_t edge = over < 0 ? k->min : k->max;
+			uint64_t beyond = edge + (uint64_t)(int64_t)over;
+
+			if (over < 0 && k->min == 0)
+				continue;
+			at0.at = 0;
+			buf_init(&text, 100);
+			assert_true(buf_addf(&text, k->type == KEY_DURATION ? "%llums" : "%llu",
+			    (unsigned long long)edge));
+			assert_int_equal(value_parse(&at0, room, buf_view(&text), &e), 0);
+			buf_clear(&text);
+			assert_true(buf_addf(&text, k->type == KEY_DURATION ? "%llums" : "%llu",
+			    (unsigned long long)beyond));
+			assert_int_equal(value_parse(&at0, room, buf_view(&text), &e), -1);
+			buf_done(&text);
+		}
+	}
+	conf_free(c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_all_at_once),
+		cmocka_unit_test(test_syntax),
+		cmocka_unit_test(test_listen),
+		cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_endpoints),
+		cmocka_unit_test(test_secrecy),
+		cmocka_unit_test(test_login),
+		cmocka_unit_test(test_relations),
+		cmocka_unit_test(test_dump),
+		cmocka_unit_test(test_fixed),
+		cmocka_unit_test(test_table),
+	};
+
+	return cmocka_run_group_tests_name("conf", tests, NULL, NULL);
+}

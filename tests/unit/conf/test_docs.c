@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The table of options, the example file and the manual say the same. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <libconfig.h>
+
+#include "conf/value.h"
+
+#include "base/banned.h"
+
+static struct buf
+read_file(const char *path)
+{
+	struct buf b;
+	FILE *f = fopen(path, "r");
+	int c;
+
+	buf_init(&b, 1u << 20);
+	assert_non_null(f);
+	while ((c = getc(f)) != EOF)
+		assert_true(buf_add_byte(&b, (uint8_t)c));
+	(void)fclose(f);
+	return b;
+}
+
+/* The default as it stands in the file. */
+static void
+default_text(const struct key *k, char out[300])
+{
+	union { struct conf c; struct conf_relay r; struct conf_endpoint e; } room = { 0 };
+	struct view rest, word;
+	struct buf b;
+
+	buf_init(&b, 299);
+	if (k->def == NULL) {
+		assert_true(buf_add_str(&b, k->derived));
+	} else if (k->type == KEY_ADDRESSES) {
+		rest = view_str(k->def);
+		while (view_split(&rest, ' ', &word))
+			assert_true(buf_addf(&b, "%s\"%.*s\"", buf_len(&b) > 0 ? ", " : "[ ",
+			    VIEW_ARG(word)));
+		assert_true(buf_add_str(&b, " ]"));
+	} else {
+		assert_int_equal(value_parse(k, &room, view_str(k->def), NULL), 0);
+		assert_true(value_format(k, &room, &b));
+		if (k->type == KEY_STRING)
+			free(*(char **)(void *)((char *)&room + k->at));
+	}
+	(void)snprintf(out, 300, "%.*s", VIEW_ARG(buf_view(&b)));
+	buf_done(&b);
+}
+
+/* --- the example file ------------------------------------------------------ */
+
+static void
+test_example_loads(void **state)
+{
+	struct buf text = read_file(BUILD_DIR "/etc/posthouse.conf.example"), report;
+	struct conf *c = NULL;
+
+	buf_init(&report, 10000);
+	if (conf_load(&c, buf_view(&text), "example", &report) != 0)
+		fail_msg("%s", buf_cstr(&report));
+	assert_string_equal(c->relay.host, "smtp.example.net");
+	conf_free(c);
+	buf_done(&report);
+	buf_done(&text);
+}
+
+/* "#name = ..." and the brackets around are options; "# Words" are comments. */
+static bool
+is_switched_off(struct view line)
+{
+	return line.n > 1 && line.p[0] == '#' && line.p[1] != ' ';
+}
+
+static void
+test_example_is_whole(void **state)
+{
+	struct buf text = read_file(BUILD_DIR "/etc/posthouse.conf.example"), all;
+	struct view rest = buf_view(&text), line;
+	config_t tree;
+
+	buf_init(&all, 1u << 20);
+	while (view_split(&rest, '\n', &line)) {
+		assert_true(buf_add(&all, is_switched_off(line) ? view_from(line, 1) : line));
+		assert_true(buf_add_byte(&all, '\n'));
+	}
+	config_init(&tree);
+	if (!config_read_string(&tree, buf_cstr(&all)))
+		fail_msg("line %d: %s", config_error_line(&tree), config_error_text(&tree));
+	for (size_t i = 0; i < nkeys; i++) {
+		static const char *const where[GROUP_COUNT] = {
+			"", "limits.", "queue.", "relays.[0].", "relays.[0].endpoints.[0]."
+		};
+		char path[200], want[300], line_text[400];
+
+		(void)snprintf(path, sizeof(path), "%s%s", where[keys[i].group], keys[i].name);
+		if (config_lookup(&tree, path) == NULL)
+			fail_msg("%s is not in the example", path);
+		default_text(&keys[i], want);
+		/* A constant default stands there as it is; another one is told in words. */
+		if (keys[i].group == GROUP_ENDPOINT || keys[i].type == KEY_SUBGROUP)
+			continue;
+		if (keys[i].def != NULL)
+			(void)snprintf(line_text, sizeof(line_text), "%s = %s;\n", keys[i].name, want);
+		else
+			(void)snprintf(line_text, sizeof(line_text), "# Default: %s.\n", want);
+		if (strstr(buf_cstr(&all), line_text) == NULL)
+			fail_msg("the example lacks: %s", line_text);
+	}
+	config_destroy(&tree);
+	buf_done(&all);
+	buf_done(&text);
+}
+
+/* --- the manual ------------------------------------------------------------ */
+
+static struct buf
+plain(struct view v)
+{
+	static const struct { struct view from; char to; } names[] = {
+		{ { (const uint8_t *)"\\(dq", 4 }, '"' }, { { (const uint8_t *)"\\(aq", 4 }, '\'' }
+	};
+	struct buf b;
+
+	buf_init(&b, 1u << 20);
+	while (v.n > 0) {
+		size_t skip = 1;
+		uint8_t c = v.p[0];
+
+		for (size_t i = 0; i < 2; i++)
+			if (view_starts(v, names[i].from)) {
+				c = (uint8_t)names[i].to;
+				skip = 4;
+			}
+		assert_true(buf_add_byte(&b, c));
+		v = view_from(v, skip);
+	}
+	return b;
+}
+
+/* From ".BR path " to the next ".TP"; empty if it is not there. */
+static struct view
+entry(struct view manual, const char *path)
+{
+	char head[200];
+	size_t at;
+
+	(void)snprintf(head, sizeof(head), "\n.BR %s \" = ", path);
+	at = view_search(manual, view_str(head));
+	if (at == manual.n)
+		return view_from(manual, at);
+	manual = view_from(manual, at + strlen(head));
+	return view_first(manual, view_search(manual, VIEW("\n.TP\n")));
+}
+
+static void
+test_manual(void **state)
+{
+	struct buf raw = read_file(BUILD_DIR "/doc/posthouse.conf.5"), text = plain(buf_view(&raw));
+	size_t entries = 0, rows = 0;
+	struct view rest = buf_view(&text), line;
+
+	for (size_t i = 0; i < nkeys; i++) {
+		char path[100], want[300], said[400];
+		struct view v;
+
+		if (keys[i].type == KEY_SUBGROUP && keys[i].derived == NULL)
+			continue;
+		rows++;
+		(void)snprintf(path, sizeof(path), "%s%s", group_prefix(keys[i].group), keys[i].name);
+		v = entry(buf_view(&text), path);
+		if (v.n == 0)
+			fail_msg("the manual lacks %s", path);
+		default_text(&keys[i], want);
+		(void)snprintf(said, sizeof(said), "\nDefault: %s\n", want);
+		if (view_search(v, view_str(said)) == v.n)
+			fail_msg("the manual has another default of %s; it is %s", path, want);
+		assert_true(view_search(v, VIEW("\nExample: ")) < v.n);
+		/* What needs a restart says so, and nothing else does. */
+		assert_int_equal(view_search(view_first(v, view_find(v, '\n')), VIEW("(restart)")) <
+		    view_find(v, '\n'), keys[i].fixed);
+	}
+	while (view_split(&rest, '\n', &line))
+		entries += view_starts(line, VIEW(".BR ")) && view_search(line, VIEW("\" = ")) < line.n;
+	assert_int_equal(entries, rows);	/* nothing that is not an option */
+	buf_done(&text);
+	buf_done(&raw);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_example_loads),
+		cmocka_unit_test(test_example_is_whole),
+		cmocka_unit_test(test_manual),
+	};
+
+	return cmocka_run_group_tests_name("conf docs", tests, NULL, NULL);
+}
