@@ -13,6 +13,7 @@
 #define SMTP_CLIENT_H
 
 #include "base/buf.h"
+#include "smtp/caps.h"
 #include "smtp/reply.h"
 
 enum client_tls { CLIENT_TLS_NONE, CLIENT_TLS_STARTTLS, CLIENT_TLS_IMPLICIT };
@@ -24,20 +25,6 @@ enum client_state {
 	CL_MAIL, CL_RCPT, CL_DATA, CL_BODY, CL_DOT, CL_RSET, CL_QUIT, CL_CLOSED,
 	CL_COUNT
 };
-
-/* Capabilities of the last EHLO. */
-#define CAP_PIPELINING	0x001u
-#define CAP_8BITMIME	0x002u
-#define CAP_SIZE	0x004u
-#define CAP_STARTTLS	0x008u
-#define CAP_ENHANCED	0x010u
-#define CAP_CHUNKING	0x020u
-#define CAP_SMTPUTF8	0x040u
-#define CAP_DSN		0x080u
-#define CAP_AUTH_PLAIN	0x100u
-#define CAP_AUTH_LOGIN	0x200u
-#define CAP_AUTH_OTHER	0x400u	/* AUTH, but nothing we speak; auth_words has the list */
-#define CAP_BLANKED	0x800u	/* a keyword of rows of X: a device on the path edits EHLO */
 
 struct client_params {
 	const char	*ehlo_name;
@@ -63,7 +50,7 @@ struct client_message {
 enum client_action {
 	CLIENT_WANT_INPUT,	/* all input taken; a reply is awaited */
 	CLIENT_NEED_TLS,	/* write the output, start the handshake, then client_tls_ready() */
-	CLIENT_NEED_LOGIN,	/* call client_login() with the credentials (not kept) */
+	CLIENT_NEED_LOGIN,	/* call client_login() with the credentials (not kept: LOGIN asks once for each word) */
 	CLIENT_IDLE,		/* ready: client_send(), client_quit(), or wait */
 	CLIENT_NEED_BODY,	/* go-ahead for the message: client_body() until client_body_end() */
 	CLIENT_RESULT,		/* a transaction ended: results are in client_result() */
@@ -73,7 +60,7 @@ enum client_action {
 
 /* Why a session can't go on: facts, not judgement (relay/outcome.c judges). */
 enum client_fault {
-	FAULT_NONE,
+	FAULT_NONE,		/* the connection ended (client_eof), or no memory: see detail */
 	FAULT_NOT_SMTP,		/* first bytes are no reply; detail has a hint: TLS, HTTP */
 	FAULT_TLS_BYTES,	/* first bytes are a TLS record: the port expects implicit TLS */
 	FAULT_GREETING,		/* 4xx or 5xx greeting */
@@ -124,14 +111,15 @@ enum client_action client_step(struct client *, struct view in, size_t *used);
 void client_tls_ready(struct client *);
 /* PLAIN preferred, else LOGIN. The strings are used at once and wiped from the output by its owner. */
 void client_login(struct client *, struct view user, struct view password);
-/* In CLIENT_IDLE only. The message's views must live until CLIENT_RESULT. */
+/* In CLIENT_IDLE only. The views and the array of recipients must live until CLIENT_RESULT. */
 void client_send(struct client *, const struct client_message *);
 /* Message bytes, lines in CRLF; dot-stuffed here. Takes what fits the output; returns how much. */
 size_t client_body(struct client *, struct view bytes);
 /* Final dot; if the body did not end in CRLF one is added. */
 void client_body_end(struct client *);
-/* The message can't be read to its end: the session is closed without a dot. */
+/* The message can't be read to its end: RESULT (not complete), then CLOSE, without a dot. */
 void client_body_abort(struct client *);
+/* Ready: QUIT and wait for the 221. Anywhere else: like client_body_abort(). */
 void client_quit(struct client *);
 /* The connection ended. Step then gives RESULT (if a transaction was under way), FAILED, CLOSE. */
 void client_eof(struct client *);
@@ -142,10 +130,13 @@ const char *client_rcpt_text(const struct client *, size_t i);
 const struct client_failure *client_failure(const struct client *);
 enum client_state client_state(const struct client *);
 const char *client_state_word(enum client_state);
-unsigned client_caps(const struct client *);
+unsigned client_caps(const struct client *);	/* CAP_... of the last EHLO */
 uint64_t client_size_limit(const struct client *);	/* of EHLO SIZE; 0: none told */
 const char *client_greeting(const struct client *);	/* text of the 220 */
-/* Time the peer has for what is awaited now, ms; the caller restarts its timer at every change of state. */
+/*
+ * Time the peer has for what is awaited now, ms; the caller restarts its timer at
+ * every change of state, and in CL_BODY when the peer takes bytes. 0: none (ready, closed).
+ */
 uint32_t client_deadline_ms(const struct client *);
 /* True if the output holds credentials: never trace it; wipe it after the write. */
 bool client_output_is_secret(const struct client *);

@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "smtp/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/quote.h"
+#include "base/require.h"
+#include "smtp/client_private.h"
+#include "smtp/sasl.h"
+
+#include "base/banned.h"
+
+void
+client_say(struct client *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (!buf_addv(&c->out, fmt, ap))
+		c->no_memory = true;
+	va_end(ap);
+	c->outstanding++;
+}
+
+/* --- what is said on entering a state -------------------------------------- */
+
+static void
+say_ehlo(struct client *c)
+{
+	caps_init(&c->caps);
+	client_say(c, "EHLO %s\r\n", c->ehlo_name);
+}
+
+static void
+say_helo(struct client *c)
+{
+	caps_init(&c->caps);
+	client_say(c, "HELO %s\r\n", c->ehlo_name);
+}
+
+static void
+say_starttls(struct client *c)
+{
+	client_say(c, "STARTTLS\r\n");
+}
+
+static void
+want_login(struct client *c)
+{
+	c->login_due = true;
+}
+
+static void
+say_rset(struct client *c)
+{
+	client_say(c, "RSET\r\n");
+}
+
+static void
+say_quit(struct client *c)
+{
+	client_say(c, "QUIT\r\n");
+}
+
+/* --- what is learned from a reply before the move --------------------------- */
+
+static void
+note_greeting(struct client *c)
+{
+	(void)snprintf(c->greeting, sizeof(c->greeting), "%.255s", c->parser.reply.text);
+}
+
+static void
+note_caps(struct client *c)
+{
+	if (reply_class(&c->parser.reply) != 2)
+		caps_init(&c->caps);
+}
+
+/* --- choices ---------------------------------------------------------------- */
+
+static unsigned
+after_ehlo(struct client *c)
+{
+	if (c->params.tls != CLIENT_TLS_STARTTLS)
+		return TO_LOGIN;
+	return (c->caps.flags & CAP_STARTTLS) != 0 ? CL_STARTTLS : FAIL(FAULT_NO_STARTTLS);
+}
+
+static bool
+wants_login(const struct client *c)
+{
+	return c->params.login && (!c->params.probe || c->params.probe_login);
+}
+
+/* HELO offers neither TLS nor login. */
+static unsigned
+try_helo(struct client *c)
+{
+	if (c->params.tls == CLIENT_TLS_STARTTLS || wants_login(c))
+		return FAIL(FAULT_EHLO);
+	return CL_HELO;
+}
+
+static unsigned
+choose_login(struct client *c)
+{
+	if (!wants_login(c))
+		return TO_LOGGED_IN;
+	if (!c->tls_ready && !c->params.login_in_clear)
+		return FAIL(FAULT_NO_AUTH);
+	if ((c->caps.flags & (CAP_AUTH_PLAIN | CAP_AUTH_LOGIN)) == 0)
+		return FAIL(FAULT_NO_AUTH);
+	c->plain = (c->caps.flags & CAP_AUTH_PLAIN) != 0;
+	c->prompts = 0;
+	return CL_AUTH;
+}
+
+static unsigned
+logged_in(struct client *c)
+{
+	return c->params.probe ? CL_QUIT : CL_READY;
+}
+
+/* A server may ask for PLAIN's response again, and for LOGIN's two words. */
+static unsigned
+prompted(struct client *c)
+{
+	c->prompts++;
+	return c->prompts > (c->plain ? 1u : 2u) ? FAIL(FAULT_UNEXPECTED) : CL_AUTH_NEXT;
+}
+
+static unsigned (*const choices[])(struct client *) = {
+	[TO_EHLO_DONE - CL_COUNT]	= after_ehlo,
+	[TO_TRY_HELO - CL_COUNT]	= try_helo,
+	[TO_LOGIN - CL_COUNT]		= choose_login,
+	[TO_LOGGED_IN - CL_COUNT]	= logged_in,
+	[TO_PROMPT - CL_COUNT]		= prompted,
+	[TO_NEXT_RCPT - CL_COUNT]	= mail_next_rcpt,
+	[TO_MAIL_REFUSED - CL_COUNT]	= mail_refused,
+	[TO_DATA_REFUSED - CL_COUNT]	= mail_data_refused,
+	[TO_GO_AHEAD - CL_COUNT]	= mail_go_ahead,
+	[TO_DECIDED - CL_COUNT]		= mail_decided,
+	[TO_FINISH - CL_COUNT]		= mail_finish,
+};
+_Static_assert(lengthof(choices) == TO_FAULT - CL_COUNT, "each choice has its function");
+
+/* --- the table --------------------------------------------------------------- */
+
+#define SECONDS(n)	((n) * 1000u)
+#define ODD		FAIL(FAULT_UNEXPECTED)
+#define PUSHED		FAIL(FAULT_INJECTED)
+
+struct step {
+	const char	*word;
+	void		(*enter)(struct client *);
+	uint32_t	 ms, probe_ms;		/* the peer's time; RFC 5321 4.5.3.2 has upper ones */
+	unsigned	 ok, more, temp, perm;	/* successor by class of the reply; 421: see take_reply */
+	void		(*note)(struct client *);
+	enum client_action idle;		/* said while nothing comes in */
+};
+
+static const struct step steps[CL_COUNT] = {
+	[CL_GREETING] = { "greeting", NULL, SECONDS(60), SECONDS(15), CL_EHLO, ODD,
+	    FAIL(FAULT_GREETING), FAIL(FAULT_GREETING), note_greeting, CLIENT_WANT_INPUT },
+	[CL_EHLO] = { "ehlo", say_ehlo, SECONDS(30), SECONDS(10), TO_EHLO_DONE, ODD,
+	    FAIL(FAULT_EHLO), TO_TRY_HELO, note_caps, CLIENT_WANT_INPUT },
+	[CL_HELO] = { "helo", say_helo, SECONDS(30), SECONDS(10), TO_EHLO_DONE, ODD,
+	    FAIL(FAULT_EHLO), FAIL(FAULT_EHLO), NULL, CLIENT_WANT_INPUT },
+	[CL_STARTTLS] = { "starttls", say_starttls, SECONDS(30), SECONDS(10), CL_TLS, ODD,
+	    FAIL(FAULT_STARTTLS_REFUSED), FAIL(FAULT_STARTTLS_REFUSED), NULL, CLIENT_WANT_INPUT },
+	[CL_TLS] = { "tls", NULL, SECONDS(30), SECONDS(10), PUSHED, PUSHED,
+	    PUSHED, PUSHED, NULL, CLIENT_NEED_TLS },
+	[CL_EHLO_TLS] = { "ehlo-tls", say_ehlo, SECONDS(30), SECONDS(10), TO_LOGIN, ODD,
+	    FAIL(FAULT_EHLO), FAIL(FAULT_EHLO), note_caps, CLIENT_WANT_INPUT },
+	[CL_AUTH] = { "auth", want_login, SECONDS(60), SECONDS(10), TO_LOGGED_IN, TO_PROMPT,
+	    FAIL(FAULT_AUTH), FAIL(FAULT_AUTH), NULL, CLIENT_WANT_INPUT },
+	[CL_AUTH_NEXT] = { "auth-next", want_login, SECONDS(60), SECONDS(10), TO_LOGGED_IN, TO_PROMPT,
+	    FAIL(FAULT_AUTH), FAIL(FAULT_AUTH), NULL, CLIENT_WANT_INPUT },
+	[CL_READY] = { "ready", NULL, 0, 0, ODD, ODD, ODD, ODD, NULL, CLIENT_IDLE },
+	[CL_MAIL] = { "mail", mail_say_from, SECONDS(120), SECONDS(10), TO_NEXT_RCPT, ODD,
+	    TO_MAIL_REFUSED, TO_MAIL_REFUSED, NULL, CLIENT_WANT_INPUT },
+	[CL_RCPT] = { "rcpt", mail_pump, SECONDS(120), SECONDS(10), TO_NEXT_RCPT, ODD,
+	    TO_NEXT_RCPT, TO_NEXT_RCPT, mail_note_rcpt, CLIENT_WANT_INPUT },
+	[CL_DATA] = { "data", mail_pump, SECONDS(120), SECONDS(10), ODD, TO_GO_AHEAD,
+	    TO_DATA_REFUSED, TO_DATA_REFUSED, NULL, CLIENT_WANT_INPUT },
+	[CL_BODY] = { "body", NULL, SECONDS(180), SECONDS(10), ODD, ODD, ODD, ODD,
+	    NULL, CLIENT_NEED_BODY },
+	[CL_DOT] = { "dot", NULL, SECONDS(600), SECONDS(10), TO_DECIDED, ODD,
+	    TO_DECIDED, TO_DECIDED, NULL, CLIENT_WANT_INPUT },
+	[CL_RSET] = { "rset", say_rset, SECONDS(30), SECONDS(10), CL_READY, ODD, ODD, ODD,
+	    NULL, CLIENT_WANT_INPUT },
+	[CL_QUIT] = { "quit", say_quit, SECONDS(5), SECONDS(2), CL_CLOSED, CL_CLOSED,
+	    CL_CLOSED, CL_CLOSED, NULL, CLIENT_WANT_INPUT },
+	[CL_CLOSED] = { "closed", NULL, 0, 0, CL_CLOSED, CL_CLOSED, CL_CLOSED, CL_CLOSED,
+	    NULL, CLIENT_CLOSE },
+};
+
+/* The peer is in step with us: it gets a QUIT before we go. */
+static bool
+is_worth_a_quit(enum client_fault fault)
+{
+	return fault == FAULT_GREETING || fault == FAULT_EHLO || fault == FAULT_NO_STARTTLS ||
+	    fault == FAULT_STARTTLS_REFUSED || fault == FAULT_NO_AUTH || fault == FAULT_AUTH;
+}
+
+static void
+fail(struct client *c, enum client_fault fault, const char *detail)
+{
+	struct client_failure *f = &c->failure;
+
+	f->fault = fault;
+	f->state = c->state;
+	if (c->parser.done)
+		f->reply = c->parser.reply;
+	else
+		f->reply.code = 0;
+	(void)snprintf(f->detail, sizeof(f->detail), "%s", detail);
+	mail_cut_off(c);
+	if (is_worth_a_quit(fault))
+		say_quit(c);
+	c->failure_due = true;
+	c->state = CL_CLOSED;
+}
+
+static const char *
+fault_detail(const struct client *c, enum client_fault fault)
+{
+	switch (fault) {
+	case FAULT_NO_STARTTLS:
+		return c->caps.flags & CAP_BLANKED ?
+		    "STARTTLS is not offered; a device on the path blanks the offers" :
+		    "STARTTLS is not offered";
+	case FAULT_INJECTED:
+		return "bytes in clear behind the reply to STARTTLS";
+	case FAULT_NO_AUTH:
+		if (!c->tls_ready && !c->params.login_in_clear)
+			return "no password is sent over a connection without TLS";
+		return "no login method that we speak is offered";
+	case FAULT_UNEXPECTED:
+		return "the reply makes no sense at this point";
+	default:
+		return "";
+	}
+}
+
+/* The only place that changes the state, besides fail(). */
+static void
+go(struct client *c, unsigned to)
+{
+	while (to >= CL_COUNT && to < TO_FAULT)
+		to = choices[to - CL_COUNT](c);
+	if (to >= TO_FAULT) {
+		enum client_fault fault = (enum client_fault)(to - TO_FAULT);
+
+		fail(c, fault, fault_detail(c, fault));
+		return;
+	}
+	c->state = (enum client_state)to;
+	if (steps[to].enter != NULL)
+		steps[to].enter(c);
+}
+
+/* --- input -------------------------------------------------------------------- */
+
+static void
+on_ehlo_line(void *arg, struct view text)
+{
+	struct client *c = arg;
+
+	if (c->state == CL_EHLO || c->state == CL_EHLO_TLS)
+		caps_add_line(&c->caps, text);
+}
+
+static const struct {
+	struct view	begin;
+	const char	*who;
+} strangers[] = {
+	{ VIEW("HTTP/"), "an HTTP server answers" },
+	{ VIEW("SSH-"), "an SSH server answers" },
+	{ VIEW("* OK"), "an IMAP server answers" },
+	{ VIEW("+OK"), "a POP3 server answers" },
+	{ VIEW("<"), "a web page answers" },
+};
+
+static void
+take_garbage(struct client *c)
+{
+	struct view line = view_of(c->parser.line, c->parser.line_len);
+	uint8_t shown[60];
+	char detail[160];
+	const char *who = "the peer does not speak SMTP";
+	size_t n = line.n < sizeof(shown) ? line.n : sizeof(shown);
+
+	c->parser.done = false;		/* there is no reply to report */
+	memcpy(shown, line.p, n);
+	quote_flatten(shown, n);
+	if (c->state != CL_GREETING) {
+		(void)snprintf(detail, sizeof(detail), "not a reply: \"%.*s\"", (int)n, (char *)shown);
+		fail(c, FAULT_GARBLED, detail);
+		return;
+	}
+	/* RFC 8446 5.1: content types 20 to 24, then the version */
+	if (line.n > 0 && line.p[0] >= 20 && line.p[0] <= 24 && (line.n < 2 || line.p[1] == 3)) {
+		fail(c, FAULT_TLS_BYTES, "the port speaks TLS from the first byte");
+		return;
+	}
+	for (size_t i = 0; i < lengthof(strangers); i++)
+		if (view_starts(line, strangers[i].begin))
+			who = strangers[i].who;
+	(void)snprintf(detail, sizeof(detail), "%s: \"%.*s\"", who, (int)n, (char *)shown);
+	fail(c, FAULT_NOT_SMTP, detail);
+}
+
+static void
+take_reply(struct client *c)
+{
+	const struct step *step = &steps[c->state];
+	const struct reply *r = &c->parser.reply;
+	unsigned to[] = { step->ok, step->more, step->temp, step->perm };
+
+	if (c->outstanding > 0)
+		c->outstanding--;
+	if (r->code == 421 && c->state != CL_QUIT) {
+		fail(c, FAULT_SHUTTING_DOWN, "");
+		return;
+	}
+	if (c->unasked && c->state != CL_QUIT) {
+		fail(c, FAULT_UNEXPECTED, "a reply that answers nothing");
+		return;
+	}
+	if (step->note != NULL)
+		step->note(c);
+	go(c, to[reply_class(r) - 2]);
+}
+
+/* Bytes of the peer, up to the end of one reply. */
+static size_t
+take_input(struct client *c, struct view in)
+{
+	unsigned before = c->outstanding;
+	size_t used;
+
+	if (c->state == CL_TLS) {
+		c->parser.done = false;
+		go(c, PUSHED);
+		return in.n;
+	}
+	if (c->parser.done || c->parser.bytes == 0)
+		c->unasked = c->unasked || c->outstanding == 0;
+	switch (reply_parse(&c->parser, in, &used)) {
+	case REPLY_MORE:
+		break;
+	case REPLY_BAD:
+		take_garbage(c);
+		break;
+	case REPLY_DONE:
+		take_reply(c);
+		/* what came in with this reply can't answer what is said because of it */
+		c->unasked = before <= 1 && used < in.n;
+		break;
+	}
+	return used;
+}
+
+static void
+take_eof(struct client *c)
+{
+	char detail[80];
+
+	if (c->state == CL_QUIT) {
+		c->state = CL_CLOSED;
+		return;
+	}
+	c->parser.done = false;
+	(void)snprintf(detail, sizeof(detail), "the peer closed the connection (%s)",
+	    steps[c->state].word);
+	fail(c, FAULT_NONE, detail);
+}
+
+enum client_action
+client_step(struct client *c, struct view in, size_t *used)
+{
+	*used = 0;
+	if (c->secret && buf_len(&c->out) == 0)
+		c->secret = false;
+	for (;;) {
+		if (c->result_due) {
+			c->result_due = false;
+			return CLIENT_RESULT;
+		}
+		if (c->failure_due) {
+			c->failure_due = false;
+			return CLIENT_FAILED;
+		}
+		if (c->state == CL_CLOSED) {
+			*used = in.n;
+			return CLIENT_CLOSE;
+		}
+		mail_pump(c);
+		if (c->no_memory) {
+			c->parser.done = false;
+			fail(c, FAULT_NONE, "no memory for a command");
+		} else if (*used < in.n) {
+			*used += take_input(c, view_from(in, *used));
+		} else if (c->eof) {
+			take_eof(c);
+		} else {
+			return c->login_due ? CLIENT_NEED_LOGIN : steps[c->state].idle;
+		}
+	}
+}
+
+/* --- what the caller says -------------------------------------------------------- */
+
+struct client *
+client_new(const struct client_params *params)
+{
+	struct client *c = xzalloc(sizeof(*c));
+
+	c->params = *params;
+	c->ehlo_name = xstrdup(params->ehlo_name);
+	c->params.ehlo_name = c->ehlo_name;
+	buf_init(&c->out, OUTPUT_MAX);
+	reply_parser_init(&c->parser);
+	c->parser.on_line = on_ehlo_line;
+	c->parser.arg = c;
+	mail_init(&c->mail);
+	c->state = params->tls == CLIENT_TLS_IMPLICIT ? CL_TLS : CL_GREETING;
+	c->outstanding = 1;		/* the greeting answers the connection */
+	return c;
+}
+
+void
+client_free(struct client *c)
+{
+	if (c == NULL)
+		return;
+	mail_done(&c->mail);
+	buf_wipe(&c->out);
+	free(c->ehlo_name);
+	free(c);
+}
+
+void
+client_tls_ready(struct client *c)
+{
+	if (c->state == CL_CLOSED)
+		return;
+	require(c->state == CL_TLS);
+	c->tls_ready = true;
+	if (c->params.tls == CLIENT_TLS_IMPLICIT)
+		c->state = CL_GREETING;
+	else
+		go(c, CL_EHLO_TLS);
+}
+
+void
+client_login(struct client *c, struct view user, struct view password)
+{
+	struct buf *out = &c->out;
+	bool ok;
+
+	if (c->state == CL_CLOSED)
+		return;
+	require(c->login_due && (c->tls_ready || c->params.login_in_clear));
+	c->login_due = false;
+	c->secret = true;
+	if (!c->plain && c->prompts == 0)
+		ok = buf_add_str(out, "AUTH LOGIN");
+	else if (!c->plain)
+		ok = sasl_add_word(out, c->prompts == 1 ? user : password);
+	else
+		ok = (c->prompts > 0 || buf_add_str(out, "AUTH PLAIN ")) &&
+		    sasl_add_plain(out, user, password);
+	if (!ok || !buf_add_str(out, "\r\n")) {
+		buf_wipe(out);
+		c->parser.done = false;
+		fail(c, FAULT_NO_AUTH, "user or password can't be sent: too long, or with a NUL");
+		return;
+	}
+	c->outstanding++;
+}
+
+void
+client_send(struct client *c, const struct client_message *message)
+{
+	require(c->state == CL_READY && !c->result_due);
+	if (mail_begin(c, message))
+		go(c, CL_MAIL);
+	else
+		go(c, TO_FINISH);
+}
+
+void
+client_body_end(struct client *c)
+{
+	if (c->state == CL_CLOSED)
+		return;
+	require(c->state == CL_BODY);
+	if (!dot_encode_end(&c->mail.encoder, &c->out)) {
+		client_body_abort(c);
+		return;
+	}
+	c->outstanding++;
+	c->state = CL_DOT;
+}
+
+void
+client_body_abort(struct client *c)
+{
+	if (c->state == CL_CLOSED)
+		return;
+	mail_cut_off(c);
+	c->state = CL_CLOSED;
+}
+
+void
+client_quit(struct client *c)
+{
+	if (c->state == CL_READY)
+		go(c, CL_QUIT);
+	else
+		client_body_abort(c);
+}
+
+void
+client_eof(struct client *c)
+{
+	c->eof = true;
+}
+
+/* --- questions ------------------------------------------------------------------- */
+
+const struct client_failure *
+client_failure(const struct client *c)
+{
+	return &c->failure;
+}
+
+enum client_state
+client_state(const struct client *c)
+{
+	return c->state;
+}
+
+const char *
+client_state_word(enum client_state state)
+{
+	return steps[state].word;
+}
+
+unsigned
+client_caps(const struct client *c)
+{
+	return c->caps.flags;
+}
+
+uint64_t
+client_size_limit(const struct client *c)
+{
+	return c->caps.size;
+}
+
+const char *
+client_greeting(const struct client *c)
+{
+	return c->greeting;
+}
+
+uint32_t
+client_deadline_ms(const struct client *c)
+{
+	return c->params.probe ? steps[c->state].probe_ms : steps[c->state].ms;
+}
+
+bool
+client_output_is_secret(const struct client *c)
+{
+	return c->secret && buf_len(&c->out) > 0;
+}
+
+struct buf *
+client_output(struct client *c)
+{
+	return &c->out;
+}
