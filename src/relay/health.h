@@ -30,7 +30,9 @@ enum health_class {
 	HEALTH_CLASS_COUNT
 };
 
-enum health_scope { SCOPE_NONE, SCOPE_LOCAL, SCOPE_NETWORK, SCOPE_ENDPOINT, SCOPE_ACCOUNT, SCOPE_MESSAGE };
+enum health_scope {
+	SCOPE_NONE, SCOPE_LOCAL, SCOPE_NETWORK, SCOPE_ENDPOINT, SCOPE_ACCOUNT, SCOPE_MESSAGE
+};
 enum health_severity { SEVERITY_NONE, SEVERITY_SOFT, SEVERITY_HARD, SEVERITY_DOWN, SEVERITY_BLOCK };
 
 struct health_class_info {
@@ -42,7 +44,10 @@ struct health_class_info {
 };
 const struct health_class_info *health_class_info(enum health_class);
 
-enum endpoint_state { EP_UNKNOWN, EP_UP, EP_DEGRADED, EP_DOWN, EP_PROBING, EP_RECOVERING, EP_BLOCKED, EP_OFF, EP_STATE_COUNT };
+enum endpoint_state {
+	EP_UNKNOWN, EP_UP, EP_DEGRADED, EP_DOWN, EP_PROBING, EP_RECOVERING, EP_BLOCKED, EP_OFF,
+	EP_STATE_COUNT
+};
 const char *endpoint_state_word(enum endpoint_state);
 
 enum account_state { ACCOUNT_AVAILABLE, ACCOUNT_PAUSED, ACCOUNT_BLOCKED, ACCOUNT_STATE_COUNT };
@@ -68,7 +73,8 @@ struct health_params {
 
 struct health;
 
-struct health *health_new(const struct health_params *, int64_t now_ms, struct rng *);	/* rng is kept, not owned */
+/* rng is kept, not owned. */
+struct health *health_new(const struct health_params *, int64_t now_ms, struct rng *);
 void health_free(struct health *);
 
 /*
@@ -78,7 +84,10 @@ void health_free(struct health *);
 void health_note(struct health *, size_t i, const struct health_sample *, int64_t now_ms);
 
 /* Why the chosen endpoint is the chosen one. */
-enum choice_reason { CHOICE_STAY, CHOICE_FIRST, CHOICE_DOWN, CHOICE_DETOUR, CHOICE_BETTER, CHOICE_RETURN, CHOICE_CANARY, CHOICE_NONE };
+enum choice_reason {
+	CHOICE_STAY, CHOICE_FIRST, CHOICE_DOWN, CHOICE_DETOUR, CHOICE_BETTER, CHOICE_RETURN,
+	CHOICE_CANARY, CHOICE_NONE
+};
 const char *choice_reason_word(enum choice_reason);
 
 struct health_choice {
@@ -107,9 +116,12 @@ struct health_probe {
 void health_next_probe(struct health *, int64_t now_ms, struct health_probe *out);
 void health_probe_started(struct health *, size_t i, int64_t now_ms);
 void health_probe_now(struct health *);				/* all endpoints, soon */
-void health_network_changed(struct health *, int64_t now_ms);	/* address, route, resume, DNS answer */
-void health_unblock(struct health *, int64_t now_ms);		/* account and endpoints: secret, CA or configuration changed */
-void health_mail_waits(struct health *, bool);			/* shortens the back-off while nothing is eligible */
+/* An address, a route or the DNS answer changed, or the host woke up. */
+void health_network_changed(struct health *, int64_t now_ms);
+/* Account and endpoints: the secret, CA file or configuration changed. */
+void health_unblock(struct health *, int64_t now_ms);
+/* Shortens the back-off while nothing is usable. */
+void health_mail_waits(struct health *, bool);
 
 /* What status and ports show. */
 struct endpoint_view {
@@ -140,8 +152,8 @@ struct account_view {
 void health_account(const struct health *, int64_t now_ms, struct account_view *out);
 bool health_login_allowed(const struct health *, int64_t now_ms);
 
-/* One sentence on the endpoint's state, without its detail; and what to do about it, "" if nothing. */
-bool health_why(const struct health *, size_t i, int64_t now_ms, struct buf *out) must_use;
+/* One sentence on the endpoint's state, without its detail; what to do about it, "" if nothing. */
+bool health_why(const struct health *, size_t i, struct buf *out) must_use;
 const char *health_advice(const struct health *, size_t i);
 
 /* Changes worth a log line, oldest first; the oldest are dropped beyond HEALTH_EVENTS_MAX. */

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What status, ports and explain show. */
+#include "relay/health_impl.h"
+
+#include "base/require.h"
+
+#include "base/banned.h"
+
+void
+health_endpoint(const struct health *h, size_t i, int64_t now_ms, struct endpoint_view *out)
+{
+	const struct endpoint *ep;
+
+	require(i < h->n);
+	ep = &h->ep[i];
+	*out = (struct endpoint_view){
+		.state = ep->state,
+		.suspect = ep->suspect,
+		.current = h->current == (int)i,
+		.ready_ms = ep->ready_ms < 0 ? NEVER : (int64_t)(ep->ready_ms + 0.5),
+		.since_ms = ep->since_ms,
+		.last_probe_ms = ep->probe_ms,
+		.last_success_ms = ep->success_ms,
+		.next_probe_ms = ep->next_ms,
+		.last_class = ep->last,
+		.why_class = ep->state == EP_UP && !ep->suspect ? HEALTH_OK : ep->why,
+		.detail = ep->state == EP_UP && !ep->suspect ? "" : ep->detail,
+	};
+	out->score = endpoint_score(h, i, now_ms, out);
+}
+
+void
+health_account(const struct health *h, int64_t now_ms, struct account_view *out)
+{
+	const struct account *a = &h->account;
+	bool over = a->state == ACCOUNT_PAUSED && now_ms >= a->until_ms;
+	bool available = over || a->state == ACCOUNT_AVAILABLE;
+
+	*out = (struct account_view){
+		.state = available ? ACCOUNT_AVAILABLE : a->state,
+		.since_ms = over ? a->until_ms : a->since_ms,
+		.until_ms = available ? NEVER : a->until_ms,
+		.why_class = available ? HEALTH_OK : a->why,
+		.detail = available ? "" : a->detail,
+	};
+}
+
+/* Does another port of the same host answer? Then silence is about the port, not the host. */
+static bool
+another_answers(const struct health *h, size_t i)
+{
+	for (size_t k = 0; k < h->n; k++)
+		if (k != i && endpoint_is_tried(&h->ep[k]))
+			return true;
+	return false;
+}
+
+/* No port answers at all, and each the same way. */
+static bool
+all_filtered(const struct health *h)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; k < h->n; k++) {
+		if (h->ep[k].state == EP_OFF)
+			continue;
+		if (h->ep[k].last != HEALTH_FILTERED)
+			return false;
+		n++;
+	}
+	return n > 1;
+}
+
+static bool
+add_cause(const struct health *h, size_t i, struct buf *out)
+{
+	const struct endpoint *ep = &h->ep[i];
+
+	if (ep->why == HEALTH_FILTERED && another_answers(h, i))
+		return buf_addf(out, "port %u is filtered on the way: another port of the host answers",
+		    (unsigned)ep->port);
+	if (ep->why == HEALTH_FILTERED && all_filtered(h))
+		return buf_add_str(out,
+		    "no port answers: the host is away, or this network blocks mail ports");
+	return buf_add_str(out, health_class_info(ep->why)->sentence);
+}
+
+/* A state's words, with the cause behind them if there is one to tell. */
+static const char *
+lead_of(const struct endpoint *ep, bool *cause)
+{
+	*cause = ep->why != HEALTH_OK;
+	switch (ep->state) {
+	case EP_OFF:
+		*cause = false;
+		return "switched off in the configuration";
+	case EP_UP:
+		*cause = ep->suspect;
+		return ep->suspect ? "works, but the last attempt failed" : "works";
+	case EP_DEGRADED:
+		return "works, but too many attempts fail";
+	case EP_UNKNOWN:
+		*cause = ep->suspect;
+		return ep->suspect ? "the first attempt failed" : "not tried yet";
+	case EP_PROBING:
+		return "answers again and must do so once more";
+	case EP_RECOVERING:
+		*cause = false;
+		return "is back; sessions grow step by step";
+	case EP_DOWN:
+	case EP_BLOCKED:
+	case EP_STATE_COUNT:
+		break;
+	}
+	return "";
+}
+
+bool
+health_why(const struct health *h, size_t i, struct buf *out)
+{
+	const char *lead;
+	bool cause;
+
+	require(i < h->n);
+	lead = lead_of(&h->ep[i], &cause);
+	if (!buf_add_str(out, lead))
+		return false;
+	if (!cause)
+		return true;
+	return (*lead == '\0' || buf_add_str(out, ": ")) && add_cause(h, i, out);
+}
+
+const char *
+health_advice(const struct health *h, size_t i)
+{
+	const struct endpoint *ep;
+
+	require(i < h->n);
+	ep = &h->ep[i];
+	if (ep->state == EP_OFF || ep->state == EP_RECOVERING || (ep->state == EP_UP && !ep->suspect))
+		return "";
+	return health_class_info(ep->why)->advice;
+}
