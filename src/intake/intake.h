@@ -30,7 +30,9 @@ struct intake *intake_new(const struct intake_env *, const struct conf *);
 void intake_accept(struct intake *, struct stream *s, const struct address *peer);
 /* How a stream for intake_accept is to be limited. */
 extern const struct stream_limits intake_stream_limits;
-/* The channel to relay. NULL or closed: sessions wait up to 30 s, then answer 451 4.3.2. */
+/* And the stream for intake_set_relay. */
+extern const struct stream_limits intake_relay_limits;
+/* The channel to relay; takes over the stream. NULL or closed: sessions wait up to 30 s, then answer 451 4.3.2. */
 void intake_set_relay(struct intake *, struct stream *);
 bool intake_has_relay(const struct intake *);
 /* Idle sessions get 421 now; busy ones finish, for at most drain_ms; then on_drained. */

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * admission - may this connection be served? How many are there, whose are they?
+ *
+ * A client is a uid on the unix socket, an address elsewhere. Pure; holds one
+ * entry per client with a connection, so at most one per connection.
+ */
+#ifndef INTAKE_ADMISSION_H
+#define INTAKE_ADMISSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "net/address.h"
+
+struct client;
+
+struct admission {
+	unsigned	connections_max, per_client_max;
+	unsigned	connections;
+	struct list	bucket[64];
+};
+
+enum admission_verdict {
+	ADMISSION_GRANTED,
+	ADMISSION_FOREIGN,	/* not from this host */
+	ADMISSION_FULL,		/* too many connections altogether */
+	ADMISSION_CLIENT_FULL	/* too many of this client */
+};
+
+void admission_init(struct admission *, unsigned connections_max, unsigned per_client_max);
+/* All connections have left. */
+void admission_done(struct admission *);
+/* uid -1: unknown. *out is set when granted, and is given to admission_leave(). */
+enum admission_verdict admission_enter(struct admission *, const struct address *peer, int64_t uid,
+    struct client **out) must_use;
+void admission_leave(struct admission *, struct client *);
+
+/* What a connection hears that is not granted. */
+struct admission_reply {
+	int		 code;
+	const char	*status, *text;
+};
+const struct admission_reply *admission_reply(enum admission_verdict);
+
+#endif

@@ -1,0 +1,671 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "intake/session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/require.h"
+#include "intake/message.h"
+
+#include "base/banned.h"
+
+#define SESSION_MAGIC	0x5e551014u
+#define RELAY_WAIT_MS	30000		/* for a relay to begin a message with */
+#define RELAY_ANSWER_MS	300000		/* for a relay that is there, but says nothing */
+
+/*
+ * Where the session is, as seen from here (the machine has its own states).
+ * COMMAND  no message; commands are read
+ * OPEN     DATA came: waits for relay, or for room to open the transaction
+ * TEXT     message bytes go to relay
+ * STALL    the same, but credit or room is used up: nothing is read
+ * DROP     the message is refused: the machine swallows the rest of it
+ * FLUSH    the text is complete, its end waits for credit or room
+ * ANSWER   COMMIT went out, the answer is awaited
+ */
+enum session_state {
+	STATE_COMMAND, STATE_OPEN, STATE_TEXT, STATE_STALL, STATE_DROP, STATE_FLUSH, STATE_ANSWER,
+	STATE_COUNT
+};
+
+struct session {
+	unsigned		 magic;
+	struct session_host	*host;
+	struct list		 link;
+	struct list		 wait;
+	struct stream		*stream;	/* NULL: the client has gone */
+	struct server		*server;
+	enum session_state	 state;
+	struct timer		 timer;		/* of the state */
+	struct timer		 total;		/* of a message, whatever the client does */
+	struct message		 message;
+	bool			 eight_bit;
+	bool			 running;
+	size_t			 seen;		/* bytes of the output already looked at for the log */
+	uint64_t		 number;
+	struct session_peer	 peer;
+	char			 peer_text[ADDRESS_TEXT_MAX];
+	/* Relay's refusal of the message under way; the machine may keep the pointers. */
+	struct server_answer	 refusal;
+	char			 refusal_text[FRAME_REPLY_MAX + 1];
+	char			 refusal_status[16];
+};
+
+static const struct server_answer too_slow = { 421, "4.4.2", "Timeout, closing the connection" };
+static const struct server_answer going_down = { 421, "4.3.2", "Shutting down, try again later" };
+static const struct server_answer no_relay = { 451, "4.3.2", "The queue is not available, try again later" };
+static const struct server_answer lost_relay = { 451, "4.3.0", "The message could not be stored, try again later" };
+static const struct server_answer no_memory = { 451, "4.3.0", "Out of memory, try again later" };
+static const struct server_answer too_many = { 452, "4.5.3", "Too many recipients for one message" };
+
+static void run(struct session *);
+static void expired_text(struct session *);
+static void expired_open(struct session *);
+static void expired_stall(struct session *);
+static void expired_answer(struct session *);
+
+/* Each state: who has how long, and what follows when that is over. */
+static const struct state_rule {
+	bool	reads;			/* the machine may be fed */
+	int64_t	limit_ms;		/* 0: of the configuration */
+	void	(*expired)(struct session *);
+} rules[STATE_COUNT] = {
+	[STATE_COMMAND] = { true, 0, expired_text },
+	[STATE_OPEN] = { false, RELAY_WAIT_MS, expired_open },
+	[STATE_TEXT] = { true, 0, expired_text },
+	[STATE_STALL] = { false, RELAY_ANSWER_MS, expired_stall },
+	[STATE_DROP] = { true, 0, expired_text },
+	[STATE_FLUSH] = { false, RELAY_ANSWER_MS, expired_answer },
+	[STATE_ANSWER] = { false, RELAY_ANSWER_MS, expired_answer },
+};
+
+static struct session *
+own(void *p)
+{
+	struct session *s = p;
+
+	require(s->magic == SESSION_MAGIC);
+	return s;
+}
+
+struct session *
+session_of_link(struct list *link)
+{
+	return own(list_entry(link, struct session, link));
+}
+
+struct session *
+session_of_wait(struct list *link)
+{
+	return own(list_entry(link, struct session, wait));
+}
+
+static struct session *
+session_of_txn(struct channel_txn *t)
+{
+	return own(container_of(container_of(t, struct message, txn), struct session, message));
+}
+
+/* --- states, time, end --------------------------------------------------------- */
+
+static void
+arm(struct session *s)
+{
+	int64_t limit = rules[s->state].limit_ms;
+
+	if (limit == 0)
+		limit = s->state == STATE_COMMAND ? s->host->conf->limits.command_ms :
+		    s->host->conf->limits.data_ms;
+	timer_set(s->host->loop, &s->timer, limit);
+}
+
+static void
+arm_total(struct session *s)
+{
+	timer_set(s->host->loop, &s->total, s->host->conf->limits.transaction_ms);
+}
+
+/* The one place where the state changes: with it the limits of time, and what is waited for. */
+static void
+move(struct session *s, enum session_state state)
+{
+	bool waits = state == STATE_OPEN || state == STATE_STALL || state == STATE_FLUSH;
+
+	s->state = state;
+	list_remove(&s->wait);
+	if (waits)
+		list_push(&s->host->waiting, &s->wait);
+	/* While the answer is awaited the client is not the slow one. */
+	if (state == STATE_FLUSH || state == STATE_ANSWER)
+		timer_cancel(s->host->loop, &s->total);
+	else if (state == STATE_COMMAND || !timer_is_set(&s->total))
+		arm_total(s);
+	if (s->stream != NULL)
+		stream_pause(s->stream, state == STATE_STALL);
+	arm(s);
+}
+
+static void
+session_free(struct session *s)
+{
+	struct session_host *host = s->host;
+
+	message_drop(&s->message, host->channel);
+	message_done(&s->message);
+	timer_cancel(host->loop, &s->timer);
+	timer_cancel(host->loop, &s->total);
+	list_remove(&s->link);
+	list_remove(&s->wait);
+	admission_leave(&host->admission, s->peer.client);
+	server_free(s->server);
+	s->magic = 0;
+	free(s);
+	host->on_change(host);
+}
+
+static void
+close_stream(struct session *s, bool abort_it)
+{
+	struct stream *stream = s->stream;
+
+	s->stream = NULL;
+	if (abort_it)
+		stream_abort(stream);
+	else
+		stream_close(stream);
+}
+
+void
+session_kill(struct session *s)
+{
+	close_stream(s, true);
+	session_free(s);
+}
+
+/* --- log -------------------------------------------------------------------------- */
+
+static void
+log_who(struct session *s, struct log_line *line)
+{
+	log_word(line, "peer", s->peer_text);
+	if (s->peer.uid >= 0)
+		log_num(line, "uid", s->peer.uid);
+	log_num(line, "s", (int64_t)s->number);
+}
+
+static void
+log_accepted(struct session *s, uint64_t id)
+{
+	const struct server_envelope *env = server_envelope(s->server);
+	struct log_line line;
+
+	log_begin(&line, s->host->log, LEVEL_INFO, "accepted");
+	log_id(&line, id);
+	log_text(&line, "from", env->from);
+	log_num(&line, "rcpts", (int64_t)env->nrcpt);
+	log_num(&line, "size", (int64_t)s->message.txn.size);
+	log_who(s, &line);
+	if (s->stream == NULL)
+		log_word(&line, "client", "gone");
+	log_end(&line);
+}
+
+/* code is "452", reason is what stands behind it. */
+static void
+log_refused(struct session *s, struct view code, struct view reason)
+{
+	struct log_line line;
+	uint64_t n = 0;
+
+	s->host->refused++;
+	s->host->on_change(s->host);
+	for (size_t i = 0; i < code.n; i++)
+		n = n * 10 + (uint64_t)(code.p[i] - '0');
+	log_begin(&line, s->host->log, LEVEL_INFO, "refused");
+	log_num(&line, "code", (int64_t)n);
+	log_text(&line, "reason", reason);
+	if (s->state != STATE_COMMAND)
+		log_text(&line, "from", server_envelope(s->server)->from);
+	log_who(s, &line);
+	log_end(&line);
+}
+
+/* Every refusal is a reply of ours: the one place where all of them pass is the output. */
+static void
+note_replies(struct session *s, struct view out)
+{
+	struct view rest = view_from(out, s->seen);
+	struct view line;
+
+	while (view_find(rest, '\n') < rest.n && view_split(&rest, '\n', &line)) {
+		s->seen = out.n - rest.n;
+		if (view_ends(line, VIEW("\r")))
+			line.n--;
+		if (line.n > 4 && (line.p[0] == '4' || line.p[0] == '5') && line.p[3] == ' ' &&
+		    is_digit(line.p[1]) && is_digit(line.p[2]))
+			log_refused(s, view_first(line, 3), view_from(line, 4));
+	}
+}
+
+/* --- replies ------------------------------------------------------------------------ */
+
+/* False: the client does not read, and there is more to write. */
+static bool
+write_output(struct session *s)
+{
+	struct buf *out = server_output(s->server);
+	size_t n = buf_len(out);
+
+	if (n == 0)
+		return true;
+	note_replies(s, buf_view(out));
+	if (s->stream == NULL) {
+		buf_clear(out);
+		s->seen = 0;
+		return true;
+	}
+	if (n > stream_output_room(s->stream))
+		n = stream_output_room(s->stream);
+	if (n == 0 || !stream_write(s->stream, view_first(buf_view(out), n)))
+		return false;
+	buf_consume(out, n);
+	s->seen = s->seen > n ? s->seen - n : 0;
+	return buf_len(out) == 0;
+}
+
+/* 421 and close; what is under way is aborted. The session is gone afterwards. */
+static void
+end(struct session *s, const struct server_answer *why)
+{
+	if (s->stream != NULL) {
+		server_end(s->server, why);
+		/* A client that did not read the replies before won't read this one. */
+		close_stream(s, !write_output(s));
+	}
+	session_free(s);
+}
+
+static void
+refuse_text(struct session *s, const struct server_answer *why)
+{
+	message_drop(&s->message, s->host->channel);
+	server_refuse_body(s->server, why);
+	move(s, STATE_DROP);
+}
+
+static void
+answer(struct session *s, const struct server_answer *a)
+{
+	message_drop(&s->message, s->host->channel);
+	server_commit_result(s->server, a);
+	/* The state is still ANSWER while the reply is written: the log line has the sender. */
+	(void)write_output(s);		/* what is left goes when the client reads */
+	if (s->stream == NULL) {
+		session_free(s);
+		return;
+	}
+	move(s, STATE_COMMAND);
+	run(s);
+}
+
+static void
+expired_text(struct session *s)
+{
+	end(s, &too_slow);
+}
+
+static void
+expired_open(struct session *s)
+{
+	server_data_ready(s->server, &no_relay);
+	(void)write_output(s);
+	move(s, STATE_COMMAND);
+	run(s);
+}
+
+static void
+expired_stall(struct session *s)
+{
+	refuse_text(s, &lost_relay);
+	run(s);
+}
+
+static void
+expired_answer(struct session *s)
+{
+	answer(s, &lost_relay);
+}
+
+static void
+on_timer(void *arg)
+{
+	struct session *s = own(arg);
+
+	rules[s->state].expired(s);
+}
+
+static void
+on_total(void *arg)
+{
+	end(own(arg), &too_slow);
+}
+
+/* --- a message --------------------------------------------------------------------- */
+
+static void
+fill_envelope(struct session *s, struct envelope *env)
+{
+	const struct server_envelope *from = server_envelope(s->server);
+
+	envelope_init(env);
+	env->from = from->from;
+	for (size_t i = 0; i < from->nrcpt; i++)
+		envelope_add_rcpt(env, from->rcpt[i].address);
+	env->received_ms = loop_wall(s->host->loop);
+	env->peer = view_str(s->peer_text);
+	env->uid = s->peer.uid;
+	env->pid = s->peer.pid;
+	env->helo = from->helo;
+	env->protocol = from->esmtp ? PROTOCOL_ESMTP : PROTOCOL_SMTP;
+	env->eight_bit = from->body == BODY_8BITMIME;
+}
+
+/* Open the transaction if relay is there and has room; otherwise wait in OPEN. */
+static void
+try_open(struct session *s)
+{
+	struct session_host *host = s->host;
+	struct message_stamp stamp;
+	struct envelope env;
+	bool opened, too_big;
+
+	if (!channel_is_ready(host->channel))
+		return;
+	fill_envelope(s, &env);
+	opened = channel_open_txn(host->channel, &s->message.txn, &env, &too_big);
+	stamp = (struct message_stamp){ host->conf->hostname, env.received_ms, rng_u64(host->rng) };
+	envelope_done(&env);
+	if (opened) {
+		message_begin(&s->message, &stamp);
+		server_data_ready(s->server, NULL);
+		move(s, STATE_TEXT);
+		arm_total(s);
+	} else if (too_big) {
+		server_data_ready(s->server, &too_many);
+		move(s, STATE_COMMAND);
+	}
+}
+
+/* The text is complete: send what is left of it, then COMMIT. */
+static void
+try_commit(struct session *s)
+{
+	if (!message_flush(&s->message, s->host->channel)) {
+		if (s->state != STATE_FLUSH)
+			move(s, STATE_FLUSH);
+		return;
+	}
+	channel_commit(s->host->channel, &s->message.txn, s->eight_bit);
+	move(s, STATE_ANSWER);
+}
+
+static void
+take_body(struct session *s, struct view body)
+{
+	if (s->state != STATE_TEXT)
+		return;
+	if (!message_take(&s->message, s->host->channel, body))
+		refuse_text(s, &no_memory);
+	else if (!s->message.in_header && buf_len(&s->message.pending) >= MESSAGE_GATHER)
+		move(s, STATE_STALL);
+}
+
+static void
+take_commit(struct session *s, bool eight_bit)
+{
+	if (s->state != STATE_TEXT) {
+		answer(s, &lost_relay);		/* the machine answers a refused text by itself */
+		return;
+	}
+	s->eight_bit = eight_bit;
+	if (message_end(&s->message, s->host->channel))
+		try_commit(s);
+	else
+		answer(s, &no_memory);
+}
+
+/* --- the machine --------------------------------------------------------------------- */
+
+/* All input is taken: what has gathered goes out. False: the session is gone. */
+static bool
+take_rest(struct session *s)
+{
+	if (s->state == STATE_DROP && !server_is_busy(s->server))
+		move(s, STATE_COMMAND);
+	if (s->state == STATE_TEXT && !message_flush(&s->message, s->host->channel))
+		move(s, STATE_STALL);
+	if (s->host->draining && s->state == STATE_COMMAND && !server_is_busy(s->server)) {
+		end(s, &going_down);
+		return false;
+	}
+	return true;
+}
+
+/* One action of the machine. False: the session is gone. */
+static bool
+act(struct session *s, enum server_action action, const struct server_event *ev)
+{
+	switch (action) {
+	case SERVER_WANT_INPUT:
+		return take_rest(s);
+	case SERVER_WAIT:
+		(void)weird(rules[s->state].reads);	/* who would give the answer? */
+		return true;
+	case SERVER_DATA:
+		move(s, STATE_OPEN);
+		try_open(s);
+		return true;
+	case SERVER_BODY:
+		take_body(s, ev->body);
+		return true;
+	case SERVER_COMMIT:
+		take_commit(s, ev->eight_bit);
+		return true;
+	case SERVER_ABORT:
+		message_drop(&s->message, s->host->channel);
+		move(s, STATE_DROP);
+		return true;
+	case SERVER_CLOSE:
+		break;
+	}
+	message_drop(&s->message, s->host->channel);
+	close_stream(s, !write_output(s));
+	session_free(s);
+	return false;
+}
+
+/*
+ * Feed the machine while it takes input and the client takes replies. A client
+ * that sends a line byte by byte does not get more time for it: only a reply
+ * counts as progress there, and message bytes within a message.
+ */
+static void
+run(struct session *s)
+{
+	bool more = true;
+
+	if (s->running || s->stream == NULL)
+		return;
+	s->running = true;
+	while (more && write_output(s) && rules[s->state].reads) {
+		struct server_event ev = { 0 };
+		size_t used = 0;
+		enum server_action action = server_step(s->server, stream_input(s->stream), &used, &ev);
+
+		if (buf_len(server_output(s->server)) > 0 || (used > 0 && s->state != STATE_COMMAND))
+			arm(s);
+		if (!act(s, action, &ev))
+			return;
+		stream_consume(s->stream, used);
+		more = action != SERVER_WANT_INPUT && action != SERVER_WAIT;
+	}
+	s->running = false;
+}
+
+/* --- events ------------------------------------------------------------------------------ */
+
+static void
+on_input(void *owner)
+{
+	run(own(owner));
+}
+
+static void
+on_closed(void *owner, const struct stream_end *why)
+{
+	struct session *s = own(owner);
+
+	close_stream(s, true);
+	if (s->state != STATE_ANSWER)
+		session_free(s);	/* what was not complete was never acknowledged */
+}
+
+static const struct stream_events stream_events = {
+	.on_input = on_input,
+	.on_drained = on_input,
+	.on_closed = on_closed,
+};
+
+void
+session_start(struct session_host *host, struct stream *stream, const struct session_peer *peer)
+{
+	struct server_params params = {
+		.hostname = host->conf->hostname,
+		.size_max = host->conf->limits.message_size,
+		.recipients_max = host->conf->limits.recipients,
+		.errors_max = host->conf->limits.errors,
+		.default_domain = host->conf->default_domain,
+	};
+	struct session *s = xzalloc(sizeof(*s));
+
+	if (params.recipients_max > ENVELOPE_RCPT_MAX)
+		params.recipients_max = ENVELOPE_RCPT_MAX;
+	s->magic = SESSION_MAGIC;
+	s->host = host;
+	s->stream = stream;
+	s->peer = *peer;
+	s->number = ++host->numbers;
+	if (address_is_unix(&peer->address))
+		(void)snprintf(s->peer_text, sizeof(s->peer_text), "unix");	/* its path is the client's choice */
+	else
+		(void)address_text(s->peer_text, &peer->address);
+	s->server = server_new(&params);
+	message_init(&s->message);
+	list_init(&s->wait);
+	list_push(&host->sessions, &s->link);
+	timer_init(&s->timer, on_timer, s);
+	timer_init(&s->total, on_total, s);
+	stream_own(stream, &stream_events, s);
+	server_set_policy(s->server, host->policy);
+	server_greet(s->server, NULL);
+	move(s, STATE_COMMAND);
+	run(s);
+}
+
+void
+session_policy_changed(struct session *s)
+{
+	server_set_policy(s->server, s->host->policy);
+}
+
+void
+session_retry(struct session *s)
+{
+	switch (s->state) {
+	case STATE_OPEN:
+		try_open(s);
+		break;
+	case STATE_STALL:
+		if (message_flush(&s->message, s->host->channel))
+			move(s, STATE_TEXT);
+		break;
+	case STATE_FLUSH:
+		try_commit(s);
+		break;
+	case STATE_COMMAND:
+	case STATE_TEXT:
+	case STATE_DROP:
+	case STATE_ANSWER:
+	case STATE_COUNT:
+		return;
+	}
+	run(s);
+}
+
+void
+session_drain(struct session *s)
+{
+	if (s->state == STATE_COMMAND && !server_is_busy(s->server))
+		end(s, &going_down);
+}
+
+void
+session_end(struct session *s)
+{
+	end(s, &going_down);
+}
+
+/* Relay works on it: the time begins anew. */
+void
+session_on_credit(struct channel_txn *t)
+{
+	struct session *s = session_of_txn(t);
+
+	if (rules[s->state].reads)
+		return;
+	arm(s);
+	session_retry(s);
+}
+
+void
+session_on_durable(struct channel_txn *t, uint64_t id)
+{
+	struct session *s = session_of_txn(t);
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "Ok: queued as %016" PRIx64, id);
+	s->host->accepted++;
+	s->host->on_change(s->host);
+	log_accepted(s, id);
+	answer(s, &(struct server_answer){ 250, "2.0.0", text });
+}
+
+static void
+refused(struct session *s, const struct server_answer *why)
+{
+	if (s->state == STATE_FLUSH || s->state == STATE_ANSWER) {
+		answer(s, why);
+		return;
+	}
+	refuse_text(s, why);
+	run(s);
+}
+
+void
+session_on_refused(struct channel_txn *t, const struct frame_reply *reply)
+{
+	struct session *s = session_of_txn(t);
+
+	(void)snprintf(s->refusal_status, sizeof(s->refusal_status), "%.*s", VIEW_ARG(reply->status));
+	(void)snprintf(s->refusal_text, sizeof(s->refusal_text), "%.*s", VIEW_ARG(reply->text));
+	s->refusal = (struct server_answer){ reply->code, s->refusal_status, s->refusal_text };
+	refused(s, &s->refusal);
+}
+
+void
+session_on_lost(struct channel_txn *t)
+{
+	refused(session_of_txn(t), &lost_relay);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "intake/admission.h"
+
+#include "base/banned.h"
+
+static struct address
+at(const char *text)
+{
+	struct address a;
+	struct err e;
+
+	assert_int_equal(address_parse(&a, view_str(text), &e), 0);
+	return a;
+}
+
+static enum admission_verdict
+enter(struct admission *a, const char *peer, int64_t uid, struct client **c)
+{
+	struct address address = at(peer);
+
+	return admission_enter(a, &address, uid, c);
+}
+
+static void
+test_only_this_host(void **state)
+{
+	static const char *const far[] = {
+		"192.0.2.1:1000", "10.0.0.1:1", "128.0.0.1:1", "126.255.255.255:1", "0.0.0.0:1",
+		"[2001:db8::1]:1", "[fe80::1]:1", "[::]:1", "[::ffff:192.0.2.1]:1",
+	};
+	static const char *const near[] = {
+		"127.0.0.1:1", "127.255.255.254:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "unix:/x",
+	};
+	struct admission a;
+	struct client *c[lengthof(near)], *none = NULL;
+
+	admission_init(&a, 100, 100);
+	for (size_t i = 0; i < lengthof(far); i++)
+		assert_int_equal(enter(&a, far[i], -1, &none), ADMISSION_FOREIGN);
+	assert_null(none);
+	for (size_t i = 0; i < lengthof(near); i++)
+		assert_int_equal(enter(&a, near[i], -1, &c[i]), ADMISSION_GRANTED);
+	for (size_t i = 0; i < lengthof(near); i++)
+		admission_leave(&a, c[i]);
+	admission_done(&a);
+}
+
+static void
+test_limits(void **state)
+{
+	struct admission a;
+	struct client *c[6], *none;
+
+	admission_init(&a, 5, 2);
+	assert_int_equal(enter(&a, "127.0.0.1:1", -1, &c[0]), ADMISSION_GRANTED);
+	assert_int_equal(enter(&a, "127.0.0.1:2", -1, &c[1]), ADMISSION_GRANTED);
+	assert_int_equal(enter(&a, "127.0.0.1:3", -1, &none), ADMISSION_CLIENT_FULL);
+	assert_int_equal(enter(&a, "127.0.0.2:3", -1, &c[2]), ADMISSION_GRANTED);	/* another client */
+	assert_int_equal(enter(&a, "[::1]:3", -1, &c[3]), ADMISSION_GRANTED);
+	assert_int_equal(enter(&a, "unix:/x", 0, &c[4]), ADMISSION_GRANTED);
+	assert_int_equal(enter(&a, "unix:/x", 33, &none), ADMISSION_FULL);
+	admission_leave(&a, c[1]);
+	assert_int_equal(enter(&a, "127.0.0.1:4", -1, &c[1]), ADMISSION_GRANTED);
+	admission_leave(&a, c[2]);
+	assert_int_equal(enter(&a, "unix:/y", 0, &c[2]), ADMISSION_GRANTED);
+	admission_leave(&a, c[3]);
+	assert_int_equal(enter(&a, "unix:/z", 0, &none), ADMISSION_CLIENT_FULL);	/* by uid, not by path */
+	assert_int_equal(enter(&a, "unix:/z", 33, &c[3]), ADMISSION_GRANTED);
+	for (size_t i = 0; i < 5; i++)
+		admission_leave(&a, c[i]);
+	assert_int_equal(a.connections, 0);
+	admission_done(&a);
+}
+
+static void
+test_many_clients(void **state)
+{
+	static struct client *c[3000];
+	struct admission a;
+	char text[32];
+
+	admission_init(&a, lengthof(c), 1);
+	for (unsigned i = 0; i < lengthof(c); i++) {
+		(void)snprintf(text, sizeof(text), "127.0.%u.%u:25", i / 250, i % 250 + 1);
+		assert_int_equal(enter(&a, text, -1, &c[i]), ADMISSION_GRANTED);
+	}
+	for (unsigned i = 0; i < lengthof(c); i++)
+		admission_leave(&a, c[(i * 7) % lengthof(c)]);
+	admission_done(&a);
+}
+
+static void
+test_replies(void **state)
+{
+	assert_int_equal(admission_reply(ADMISSION_FOREIGN)->code, 554);
+	assert_string_equal(admission_reply(ADMISSION_FOREIGN)->status, "5.7.1");
+	assert_int_equal(admission_reply(ADMISSION_FULL)->code, 421);
+	assert_string_equal(admission_reply(ADMISSION_FULL)->status, "4.3.2");
+	assert_int_equal(admission_reply(ADMISSION_CLIENT_FULL)->code, 421);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_only_this_host),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_many_clients),
+		cmocka_unit_test(test_replies),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
