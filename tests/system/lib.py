@@ -6,16 +6,21 @@ nothing here waits for time to pass.
 """
 
 import contextlib
+import itertools
+import json
 import os
 import pathlib
 import re
 import shutil
 import signal
+import smtplib
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import traceback
 
 TOP = pathlib.Path(os.environ.get("top_srcdir", pathlib.Path(__file__).parents[2])).resolve()
 BUILD = pathlib.Path(os.environ.get("top_builddir", TOP / "build")).resolve()
@@ -31,7 +36,8 @@ class Failure(Exception):
 class Process:
     """A child whose lines of output are kept and can be waited for."""
 
-    def __init__(self, argv, name, env=None, merge=False, cwd=None, stdin=subprocess.PIPE):
+    def __init__(self, argv, name, env=None, merge=False, cwd=None, stdin=subprocess.PIPE,
+                 **how):
         self.name = name
         self.lines = []
         self.changed = threading.Condition()
@@ -39,7 +45,7 @@ class Process:
         self.child = subprocess.Popen(
             [str(a) for a in argv], stdin=stdin, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if merge else None, env=env, cwd=cwd,
-            start_new_session=True)
+            start_new_session=True, **how)
         self._follow(self.child.stdout)
 
     def _follow(self, stream):
@@ -208,6 +214,247 @@ class Sink(Process):
             raise Failure(f"posthouse-sink: exit status {status}")
 
 
+class HeldPort:
+    """A loopback port that stays ours: bound, not listening, shared by SO_REUSEADDR."""
+
+    def __init__(self):
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(("127.0.0.1", 0))
+        self.number = self.socket.getsockname()[1]
+
+
+ORDINARY = 65534    # nobody: who runs the daemon when the tests run as root
+
+
+def program(name):
+    for path in (BUILD / name, BUILD / "src" / name):
+        if path.is_file():
+            return path
+    raise Failure(f"{name} is not built in {BUILD}")
+
+
+def config_text(value, indent=""):
+    """Python values as libconfig text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, dict):
+        inner = "".join(f"{indent}  {k} = {config_text(v, indent + '  ')};\n"
+                        for k, v in value.items())
+        return "{\n" + inner + indent + "}"
+    if isinstance(value, list):
+        brackets = "()" if value and isinstance(value[0], dict) else "[]"
+        return brackets[0] + ", ".join(config_text(v, indent) for v in value) + brackets[1]
+    raise TypeError(type(value))
+
+
+class Daemon:
+    """posthoused with its own configuration, directories and port, as an ordinary user."""
+
+    def __init__(self, place, sink, certs, endpoints=("587", "465", "2525"), binary="posthoused",
+                 queue=None, relay=None, **options):
+        self.place = pathlib.Path(place)
+        self.sink = sink
+        self.port = HeldPort()
+        self.process = None
+        self.binary = binary
+        self.bin = self.place / "bin"
+        self.bin.mkdir()
+        for name in (binary, "posthousectl", "sendmail"):
+            shutil.copy2(program(name), self.bin / name)    # BUILD may be closed to others
+        for name in ("state", "run"):
+            (self.place / name).mkdir()
+        secret = self.place / "password"
+        secret.write_text(sink.PASSWORD + "\n")
+        secret.chmod(0o600)
+        tls = {"587": "starttls", "465": "implicit", "2525": "starttls"}
+        self.settings = {
+            "hostname": "client.example.com",
+            "admin": "admin@example.com",
+            "listen": [f"127.0.0.1:{self.port.number}"],
+            "state_dir": str(self.place / "state"),
+            "runtime_dir": str(self.place / "run"),
+            "sandbox": "best-effort",
+            "drain": "5s",
+            "queue": {"retry_first": "200ms", "retry_max": "1s", "uncertain": "500ms",
+                      "free_min": "0", **(queue or {})},
+            "limits": {"connections_per_client": 500},
+            **options,
+            "relays": [{
+                "name": "main", "host": "localhost", "user": sink.USER,
+                "password_file": str(secret), "ca_file": str(pathlib.Path(certs) / "ca.pem"),
+                "endpoints": [{"port": sink.ports[p], "tls": tls[p]} for p in endpoints],
+                **(relay or {}),
+            }],
+        }
+        self.config = self.place / "posthouse.conf"
+        self.write_config()
+        if os.getuid() == 0:
+            for path in (self.place / "state", self.place / "run", secret):
+                os.chown(path, ORDINARY, ORDINARY)
+        self.log = []
+        self.start()
+
+    def write_config(self):
+        text = "".join(f"{k} = {config_text(v)};\n" for k, v in self.settings.items())
+        self.config.write_text(text)
+
+    def _as_user(self):
+        return {"user": ORDINARY, "group": ORDINARY, "extra_groups": []} \
+            if os.getuid() == 0 else {}
+
+    def start(self):
+        """Returns when the daemon says that it is ready, as it does to systemd."""
+        path = self.place / "notify"
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notify.bind(str(path))
+        path.chmod(0o666)
+        env = dict(os.environ, NOTIFY_SOCKET=str(path))
+        self.process = Process([self.bin / self.binary, "-c", self.config], self.binary, env=env,
+                               merge=True, cwd=self.place, stdin=subprocess.DEVNULL,
+                               **self._as_user())
+        notify.settimeout(PATIENCE)
+        try:
+            while b"READY=1" not in notify.recv(4096).split(b"\n"):
+                pass
+        except TimeoutError:
+            raise Failure("posthoused: is not ready; it said:\n" + self.process.text()) from None
+        self.notify = notify
+
+    def stop(self):
+        """SIGTERM; it must end with status 0."""
+        self.process.child.send_signal(signal.SIGTERM)
+        status = self.process.wait_exit()
+        if status != 0:
+            raise Failure(f"posthoused: exit status {status}:\n{self.process.text()[-4000:]}")
+
+    def roles(self):
+        """Word -> process id of the children by their command line."""
+        found = {}
+        children = pathlib.Path(f"/proc/{self.process.child.pid}/task/{self.process.child.pid}"
+                                "/children").read_text().split()
+        for pid in children:
+            with contextlib.suppress(OSError):
+                line = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+                for role in ("intake", "relay"):
+                    if role.encode() in line:
+                        found[role] = int(pid)
+        return found
+
+    def client(self, timeout=None):
+        return smtplib.SMTP("127.0.0.1", self.port.number, local_hostname="local.example.com",
+                            timeout=timeout or PATIENCE)
+
+    def submit(self, token, to=("bob@example.net",), sender="alice@example.com", body=None,
+               client=None):
+        """One message by SMTP; its queue id from the reply to the dot."""
+        own = client or self.client()
+        try:
+            own.ehlo_or_helo_if_needed()
+            self._expect(own.mail(sender), 250)
+            for rcpt in to:
+                self._expect(own.rcpt(rcpt), 250)
+            code, text = own.data(body or message(token, sender, to))
+            self._expect((code, text), 250)
+            return queue_id(text)
+        finally:
+            if client is None:
+                with contextlib.suppress(smtplib.SMTPException, OSError):
+                    own.quit()
+
+    @staticmethod
+    def _expect(answer, code):
+        if answer[0] != code:
+            raise Failure(f"wanted {code}, got {answer[0]} {answer[1].decode()}")
+
+    def sendmail(self, argv, text, check=True):
+        p = subprocess.run([self.bin / "sendmail", *argv], input=text, capture_output=True,
+                           timeout=PATIENCE, env=dict(os.environ, **self.sendmail_env()))
+        if check and p.returncode != 0:
+            raise Failure(f"sendmail: status {p.returncode}: {p.stderr.decode()}")
+        return p
+
+    def sendmail_env(self):
+        return {"POSTHOUSE_SOCKET": str(self.place / "run/smtp.sock")}
+
+    def ctl(self, *words):
+        p = subprocess.run([self.bin / "posthousectl", "-c", self.config, "--json", *words],
+                           capture_output=True, timeout=PATIENCE, **self._as_user())
+        if p.returncode != 0:
+            raise Failure(f"posthousectl {' '.join(words)}: status {p.returncode}: "
+                          f"{p.stderr.decode()}{p.stdout.decode()}")
+        return json.loads(p.stdout)
+
+    def ports(self):
+        """Name of the sink's port -> its row in posthousectl ports."""
+        names = {number: name for name, number in self.sink.ports.items()}
+        return {names[row["port"]]: row for row in self.ctl("ports")["ports"]}
+
+    def kill(self):
+        if self.process is not None:
+            self.process.kill()
+
+
+_tokens = itertools.count(1)
+
+
+def new_token(word="t"):
+    """A word that occurs in one message alone."""
+    return f"{word}{os.getpid():x}x{next(_tokens):x}z"
+
+
+def message(token, sender="alice@example.com", to=("bob@example.net",), size=0):
+    """A whole message; its last line proves that nothing is missing."""
+    filler = b"".join(b"%06d " % i + b"x" * 60 + b"\r\n" for i in range(size // 69 + 1)) \
+        if size else b""
+    return (f"From: {sender}\r\nTo: {', '.join(to)}\r\nSubject: {token}\r\n"
+            f"X-Token: {token}\r\n\r\nbegin {token}\r\n").encode() + filler + \
+        f".dot\r\nend {token}\r\n".encode()
+
+
+def is_whole(received, token):
+    text = received.text()
+    return text.startswith(f"begin {token}\r\n".encode()) and \
+        text.endswith(f".dot\r\nend {token}\r\n".encode())
+
+
+def queue_id(reply):
+    """The id in the reply to the final dot."""
+    m = re.search(rb"\b([0-9a-f]{16})\b", reply)
+    if not m:
+        raise Failure(f"no id in {reply!r}")
+    return m.group(1).decode()
+
+
+@contextlib.contextmanager
+def world(name, daemon=True, before=None, **options):
+    """A sink and a daemon that relays to it. before(sink): set faults before it starts."""
+    with workplace(name) as place:
+        certs = make_certs(place / "certs")
+        sink = Sink(place / "sink", certs)
+        posthouse = None
+        try:
+            if before:
+                before(sink)
+            if daemon:
+                posthouse = Daemon(place, sink, certs, **options)
+            yield sink, posthouse
+        except BaseException:
+            if posthouse:
+                (place / "posthoused.log").write_text(posthouse.process.text())
+            raise
+        finally:
+            if posthouse:
+                posthouse.kill()
+            sink.kill()
+
+
 @contextlib.contextmanager
 def workplace(name):
     """A fresh directory; it is kept when the test fails, and the test says where."""
@@ -245,7 +492,6 @@ def run_tests(names):
         except Exception as error:    # a test fails by any of them
             failed += 1
             if not isinstance(error, Failure):
-                import traceback
                 traceback.print_exc(file=sys.stdout)
             print(f"FAIL {name} ({time.monotonic() - begin:.1f} s): {error}", flush=True)
         else:

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A full disk and a disk whose syncs fail: refused for now, nothing lost, recovery by itself."""
+
+import contextlib
+import smtplib
+
+import lib
+
+# Segments so small that a few messages need a new one.
+SMALL = {"segment_size": "256K", "free_min": "0"}
+
+
+@contextlib.contextmanager
+def disk_fault(posthouse, word):
+    """Order the fault; it ends with the block."""
+    [spool] = {p.parent for p in posthouse.place.glob("state/**/lock")} or \
+        {posthouse.place / "state"}
+    path = spool / f"fault-{word}"
+    path.touch()
+    path.chmod(0o644)
+    try:
+        yield
+    finally:
+        path.unlink()
+
+
+def try_submit(posthouse):
+    """(code, token, text) of the reply that decides about one message."""
+    token = lib.new_token("d")
+    client = posthouse.client()
+    client.ehlo()
+    try:
+        for command in ((client.mail, "alice@example.com"), (client.rcpt, "bob@example.net")):
+            code, text = command[0](command[1])
+            if code != 250:
+                return code, token, text
+        try:
+            code, text = client.data(lib.message(token, size=30000))
+        except smtplib.SMTPDataError as e:
+            code, text = e.smtp_code, e.smtp_error
+        return code, token, text
+    finally:
+        client.close()
+
+
+def all_refuse(sink):
+    for port in sink.ports:
+        sink.set(port, "listen", "refuse")
+
+
+def accepted_after(posthouse):
+    """The daemon takes mail again by itself; the token that it took."""
+    deadline = lib.time.monotonic() + lib.PATIENCE
+    waiter = lib.threading.Event()
+    while lib.time.monotonic() < deadline:
+        code, token, text = try_submit(posthouse)
+        if code == 250:
+            return token
+        waiter.wait(0.1)
+    raise lib.Failure(f"still refuses: {code} {text!r}")
+
+
+def check_all_arrive(sink, tokens):
+    for port in sink.ports:
+        sink.reset(port)
+    sink.wait_until(lambda _: set(tokens) <= {m.header("X-Token") for m in sink.messages()},
+                    "every acknowledged message")
+    for m in sink.messages():
+        assert lib.is_whole(m, m.header("X-Token"))
+
+
+def submit_some(posthouse, count):
+    """Tokens that were acknowledged, and those refused with 451 or 452."""
+    good, bad = [], []
+    for _ in range(count):
+        code, token, text = try_submit(posthouse)
+        assert code in (250, 451, 452), (code, text)
+        (good if code == 250 else bad).append(token)
+    return good, bad
+
+
+def one_fault(word, again):
+    """Acknowledged before, refused during, acknowledged after; optionally a crash meanwhile."""
+    with lib.world(f"disk-{word}", before=all_refuse, binary="posthoused-faulty",
+                   queue=SMALL) as (sink, posthouse):
+        tokens, refused = submit_some(posthouse, 5)
+        assert not refused
+        with disk_fault(posthouse, word):
+            some, refused = submit_some(posthouse, 25)
+            tokens += some
+            assert refused and (word != "sync" or not some), (len(some), len(refused))
+            assert posthouse.process.child.poll() is None
+            if again:
+                posthouse.process.kill()
+        if again:
+            posthouse.start()
+        tokens.append(accepted_after(posthouse))
+        check_all_arrive(sink, tokens)
+        posthouse.stop()
+        got = [m.header("X-Token") for m in sink.messages()]
+        assert len(got) == len(set(got)), "sent twice"
+        assert not set(refused) & set(got), "sent though it was refused"
+
+
+def test_full_disk():
+    one_fault("full", False)
+
+
+def test_full_disk_and_crash():
+    one_fault("full", True)
+
+
+def test_failing_sync():
+    one_fault("sync", False)
+
+
+def test_failing_sync_and_crash():
+    one_fault("sync", True)
+
+
+def test_full_disk_still_delivers():
+    """Room for outcomes was kept: what was accepted leaves, and leaves once."""
+    with lib.world("disk-deliver", before=all_refuse, binary="posthoused-faulty",
+                   queue=SMALL) as (sink, posthouse):
+        tokens, _ = submit_some(posthouse, 3)
+        with disk_fault(posthouse, "full"):
+            some, refused = submit_some(posthouse, 25)
+            tokens += some
+            assert refused
+            for port in sink.ports:
+                sink.reset(port)
+            posthouse.ctl("probe")
+            sink.wait_received(len(tokens))
+        tokens.append(accepted_after(posthouse))
+        check_all_arrive(sink, tokens)
+
+
+lib.run_tests(globals())
