@@ -55,7 +55,7 @@ bool buf_add(struct buf *b, struct view v) must_use;
 bool buf_add_byte(struct buf *b, uint8_t c) must_use;
 bool buf_add_str(struct buf *b, const char *s) must_use;
 bool buf_addf(struct buf *b, const char *fmt, ...) printf_like(2, 3) must_use;
-bool buf_addv(struct buf *b, const char *fmt, va_list ap) must_use;
+bool buf_addv(struct buf *b, const char *fmt, va_list ap) printf_like(2, 0) must_use;
 
 /* Space for n more bytes to write into, or NULL; then buf_grew() says how many came. */
 uint8_t *buf_reserve(struct buf *b, size_t n) must_use;

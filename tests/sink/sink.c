@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "sink/sink.h"
 
+#include <err.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -157,11 +158,10 @@ parse_options(int argc, char **argv, struct sink *sk, struct options *o)
 		case 'k': o->control = optarg; break;
 		case 'e': sk->events = true; break;
 		case 'p':
-			if (o->nport < SINK_PORTS_MAX) {
-				o->port[o->nport++] = optarg;
-				break;
-			}
-			/* fallthrough */
+			if (o->nport == SINK_PORTS_MAX)
+				errx(64, "at most %d ports", SINK_PORTS_MAX);
+			o->port[o->nport++] = optarg;
+			break;
 		default:
 			fputs(usage, c == 'h' ? stdout : stderr);
 			exit(c == 'h' ? 0 : 64);

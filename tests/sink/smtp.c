@@ -13,6 +13,8 @@
 #include "base/base64.h"
 #include "base/num.h"
 
+static void reply(struct conn *, const char *fmt, ...) printf_like(2, 3);
+
 static void
 reply(struct conn *c, const char *fmt, ...)
 {
