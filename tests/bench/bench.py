@@ -44,12 +44,13 @@ def say(*words):
 class Sink:
     """posthouse-sink, storing nothing."""
 
-    def __init__(self, top, *ports):
+    def __init__(self, top, *ports, login=True):
         self.certs = os.path.join(top, "certs")
         if not os.path.isdir(self.certs):
             subprocess.run(["sh", CERTS, self.certs], check=True, stdout=subprocess.DEVNULL)
-        command = [SINK, "--certs", self.certs, "--discard", "--user", USER,
-                   "--password", PASSWORD, "--control", "-"]
+        command = [SINK, "--certs", self.certs, "--discard", "--control", "-"]
+        if login:
+            command += ["--user", USER, "--password", PASSWORD]
         for port in ports:
             command += ["--port", port]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -224,7 +225,7 @@ def measure_accept(top, options, have_postfix):
     """Nothing leaves meanwhile: posthouse's smarthost refuses, Postfix defers."""
     say("\naccept: messages of %d bytes, delivery held" % options.size)
     dead = postfix.free_port()
-    sink = Sink(top, "plain:plain")
+    sink = Sink(top, "plain:plain", login=False)
     posthouse = Posthouse(os.path.join(top, "accept"), "127.0.0.1", dead, "none",
                           os.path.join(sink.certs, "ca.pem"), False)
     peers = [posthouse]
