@@ -35,7 +35,8 @@ enum server_action {
 	SERVER_DATA,		/* DATA came in a good transaction: answer with server_data_ready() */
 	SERVER_BODY,		/* ev->body: message bytes, unstuffed, lines end in CRLF; valid until the next call */
 	SERVER_COMMIT,		/* the message is complete: answer with server_commit_result() */
-	SERVER_ABORT,		/* the message under way is refused (too big, NUL ...): drop it; the reply follows by itself */
+	/* the message under way is refused (too big, NUL): drop it; the reply follows by itself, at its end */
+	SERVER_ABORT,
 	SERVER_CLOSE		/* write the output, then close */
 };
 
@@ -45,7 +46,7 @@ struct server_rcpt {
 	struct view	address;	/* completed, without brackets */
 };
 
-/* The transaction, from SERVER_DATA until the next MAIL. Views into the arena. */
+/* The transaction, from SERVER_DATA until the first step after its last answer. Views into the arena. */
 struct server_envelope {
 	struct view		 from;		/* "" for <> */
 	const struct server_rcpt *rcpt;
@@ -68,7 +69,7 @@ struct server_answer {
 	const char	*text;		/* printable ASCII, one line */
 };
 
-struct server *server_new(const struct server_params *);
+struct server *server_new(const struct server_params *);	/* its strings must outlive the server */
 void server_free(struct server *);
 
 /* Put the greeting into the output: 220, or refusal->code (421, 554) and close. */
@@ -84,7 +85,10 @@ enum server_action server_step(struct server *, struct view in, size_t *used, st
 void server_data_ready(struct server *, const struct server_answer *refusal);
 /* 250 with the id in the text, or the refusal. */
 void server_commit_result(struct server *, const struct server_answer *);
-/* While the message is coming in: it will be refused with this; the rest is read and dropped. */
+/*
+ * While the message is coming in: it will be refused with this (copied); the rest
+ * is read and dropped, without SERVER_ABORT. No-op at other times.
+ */
 void server_refuse_body(struct server *, const struct server_answer *);
 
 /* Policy for new transactions: NULL accepts, otherwise MAIL gets this (452 4.3.1). Kept by pointer. */

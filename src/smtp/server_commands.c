@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The commands of the server: who may come when, and what each does.
+ */
+#include "smtp/server_private.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/num.h"
+#include "base/quote.h"
+
+#include "base/banned.h"
+
+/* --- HELO, EHLO ---------------------------------------------------------------- */
+
+/* RFC 5321 4.1.4: also in the middle; it clears what there was. */
+static bool
+hello(struct server *s, struct view args, bool esmtp)
+{
+	struct view name = view_first(args, view_find(args, ' '));
+	char *helo;
+
+	if (name.n == 0 || name.n > HELO_MAX) {
+		server_say(s, 501, "5.5.4", "HELO and EHLO want a name of 1 to 255 bytes");
+		return false;
+	}
+	helo = xstrndup(name.p, name.n);
+	quote_flatten((uint8_t *)helo, name.n);
+	free(s->helo);
+	s->helo = helo;
+	s->esmtp = esmtp;
+	s->state = SV_READY;
+	server_forget(s);
+	return true;
+}
+
+static void
+do_helo(struct server *s, struct view args)
+{
+	if (hello(s, args, false) && !buf_addf(&s->out, "250 %s\r\n", s->params.hostname))
+		s->state = SV_CLOSING;
+}
+
+static void
+do_ehlo(struct server *s, struct view args)
+{
+	if (hello(s, args, true) && !buf_addf(&s->out,
+	    "250-%s\r\n"
+	    "250-PIPELINING\r\n"
+	    "250-SIZE %" PRIu64 "\r\n"
+	    "250-8BITMIME\r\n"
+	    "250-ENHANCEDSTATUSCODES\r\n"
+	    "250 HELP\r\n", s->params.hostname, s->params.size_max))
+		s->state = SV_CLOSING;
+}
+
+/* --- addresses and parameters ------------------------------------------------------ */
+
+/*
+ * "FROM:<...>" and what follows. Brackets may be missing, and spaces may stand
+ * before them: programs do both. False after a refusal was said.
+ */
+static bool
+take_path(struct server *s, struct view *io, struct view keyword, bool is_sender, struct mailbox *out)
+{
+	const char *status = is_sender ? "5.1.7" : "5.1.3";
+	struct view v = *io;
+	size_t used;
+	int rc;
+
+	if (!view_istarts(v, keyword)) {
+		server_say(s, 501, "5.5.4", is_sender ? "Syntax: MAIL FROM:<address>" :
+		    "Syntax: RCPT TO:<address>");
+		return false;
+	}
+	v = view_trim(view_from(v, keyword.n));
+	if (v.n > 0 && v.p[0] == '<') {
+		rc = mailbox_parse_path(out, v, &used, is_sender, NULL);
+	} else {
+		used = view_find(v, ' ');
+		rc = mailbox_parse(out, view_first(v, used), NULL);
+	}
+	if (rc < 0 || (used < v.n && v.p[used] != ' ')) {
+		server_say(s, 501, status, "Malformed address");
+		return false;
+	}
+	if (out->eight_bit) {
+		server_say(s, 553, "5.6.7", "Addresses with non-ASCII characters are not supported");
+		return false;
+	}
+	if (out->domain.n == 0 && out->whole.n + 1 + strlen(s->params.default_domain) > ADDR_MAX) {
+		server_say(s, 501, status, "Address too long");
+		return false;
+	}
+	*io = view_trim(view_from(v, used));
+	return true;
+}
+
+/* What completes a bare name; nothing for the null sender and whole addresses. */
+static struct view
+missing_domain(const struct server *s, const struct mailbox *m)
+{
+	if (m->whole.n == 0 || m->domain.n != 0)
+		return VIEW("");
+	return view_str(s->params.default_domain);
+}
+
+struct mail_params {
+	bool			 has_size, has_body;
+	uint64_t		 size;
+	enum server_body	 body;
+};
+
+static bool
+param_again(struct server *s)
+{
+	server_say(s, 501, "5.5.4", "Parameter given twice");
+	return false;
+}
+
+static bool
+param_size(struct server *s, struct mail_params *p, struct view value)
+{
+	if (p->has_size)
+		return param_again(s);
+	p->has_size = true;
+	for (size_t i = 0; i < value.n; i++)
+		if (!is_digit(value.p[i]))
+			value.n = 0;
+	if (value.n == 0 || value.n > 40) {
+		server_say(s, 501, "5.5.4", "SIZE wants a number");
+		return false;
+	}
+	/* beyond all numbers is beyond the limit too */
+	if (!num_parse_u64(value, 0, UINT64_MAX, &p->size))
+		p->size = UINT64_MAX;
+	return true;
+}
+
+static bool
+param_body(struct server *s, struct mail_params *p, struct view value)
+{
+	if (p->has_body)
+		return param_again(s);
+	p->has_body = true;
+	if (view_ieq(value, VIEW("8BITMIME"))) {
+		p->body = BODY_8BITMIME;
+	} else if (view_ieq(value, VIEW("7BIT"))) {
+		p->body = BODY_7BIT;
+	} else {
+		server_say(s, 501, "5.5.4", "BODY wants 7BIT or 8BITMIME");
+		return false;
+	}
+	return true;
+}
+
+static const struct {
+	struct view	keyword;
+	bool		(*take)(struct server *, struct mail_params *, struct view value);
+} mail_params[] = {
+	{ VIEW("SIZE"), param_size },
+	{ VIEW("BODY"), param_body },
+};
+
+static bool
+take_params(struct server *s, struct view v, struct mail_params *out)
+{
+	struct view word;
+
+	while (view_split(&v, ' ', &word)) {
+		size_t at = view_find(word, '=');
+		size_t i = 0;
+
+		if (word.n == 0)
+			continue;
+		while (i < lengthof(mail_params) && !view_ieq(view_first(word, at), mail_params[i].keyword))
+			i++;
+		if (i == lengthof(mail_params)) {
+			server_say(s, 555, "5.5.4", "Unknown parameter");
+			return false;
+		}
+		if (!mail_params[i].take(s, out, view_from(word, at + 1)))
+			return false;
+	}
+	return true;
+}
+
+/* --- the transaction ------------------------------------------------------------------ */
+
+static void
+do_mail(struct server *s, struct view args)
+{
+	struct mail_params p = { .size = 0 };
+	struct mailbox m;
+
+	if (s->params.transactions_max != 0 && s->messages >= s->params.transactions_max) {
+		server_say(s, 421, "4.7.0", "Enough messages for one connection");
+		return;
+	}
+	if (!take_path(s, &args, VIEW("FROM:"), true, &m) || !take_params(s, args, &p))
+		return;
+	if (s->params.size_max != 0 && p.size > s->params.size_max) {
+		server_say(s, 552, "5.3.4", "Message is larger than the limit");
+		return;
+	}
+	if (s->policy != NULL) {
+		server_say_answer(s, s->policy);
+		return;
+	}
+	recipients_reset(&s->recipients);
+	s->over = false;
+	if (!recipients_set_from(&s->recipients, m.whole, missing_domain(s, &m))) {
+		server_say(s, 452, "4.3.1", "Out of memory");
+		return;
+	}
+	s->envelope = (struct server_envelope){ .size = p.size, .body = p.body, .esmtp = s->esmtp };
+	s->rcpt_seen = false;
+	s->state = SV_MAIL;
+	server_say(s, 250, "2.1.0", "Sender ok");
+}
+
+static void
+do_rcpt(struct server *s, struct view args)
+{
+	size_t max = s->params.recipients_max != 0 ? s->params.recipients_max : RECIPIENTS_DEFAULT;
+	struct mailbox m;
+
+	s->rcpt_seen = true;
+	if (!take_path(s, &args, VIEW("TO:"), false, &m))
+		return;
+	if (args.n > 0) {
+		server_say(s, 555, "5.5.4", "Unknown parameter");
+		return;
+	}
+	if (recipients_add(&s->recipients, m.whole, missing_domain(s, &m), max) == RECIPIENT_NO_ROOM) {
+		server_say(s, 452, "4.5.3", "Too many recipients");
+		return;
+	}
+	s->state = SV_RCPT;
+	server_say(s, 250, "2.1.5", "Recipient ok");
+}
+
+static void
+start_data(struct server *s, struct view args)
+{
+	if (args.n > 0)
+		server_say(s, 501, "5.5.4", "DATA has no argument");
+	else if (s->state != SV_RCPT && s->rcpt_seen)
+		server_say(s, 554, "5.5.1", "No valid recipients");
+	else if (s->state != SV_RCPT)
+		server_say(s, 503, "5.5.1", "RCPT first");
+	else if (!recipients_seal(&s->recipients, &s->envelope))
+		server_say(s, 452, "4.3.1", "Out of memory");
+	else {
+		s->envelope.helo = view_str(s->helo);
+		s->state = SV_DATA_WAIT;
+	}
+}
+
+/* What follows a refused DATA at once is a message that did not wait: not commands. */
+static void
+do_data(struct server *s, struct view args)
+{
+	start_data(s, args);
+	if (s->state != SV_DATA_WAIT && s->followed)
+		s->state = SV_CLOSING;
+}
+
+/* --- the others --------------------------------------------------------------------- */
+
+static void
+do_rset(struct server *s, struct view args)
+{
+	if (args.n > 0) {
+		server_say(s, 501, "5.5.4", "RSET has no argument");
+		return;
+	}
+	server_forget(s);
+	server_say(s, 250, "2.0.0", "Forgotten");
+}
+
+static void
+do_noop(struct server *s, struct view args)
+{
+	server_say(s, 250, "2.0.0", "Ok");
+}
+
+static void
+do_vrfy(struct server *s, struct view args)
+{
+	if (args.n == 0)
+		server_say(s, 501, "5.5.4", "VRFY wants an address");
+	else
+		server_say(s, 252, "2.5.2", "Not verified; send a message to find out");
+}
+
+static void
+do_help(struct server *s, struct view args)
+{
+	server_say(s, 214, "2.0.0", "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT");
+}
+
+static void
+do_quit(struct server *s, struct view args)
+{
+	if (args.n > 0) {
+		server_say(s, 501, "5.5.4", "QUIT has no argument");
+		return;
+	}
+	server_say(s, 221, "2.0.0", "Bye");
+	s->state = SV_CLOSING;
+}
+
+static void
+do_not_here(struct server *s, struct view args)
+{
+	server_say(s, 502, "5.5.1", "Not offered here");
+}
+
+static void
+do_http(struct server *s, struct view args)
+{
+	server_say(s, 554, "5.5.1", "This is SMTP");
+	s->state = SV_CLOSING;
+}
+
+#define ST(state)	(1u << SV_##state)
+#define GREETED		(ST(READY) | ST(MAIL) | ST(RCPT))
+#define ANY		(ST(START) | GREETED)
+
+struct command_rule {
+	struct view	verb;
+	unsigned	states;			/* that admit it */
+	const char	*misplaced;		/* said elsewhere, once HELO was said */
+	void		(*run)(struct server *, struct view args);
+};
+
+static const struct command_rule rules[] = {
+	{ VIEW("EHLO"),	ANY,		"",		do_ehlo },
+	{ VIEW("HELO"),	ANY,		"",		do_helo },
+	{ VIEW("MAIL"),	ST(READY),	"A transaction is open; RSET first", do_mail },
+	{ VIEW("RCPT"),	ST(MAIL) | ST(RCPT), "MAIL first", do_rcpt },
+	{ VIEW("DATA"),	ST(MAIL) | ST(RCPT), "MAIL first", do_data },
+	{ VIEW("RSET"),	ANY,		"",		do_rset },
+	{ VIEW("NOOP"),	ANY,		"",		do_noop },
+	{ VIEW("VRFY"),	ANY,		"",		do_vrfy },
+	{ VIEW("HELP"),	ANY,		"",		do_help },
+	{ VIEW("QUIT"),	ANY,		"",		do_quit },
+	{ VIEW("STARTTLS"), ANY,	"",		do_not_here },
+	{ VIEW("AUTH"),	ANY,		"",		do_not_here },
+	{ VIEW("EXPN"),	ANY,		"",		do_not_here },
+	/* a page or a program was talked into sending a request here */
+	{ VIEW("GET"),	ANY,		"",		do_http },
+	{ VIEW("POST"),	ANY,		"",		do_http },
+	{ VIEW("PUT"),	ANY,		"",		do_http },
+	{ VIEW("HEAD"),	ANY,		"",		do_http },
+	{ VIEW("DELETE"), ANY,		"",		do_http },
+	{ VIEW("OPTIONS"), ANY,		"",		do_http },
+	{ VIEW("CONNECT"), ANY,		"",		do_http },
+	{ VIEW("TRACE"), ANY,		"",		do_http },
+	{ VIEW("PATCH"), ANY,		"",		do_http },
+	{ VIEW("PRI"),	ANY,		"",		do_http },	/* RFC 9113 3.4 */
+};
+
+static bool
+has_control_characters(struct view v)
+{
+	for (size_t i = 0; i < v.n; i++)
+		if (v.p[i] < 0x20 || v.p[i] == 0x7f)
+			return true;
+	return false;
+}
+
+static void
+misplaced(struct server *s, const struct command_rule *rule)
+{
+	server_say(s, 503, "5.5.1", s->state == SV_START ? "EHLO or HELO first" : rule->misplaced);
+	if (rule->run == do_data && s->followed)
+		s->state = SV_CLOSING;		/* as in do_data() */
+}
+
+void
+server_run(struct server *s, struct view line)
+{
+	struct view args = line;
+	struct view verb;
+
+	if (line.n == 0 || has_control_characters(line)) {
+		server_say(s, 500, "5.5.2", line.n == 0 ? "Empty command" :
+		    "Control characters in a command");
+		return;
+	}
+	(void)view_split(&args, ' ', &verb);
+	args = view_trim(args);
+	for (size_t i = 0; i < lengthof(rules); i++) {
+		if (!view_ieq(verb, rules[i].verb))
+			continue;
+		if ((rules[i].states & (1u << s->state)) != 0)
+			rules[i].run(s, args);
+		else
+			misplaced(s, &rules[i]);
+		return;
+	}
+	server_say(s, 500, "5.5.1", "Unknown command");
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * server_private - what server.c (bytes and answers) and server_commands.c (the
+ * commands) share. Nobody else includes it.
+ */
+#ifndef SMTP_SERVER_PRIVATE_H
+#define SMTP_SERVER_PRIVATE_H
+
+#include "smtp/dot.h"
+#include "smtp/recipients.h"
+#include "smtp/server.h"
+
+#define LINE_MAX_BYTES	2048		/* a command with its end */
+#define HELO_MAX	255
+#define ANSWER_TEXT_MAX	400		/* RFC 5321 4.5.3.1.5: 512 for the whole line */
+#define RECIPIENTS_DEFAULT 20000
+#define ERRORS_DEFAULT	20
+
+enum server_state {
+	SV_START,		/* no HELO yet */
+	SV_READY,		/* no transaction */
+	SV_MAIL,		/* MAIL was taken */
+	SV_RCPT,		/* and a recipient */
+	SV_DATA_WAIT,		/* DATA: the caller's answer is awaited */
+	SV_BODY,
+	SV_COMMIT_WAIT,		/* end of data: the caller's answer is awaited */
+	SV_CLOSING,
+	SV_COUNT
+};
+
+/* The caller's answer, kept until it is said. */
+struct kept_answer {
+	int		code;		/* 0: none */
+	char		status[12];
+	char		text[200];
+};
+
+struct server {
+	struct server_params	 params;
+	enum server_state	 state;
+	unsigned		 errors;	/* 5xx since the last message */
+	unsigned		 messages;
+	bool			 first_byte_seen;
+	bool			 skip_line;	/* the rest of an over-long line */
+	bool			 followed;	/* bytes came in behind the command under way */
+	bool			 rcpt_seen;
+	bool			 over;		/* the transaction ended: the next step forgets it */
+	bool			 esmtp;
+	char			*helo;
+	struct buf		 line;		/* a command that is not whole yet */
+	struct buf		 out;
+	const struct server_answer *policy;
+	struct dot_decoder	 dot;
+	uint64_t		 received;	/* of the message, decoded */
+	struct kept_answer	 refusal;	/* of the message under way */
+	struct recipients	 recipients;
+	struct server_envelope	 envelope;
+};
+
+/* Counts refusals; too many become a 421. */
+void server_say(struct server *, int code, const char *status, const char *text);
+void server_say_answer(struct server *, const struct server_answer *);
+/* No transaction any more; the envelope stays readable until the next step. */
+void server_forget(struct server *);
+/* One command without its line end. */
+void server_run(struct server *, struct view line);
+
+#endif

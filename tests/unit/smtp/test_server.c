@@ -1,0 +1,626 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/rng.h"
+#include "smtp/server.h"
+
+#include "base/banned.h"
+
+static const struct server_params params = {
+	.hostname = "h.example", .size_max = 1000, .recipients_max = 5, .errors_max = 8,
+	.default_domain = "h.example",
+};
+
+/* A caller: answers at once, notes all that happens. */
+struct session {
+	struct server	*s;
+	struct buf	 said;		/* output */
+	struct buf	 got;		/* envelopes, bodies, aborts, commits */
+	const struct server_answer *data_refusal, *commit_answer;
+	bool		 closed;
+};
+
+static const struct server_answer queued = { 250, "2.0.0", "Queued as 17" };
+static const struct server_answer busy = { 452, "4.3.1", "Queue is full" };
+
+static void
+session_open_with(struct session *x, const struct server_params *p)
+{
+	*x = (struct session){ .s = server_new(p), .commit_answer = &queued };
+	buf_init(&x->said, 4u << 20);
+	buf_init(&x->got, 4u << 20);
+	server_greet(x->s, NULL);
+}
+
+static void
+session_open(struct session *x)
+{
+	session_open_with(x, &params);
+}
+
+static void
+session_done(struct session *x)
+{
+	server_free(x->s);
+	buf_done(&x->said);
+	buf_done(&x->got);
+}
+
+static void
+note_envelope(struct session *x)
+{
+	const struct server_envelope *e = server_envelope(x->s);
+
+	assert_true(buf_addf(&x->got, "{%.*s:", VIEW_ARG(e->from)));
+	for (size_t i = 0; i < e->nrcpt; i++)
+		assert_true(buf_addf(&x->got, "%s%.*s", i > 0 ? "," : "", VIEW_ARG(e->rcpt[i].address)));
+	assert_true(buf_addf(&x->got, ":%llu:%d:%.*s:%d}", (unsigned long long)e->size, e->body,
+	    VIEW_ARG(e->helo), e->esmtp));
+}
+
+static void
+feed(struct session *x, struct view in)
+{
+	for (;;) {
+		struct server_event ev;
+		size_t used;
+		enum server_action action = server_step(x->s, in, &used, &ev);
+
+		assert_true(used <= in.n);
+		in = view_from(in, used);
+		switch (action) {
+		case SERVER_WANT_INPUT:
+			assert_int_equal(in.n, 0);
+			break;
+		case SERVER_WAIT:
+			fail_msg("nothing is pending");
+			break;
+		case SERVER_DATA:
+			assert_int_equal(server_phase(x->s), PHASE_PENDING);
+			note_envelope(x);
+			server_data_ready(x->s, x->data_refusal);
+			continue;
+		case SERVER_BODY:
+			assert_true(ev.body.n > 0);
+			assert_int_equal(server_phase(x->s), PHASE_BODY);
+			assert_true(buf_add(&x->got, ev.body));
+			continue;
+		case SERVER_COMMIT:
+			assert_true(server_is_busy(x->s));
+			assert_true(buf_add_str(&x->got, ev.eight_bit ? "[commit 8]" : "[commit]"));
+			server_commit_result(x->s, x->commit_answer);
+			continue;
+		case SERVER_ABORT:
+			assert_true(buf_add_str(&x->got, "[abort]"));
+			continue;
+		case SERVER_CLOSE:
+			x->closed = true;
+			break;
+		}
+		break;
+	}
+	assert_true(buf_add(&x->said, buf_view(server_output(x->s))));
+	buf_clear(server_output(x->s));
+}
+
+/* Codes of all replies, "220 250- 250 ..."; checks the form of each on the way. */
+static const char *
+codes(struct session *x, char *text, size_t cap)
+{
+	struct view v = buf_view(&x->said), line;
+	size_t n = 0;
+	bool hello = false;
+
+	text[0] = '\0';
+	while (view_split(&v, '\n', &line)) {
+		assert_true(line.n >= 5 && line.p[line.n - 1] == '\r');
+		for (size_t i = 0; i + 1 < line.n; i++)
+			assert_true(is_print(line.p[i]));
+		/* RFC 2034: an enhanced code of the same class on each, but for these */
+		hello = hello || line.p[3] == '-' || view_eq(line, VIEW("250 h.example\r"));
+		if (!view_starts(line, VIEW("220 ")) && !view_starts(line, VIEW("354 ")) && !hello) {
+			assert_int_equal(line.p[4], line.p[0]);
+			assert_int_equal(line.p[5], '.');
+		}
+		if (line.p[3] == '-')
+			continue;
+		hello = false;
+		assert_true(n + 5 < cap);
+		memcpy(text + n, line.p, 3);
+		text[n + 3] = ' ';
+		text[n + 4] = '\0';
+		n += 4;
+	}
+	return text;
+}
+
+struct dialogue {
+	struct view	 in;
+	const char	*codes;		/* after the 220 */
+	const char	*got;
+	bool		 closed;
+};
+
+#define HI	"EHLO c\r\n"
+#define ENV	HI "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n"
+#define GOT_ENV	"{a@b:c@d:0:0:c:1}"
+
+static const struct dialogue dialogues[] = {
+	/* good ones */
+	{ VIEW(ENV "hello\r\n.\r\nQUIT\r\n"), "250 250 250 354 250 221 ", GOT_ENV "hello\r\n[commit]", true },
+	{ VIEW("HELO c\nMAIL FROM:<>\nRCPT TO:<root>\nDATA\r\n.\r\n"), "250 250 250 354 250 ",
+	    "{:root@h.example:0:0:c:0}[commit]", false },
+	{ VIEW("ehlo c\r\nmail from:<a@b> size=10 body=8bitmime\r\nrcpt to:<c@d>\r\ndata\r\n\xff\r\n.\r\n"),
+	    "250 250 250 354 250 ", "{a@b:c@d:10:1:c:1}\xff\r\n[commit 8]", false },
+	{ VIEW(HI "MAIL FROM: a@b\r\nRCPT TO: <@x,@y:c@d>\r\nDATA\r\n.\r\n"), "250 250 250 354 250 ",
+	    GOT_ENV "[commit]", false },
+	{ VIEW(HI "MAIL FROM:<\"a b\"@c>\r\nRCPT TO:<PostMaster>\r\nDATA\r\n.\r\n"), "250 250 250 354 250 ",
+	    "{\"a b\"@c:PostMaster@h.example:0:0:c:1}[commit]", false },
+	/* two messages; a second EHLO; an early RSET */
+	{ VIEW("RSET\r\n" ENV "x\r\n.\r\nMAIL FROM:<e@f>\r\nEHLO c\r\nMAIL FROM:<e@f>\r\nRCPT TO:<g@h>\r\nDATA\r\ny\r\n.\r\n"),
+	    "250 250 250 250 354 250 250 250 250 250 354 250 ",
+	    GOT_ENV "x\r\n[commit]{e@f:g@h:0:0:c:1}y\r\n[commit]", false },
+	/* the same recipient twice: once; the local part's case counts, the domain's does not */
+	{ VIEW(HI "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nRCPT TO:<c@D>\r\nRCPT TO:<C@d>\r\nDATA\r\n.\r\n"),
+	    "250 250 250 250 250 354 250 ", "{a@b:c@d,C@d:0:0:c:1}[commit]", false },
+	{ VIEW("HELO b\xc3\xbcro x y\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n.\r\n"), "250 250 250 354 250 ",
+	    "{a@b:c@d:0:0:b??ro:0}[commit]", false },
+	{ VIEW("NOOP\r\nNOOP x\r\nHELP\r\nHELP MAIL\r\nVRFY root\r\n"), "250 250 214 214 252 ", "", false },
+	/* order */
+	{ VIEW("MAIL FROM:<a@b>\r\nRCPT TO:<a@b>\r\nDATA\r\n"), "503 503 503 ", "", false },
+	{ VIEW(HI "RCPT TO:<a@b>\r\nDATA\r\n"), "250 503 503 ", "", false },
+	{ VIEW(HI "MAIL FROM:<a@b>\r\nMAIL FROM:<a@b>\r\nDATA\r\n"), "250 250 503 503 ", "", false },
+	{ VIEW(HI "MAIL FROM:<a@b>\r\nRSET\r\nRCPT TO:<c@d>\r\n"), "250 250 250 503 ", "", false },
+	{ VIEW(HI "MAIL FROM:<a@b>\r\nRCPT TO:<@>\r\nDATA\r\n"), "250 250 501 554 ", "", false },
+	/* syntax */
+	{ VIEW("EHLO\r\nHELO \r\n" HI "MAIL\r\nMAIL FROM\r\nMAIL TO:<a@b>\r\nMAIL FROM:\r\n"),
+	    "501 501 250 501 501 501 501 ", "", false },
+	{ VIEW(HI "MAIL FROM:<<a@b>>\r\nMAIL FROM:<a@b@c>\r\nMAIL FROM:<a@b>x\r\nMAIL FROM:<a@b\r\n"),
+	    "250 501 501 501 501 ", "", false },
+	{ VIEW(HI "MAIL FROM:<j\xc3\xbc@b>\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@\xc3\xbc>\r\nRCPT TO:<>\r\n"),
+	    "250 553 250 553 501 ", "", false },
+	{ VIEW(HI "MAIL FROM:<a@b> SIZE=1 SIZE=1\r\nMAIL FROM:<a@b> BODY=7BIT BODY=7BIT\r\nMAIL FROM:<a@b> SIZE=x\r\n"
+	    "MAIL FROM:<a@b> SIZE\r\nMAIL FROM:<a@b> BODY=BINARYMIME\r\nMAIL FROM:<a@b> SIZE=-1\r\n"),
+	    "250 501 501 501 501 501 501 ", "", false },
+	{ VIEW(HI "MAIL FROM:<a@b> AUTH=<>\r\nMAIL FROM:<a@b> SMTPUTF8\r\nMAIL FROM:<a@b> X=1 SIZE=1\r\n"
+	    "MAIL FROM:<a@b>\r\nRCPT TO:<a@b> NOTIFY=NEVER\r\n"), "250 555 555 555 250 555 ", "", false },
+	{ VIEW("RSET x\r\nQUIT x\r\nVRFY\r\n"), "501 501 501 ", "", false },
+	{ VIEW("STARTTLS\r\nAUTH PLAIN AGEAYg==\r\nEXPN x\r\nBDAT 5 LAST\r\nWHAT\r\n\r\n"),
+	    "502 502 502 500 500 500 ", "", false },
+	{ VIEW("NO\0OP\r\nNOOP\rRSET\r\nNOOP\x7f\r\nNOOP \x1b[2J\r\nNOOP\r\n"), "500 500 500 500 250 ", "", false },
+	/* size */
+	{ VIEW(HI "MAIL FROM:<a@b> SIZE=1001\r\nMAIL FROM:<a@b> SIZE=99999999999999999999\r\nMAIL FROM:<a@b> SIZE=1000\r\n"),
+	    "250 552 552 250 ", "", false },
+	/* end of data: what does not end it, and no command out of a message */
+	{ VIEW(ENV "x\n.\nRSET\r\n.\r\nNOOP\r\n"), "250 250 250 354 250 250 ",
+	    GOT_ENV "x\r\n.\r\nRSET\r\n[commit]", false },
+	{ VIEW(ENV "x\n.\r\nRSET\r\n.\r\n"), "250 250 250 354 250 ", GOT_ENV "x\r\n.\r\nRSET\r\n[commit]", false },
+	{ VIEW(ENV "x\r\n.\nRSET\r\n.\r\n"), "250 250 250 354 250 ", GOT_ENV "x\r\n\r\nRSET\r\n[commit]", false },
+	{ VIEW(ENV "x\r.\rRSET\r\n.\r\n"), "250 250 250 354 250 ", GOT_ENV "x\r\n.\r\nRSET\r\n[commit]", false },
+	/* a stranger */
+	{ VIEW("GET / HTTP/1.1\r\nHost: x\r\nEHLO c\r\n"), "554 ", "", true },
+	{ VIEW("POST / HTTP/1.1\r\n" ENV "x\r\n.\r\n"), "554 ", "", true },
+	{ VIEW(HI "CONNECT x:25 HTTP/1.1\r\nQUIT\r\n"), "250 554 ", "", true },
+	{ VIEW("\x16\x03\x01\x02\x00\x01\x00"), "554 ", "", true },
+	/* errors_max is 8 */
+	{ VIEW("X\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\nNOOP\r\n"), "500 500 500 500 500 500 500 500 421 ", "", true },
+	/* recipients_max is 5; one more of those that are known is fine */
+	{ VIEW(HI "MAIL FROM:<a@b>\r\nRCPT TO:<1@d>\r\nRCPT TO:<2@d>\r\nRCPT TO:<3@d>\r\nRCPT TO:<4@d>\r\nRCPT TO:<5@d>\r\n"
+	    "RCPT TO:<6@d>\r\nRCPT TO:<5@d>\r\nDATA\r\n.\r\n"),
+	    "250 250 250 250 250 250 250 452 250 354 250 ", "{a@b:1@d,2@d,3@d,4@d,5@d:0:0:c:1}[commit]", false },
+};
+
+static void
+test_dialogues_at_every_split(void **state)
+{
+	for (size_t i = 0; i < lengthof(dialogues); i++) {
+		const struct dialogue *k = &dialogues[i];
+
+		for (size_t split = 0; split <= k->in.n; split++) {
+			struct session x;
+			char text[200];
+
+			session_open(&x);
+			feed(&x, view_first(k->in, split));
+			feed(&x, view_from(k->in, split));
+			(void)codes(&x, text, sizeof(text));
+			if (strcmp(text + 4, k->codes) != 0)
+				print_message("%zu at %zu: %s\n", i, split, text);
+			assert_true(view_starts(view_str(text), VIEW("220 ")));
+			assert_string_equal(text + 4, k->codes);
+			assert_true(view_eq(buf_view(&x.got), view_str(k->got)));
+			assert_int_equal(x.closed, k->closed);
+			session_done(&x);
+		}
+	}
+}
+
+/* Every command in every state: one whole reply, and the session is as it should be. */
+static void
+test_every_command_in_every_state(void **state)
+{
+	static const char *const ways[] = {
+		"", HI, HI "MAIL FROM:<a@b>\r\n", HI "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n",
+	};
+	static const struct {
+		const char *command;
+		const char *codes[4];	/* start, ready, mail, rcpt */
+	} k[] = {
+		{ "EHLO x\r\n", { "250 ", "250 ", "250 ", "250 " } },
+		{ "HELO x\r\n", { "250 ", "250 ", "250 ", "250 " } },
+		{ "MAIL FROM:<a@b>\r\n", { "503 ", "250 ", "503 ", "503 " } },
+		{ "RCPT TO:<e@f>\r\n", { "503 ", "503 ", "250 ", "250 " } },
+		{ "DATA\r\n", { "503 ", "503 ", "503 ", "354 " } },
+		{ "DATA x\r\n", { "503 ", "503 ", "501 ", "501 " } },
+		{ "RSET\r\n", { "250 ", "250 ", "250 ", "250 " } },
+		{ "NOOP\r\n", { "250 ", "250 ", "250 ", "250 " } },
+		{ "VRFY x\r\n", { "252 ", "252 ", "252 ", "252 " } },
+		{ "HELP\r\n", { "214 ", "214 ", "214 ", "214 " } },
+		{ "EXPN x\r\n", { "502 ", "502 ", "502 ", "502 " } },
+		{ "STARTTLS\r\n", { "502 ", "502 ", "502 ", "502 " } },
+		{ "AUTH LOGIN\r\n", { "502 ", "502 ", "502 ", "502 " } },
+		{ "BDAT 3\r\n", { "500 ", "500 ", "500 ", "500 " } },
+		{ "GET /\r\n", { "554 ", "554 ", "554 ", "554 " } },
+		{ "QUIT\r\n", { "221 ", "221 ", "221 ", "221 " } },
+	};
+
+	for (size_t i = 0; i < lengthof(k); i++) {
+		for (size_t w = 0; w < lengthof(ways); w++) {
+			struct session x;
+			char text[80];
+
+			session_open(&x);
+			feed(&x, view_str(ways[w]));
+			buf_clear(&x.said);
+			feed(&x, view_str(k[i].command));
+			assert_string_equal(codes(&x, text, sizeof(text)), k[i].codes[w]);
+			if (!x.closed && k[i].codes[w][0] != '3') {
+				/* whatever it was, a clean message goes through now */
+				buf_clear(&x.said);
+				buf_clear(&x.got);
+				feed(&x, VIEW("RSET\r\n" ENV "z\r\n.\r\n"));
+				assert_string_equal(codes(&x, text, sizeof(text)), "250 250 250 250 354 250 ");
+				assert_true(view_eq(buf_view(&x.got), VIEW(GOT_ENV "z\r\n[commit]")));
+			}
+			session_done(&x);
+		}
+	}
+}
+
+static void
+assert_codes(struct session *x, const char *want)
+{
+	char text[400];
+
+	assert_string_equal(codes(x, text, sizeof(text)), want);
+	buf_clear(&x->said);
+}
+
+static void
+test_long_lines(void **state)
+{
+	uint8_t line[3000];
+	struct session x;
+
+	/* 2048 bytes with the end are a command ... */
+	memset(line, 'x', sizeof(line));
+	memcpy(line, "NOOP ", 5);
+	memcpy(line + 2046, "\r\nNOOP\r\n", 8);
+	for (size_t split = 2040; split < 2054; split++) {
+		session_open(&x);
+		feed(&x, view_of(line, split));
+		feed(&x, view_of(line + split, 2054 - split));
+		assert_codes(&x, "220 250 250 ");
+		session_done(&x);
+	}
+	/* ... one more is none, and its tail is never run */
+	memset(line, 'x', sizeof(line));
+	memcpy(line, "NOOP ", 5);
+	memcpy(line + 2041, "QUIT\r\r\r\nNOOP\r\n", 14);
+	for (size_t split = 2030; split < 2055; split++) {
+		session_open(&x);
+		feed(&x, view_of(line, split));
+		feed(&x, view_of(line + split, 2055 - split));
+		assert_codes(&x, "220 500 250 ");
+		assert_false(x.closed);
+		session_done(&x);
+	}
+	/* a megabyte without an end is one refusal, and costs no memory */
+	session_open(&x);
+	memset(line, 'x', sizeof(line));
+	for (int i = 0; i < 350; i++)
+		feed(&x, view_of(line, sizeof(line)));
+	feed(&x, VIEW("\r\nNOOP\r\n"));
+	assert_codes(&x, "220 500 250 ");
+	session_done(&x);
+}
+
+static void
+test_size_limit_in_the_data(void **state)
+{
+	struct session x;
+	uint8_t line[100];
+
+	memset(line, 'x', sizeof(line));
+	memcpy(line + 98, "\r\n", 2);
+	for (int lines = 10; lines <= 30; lines += 1) {
+		session_open(&x);
+		feed(&x, VIEW(ENV));
+		for (int i = 0; i < lines; i++)
+			feed(&x, view_of(line, sizeof(line)));
+		/* the reply waits for the end of the data */
+		assert_codes(&x, "220 250 250 250 354 ");
+		feed(&x, VIEW(".\r\nNOOP\r\n"));
+		assert_codes(&x, lines == 10 ? "250 250 " : "552 250 ");
+		assert_int_equal(view_search(buf_view(&x.got), VIEW("[abort]")) == buf_len(&x.got), lines == 10);
+		assert_int_equal(view_search(buf_view(&x.got), VIEW("[commit]")) == buf_len(&x.got), lines != 10);
+		/* the session goes on */
+		buf_clear(&x.got);
+		feed(&x, VIEW(ENV "x\r\n.\r\n"));
+		assert_codes(&x, "250 250 250 354 250 ");
+		session_done(&x);
+	}
+}
+
+static void
+test_nul_is_refused_at_the_end(void **state)
+{
+	struct view in = VIEW(ENV "a\r\nb\0c\r\nd\r\n.\r\nNOOP\r\n");
+
+	for (size_t split = 0; split <= in.n; split++) {
+		struct session x;
+
+		session_open(&x);
+		feed(&x, view_first(in, split));
+		feed(&x, view_from(in, split));
+		assert_true(view_search(buf_view(&x.said), VIEW("\r\n554 5.6.0 ")) < buf_len(&x.said));
+		assert_codes(&x, "220 250 250 250 354 554 250 ");
+		assert_true(view_ends(buf_view(&x.got), VIEW("[abort]")));
+		assert_int_equal(view_find(buf_view(&x.got), 0), buf_len(&x.got));
+		session_done(&x);
+	}
+}
+
+/* A client that does not wait for the 354 and is refused: its message is no list of commands. */
+static void
+test_message_behind_a_refused_data_is_not_run(void **state)
+{
+	struct session x;
+
+	session_open(&x);
+	x.data_refusal = &busy;
+	feed(&x, VIEW(ENV "MAIL FROM:<evil@x>\r\n.\r\n"));
+	assert_codes(&x, "220 250 250 250 452 ");
+	assert_true(x.closed);
+	session_done(&x);
+
+	session_open(&x);
+	feed(&x, VIEW(HI "MAIL FROM:<bad\r\nRCPT TO:<c@d>\r\nDATA\r\nRSET\r\n"));
+	assert_codes(&x, "220 250 501 503 503 ");
+	assert_true(x.closed);
+	session_done(&x);
+
+	session_open(&x);
+	feed(&x, VIEW(HI "MAIL FROM:<a@b>\r\nRCPT TO:<>\r\nDATA\r\nRSET\r\n"));
+	assert_codes(&x, "220 250 250 501 554 ");
+	assert_true(x.closed);
+	session_done(&x);
+
+	/* one that waits goes on */
+	session_open(&x);
+	x.data_refusal = &busy;
+	feed(&x, VIEW(ENV));
+	assert_codes(&x, "220 250 250 250 452 ");
+	x.data_refusal = NULL;
+	feed(&x, VIEW(ENV ".\r\n"));
+	assert_codes(&x, "250 250 250 354 250 ");
+	session_done(&x);
+}
+
+static void
+test_answers_of_the_caller(void **state)
+{
+	static const struct server_answer full = { 452, "4.3.1", "Disk \x1b is full\r\n250 no" };
+	struct session x;
+	struct server_event ev;
+	size_t used;
+
+	session_open(&x);
+	x.commit_answer = &full;
+	feed(&x, VIEW(ENV "x\r\n.\r\n"));
+	assert_true(view_ends(buf_view(&x.said), VIEW("452 4.3.1 Disk ? is full??250 no\r\n")));
+	session_done(&x);
+
+	/* policy at MAIL */
+	session_open(&x);
+	server_set_policy(x.s, &busy);
+	feed(&x, VIEW(HI "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n"));
+	assert_codes(&x, "220 250 452 503 ");
+	server_set_policy(x.s, NULL);
+	feed(&x, VIEW("MAIL FROM:<a@b>\r\n"));
+	assert_codes(&x, "250 ");
+
+	/* refused while it comes in: no more body, no commit */
+	feed(&x, VIEW("RCPT TO:<c@d>\r\nDATA\r\none\r\n"));
+	server_refuse_body(x.s, &busy);
+	feed(&x, VIEW("two\r\n.\r\n"));
+	assert_codes(&x, "250 354 452 ");
+	assert_true(view_ends(buf_view(&x.got), VIEW("one\r\n")));
+	session_done(&x);
+
+	/* while an answer is pending nothing is taken, and replies stay in order */
+	session_open(&x);
+	(void)server_step(x.s, VIEW(ENV "x\r\n"), &used, &ev);
+	assert_int_equal(server_step(x.s, VIEW("x\r\n"), &used, &ev), SERVER_WAIT);
+	assert_int_equal(used, 0);
+	server_data_ready(x.s, NULL);
+	feed(&x, VIEW("x\r\n.\r\n"));
+	assert_codes(&x, "220 250 250 250 354 250 ");
+	session_done(&x);
+}
+
+static void
+test_ends(void **state)
+{
+	static const struct server_answer bye = { 421, "4.4.2", "Too slow" };
+	static const struct server_answer no = { 554, "5.7.1", "Not you" };
+	static const char *const ways[] = { "", HI, ENV, ENV "half a message\r\n" };
+	struct session x;
+
+	for (size_t i = 0; i < lengthof(ways); i++) {
+		session_open(&x);
+		feed(&x, view_str(ways[i]));
+		buf_clear(&x.said);
+		server_end(x.s, &bye);
+		feed(&x, VIEW("more\r\n.\r\nNOOP\r\n"));
+		assert_codes(&x, "421 ");
+		assert_true(x.closed);
+		session_done(&x);
+	}
+	x = (struct session){ .s = server_new(&params) };
+	buf_init(&x.said, 1000);
+	buf_init(&x.got, 1000);
+	server_greet(x.s, &no);
+	feed(&x, VIEW("NOOP\r\n"));
+	assert_codes(&x, "554 ");
+	assert_true(x.closed);
+	session_done(&x);
+}
+
+static void
+test_messages_of_a_connection(void **state)
+{
+	struct server_params p = params;
+	struct session x;
+
+	p.transactions_max = 2;
+	session_open_with(&x, &p);
+	feed(&x, VIEW(ENV ".\r\n" ENV ".\r\n" ENV ".\r\n"));
+	assert_codes(&x, "220 250 250 250 354 250 250 250 250 354 250 250 421 ");
+	assert_true(x.closed);
+	session_done(&x);
+}
+
+/* Errors are forgiven by a message that was taken. */
+static void
+test_errors_are_counted_since_the_last_message(void **state)
+{
+	struct session x;
+
+	session_open(&x);
+	for (int i = 0; i < 5; i++)
+		feed(&x, VIEW("X\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\n" ENV ".\r\n"));
+	assert_false(x.closed);
+	feed(&x, VIEW("X\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\n"));
+	assert_true(x.closed);
+	session_done(&x);
+}
+
+/* Replies that nobody reads are bounded. */
+static void
+test_unread_replies_end_the_session(void **state)
+{
+	struct server *s = server_new(&params);
+	struct server_event ev;
+	enum server_action action = SERVER_WANT_INPUT;
+	size_t used;
+	int n = 0;
+
+	for (; n < 100000 && action == SERVER_WANT_INPUT; n++)
+		action = server_step(s, VIEW("EHLO x\r\n"), &used, &ev);
+	assert_int_equal(action, SERVER_CLOSE);
+	assert_true(n > 1000);
+	assert_true(buf_len(server_output(s)) < 300 << 10);
+	assert_true(view_search(buf_view(server_output(s)), VIEW("421 4.7.0 ")) < buf_len(server_output(s)));
+	server_free(s);
+}
+
+static void
+test_twenty_thousand_recipients(void **state)
+{
+	struct server_params p = params;
+	const struct server_envelope *e;
+	struct server_event ev;
+	struct session x;
+	struct buf in;
+	size_t used;
+
+	p.recipients_max = 20000;
+	session_open_with(&x, &p);
+	buf_init(&in, 4u << 20);
+	assert_true(buf_add_str(&in, HI "MAIL FROM:<a@b>\r\n"));
+	for (int pass = 0; pass < 2; pass++)
+		for (int i = 0; i < 20000; i++) {
+			assert_true(buf_addf(&in, "RCPT TO:<user%d@Some.Example>\r\n", i));
+			if (buf_len(&in) > 30000) {
+				feed(&x, buf_view(&in));
+				buf_clear(&in);
+			}
+		}
+	feed(&x, buf_view(&in));
+	assert_int_equal(view_search(buf_view(&x.said), VIEW("\r\n4")), buf_len(&x.said));
+	assert_int_equal(view_search(buf_view(&x.said), VIEW("\r\n5")), buf_len(&x.said));
+	feed(&x, VIEW("RCPT TO:<one.more@d>\r\n"));
+	assert_true(view_ends(buf_view(&x.said), VIEW("452 4.5.3 Too many recipients\r\n")));
+	assert_int_equal(server_step(x.s, VIEW("DATA\r\n"), &used, &ev), SERVER_DATA);
+	e = server_envelope(x.s);
+	assert_int_equal(e->nrcpt, 20000);
+	assert_true(view_eq(e->from, VIEW("a@b")));
+	assert_true(view_eq(e->rcpt[0].address, VIEW("user0@Some.Example")));
+	assert_true(view_eq(e->rcpt[19999].address, VIEW("user19999@Some.Example")));
+	buf_done(&in);
+	session_done(&x);
+}
+
+/* The text of all addresses is bounded, whatever the number allows. */
+static void
+test_bytes_of_addresses_are_bounded(void **state)
+{
+	struct server_params p = params;
+	char line[600], local[250];
+	struct session x;
+	int i;
+
+	memset(local, 'l', sizeof(local) - 1);
+	local[sizeof(local) - 1] = '\0';
+	p.recipients_max = 1000000;
+	session_open_with(&x, &p);
+	feed(&x, VIEW(HI "MAIL FROM:<a@b>\r\n"));
+	for (i = 0; i < 100000; i++) {
+		(void)snprintf(line, sizeof(line), "RCPT TO:<%s@%d.x>\r\n", local, i);
+		feed(&x, view_str(line));
+		if (view_starts(buf_view(&x.said), VIEW("452 4.5.3")))
+			break;
+		buf_clear(&x.said);
+	}
+	assert_true(i > 25000 && i < 32000);
+	session_done(&x);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_dialogues_at_every_split),
+		cmocka_unit_test(test_every_command_in_every_state),
+		cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_size_limit_in_the_data),
+		cmocka_unit_test(test_nul_is_refused_at_the_end),
+		cmocka_unit_test(test_message_behind_a_refused_data_is_not_run),
+		cmocka_unit_test(test_answers_of_the_caller),
+		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_messages_of_a_connection),
+		cmocka_unit_test(test_errors_are_counted_since_the_last_message),
+		cmocka_unit_test(test_unread_replies_end_the_session),
+		cmocka_unit_test(test_twenty_thousand_recipients),
+		cmocka_unit_test(test_bytes_of_addresses_are_bounded),
+	};
+
+	return cmocka_run_group_tests_name("server", tests, NULL, NULL);
+}
