@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "sys/privilege.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "base/banned.h"
+
+int
+privilege_find(struct identity *out, const char *user, struct err *e)
+{
+	char room[16384];
+	struct passwd pw, *found = NULL;
+	int rc = getpwnam_r(user, &pw, room, sizeof(room), &found);
+
+	if (rc != 0)
+		return err_sys(e, rc, "can't look up the user \"%s\"", user);
+	if (found == NULL)
+		return err_set(e, ERR_GONE, "there is no user \"%s\"", user);
+	out->uid = pw.pw_uid;
+	out->gid = pw.pw_gid;
+	return 0;
+}
+
+int
+privilege_drop(const struct identity *id, struct err *e)
+{
+	uid_t r, f, s;
+
+	if (id->uid == 0 || id->gid == 0)
+		return err_set(e, ERR_DENIED, "this user or its group is root itself");
+	if (setgroups(0, NULL) != 0)
+		return err_sys(e, errno, "can't give up groups");
+	/* Root's capabilities go with its uid. */
+	if (setresgid(id->gid, id->gid, id->gid) != 0 || setresuid(id->uid, id->uid, id->uid) != 0)
+		return err_sys(e, errno, "can't become user %u", (unsigned)id->uid);
+	if (getresuid(&r, &f, &s) != 0 || r != id->uid || f != id->uid || s != id->uid ||
+	    setuid(0) == 0 || setgid(0) == 0)
+		return err_set(e, ERR_DENIED, "root was not given up");
+	return 0;
+}
