@@ -69,6 +69,7 @@ struct spool_message {
 	uint8_t		 flags;
 	uint8_t		 lane;		/* the relay's */
 	uint32_t	 nrcpt;
+	uint32_t	 first_segment;		/* where its first byte is: for the spool alone */
 	/* the relay's */
 	struct heap_node due;		/* key: next attempt, loop ms */
 	int64_t		 next_ms;	/* wall, as recorded; 0: at once */
@@ -130,13 +131,14 @@ struct spool_stats {
 /*
  * Takes the lock, opens a new segment at once (mail can be accepted), then
  * recovers the older ones in the background. -1: not a spool, in use
- * (ERR_BUSY), a newer format, or no room.
+ * (ERR_BUSY), a newer format, or no room. Only on_trouble may be called within.
  */
 int spool_open(struct spool **out, const struct spool_params *, const struct spool_env *,
     const struct spool_events *, void *owner, struct err *) must_use;
 /*
  * Stop taking new transactions, write and sync what is pending, seal, then
- * call on_closed; after that the spool is freed.
+ * call on_closed; after that the spool is freed. It waits until the caller has
+ * committed or aborted its transactions and freed its readers.
  */
 void spool_close(struct spool *, void (*on_closed)(void *owner), void *owner);
 

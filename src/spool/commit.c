@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The one writer. One job at a time runs on env.worker: rotation if the batch does not
+ * fit, one write, one sync if anybody waits for it. What gathers meanwhile is the next
+ * batch. doc/spool-format.md, "Writing" and "When a write or sync fails".
+ */
+#include "base/require.h"
+#include "spool/outcome.h"
+#include "spool/state.h"
+
+#include "base/banned.h"
+
+/* --- gathering --------------------------------------------------------------- */
+
+static uint64_t
+batch_limit(const struct spool *s)
+{
+	uint64_t quarter = s->params.segment_size / 4;
+
+	return quarter < BATCH_MAX ? quarter : BATCH_MAX;
+}
+
+static bool
+batch_has_room(const struct spool *s, const struct batch *b, size_t payload)
+{
+	return b->n == 0 || (b->n < BATCH_RECORDS_MAX &&
+	    buf_len(&b->bytes) + record_room(payload) <= batch_limit(s));
+}
+
+static struct batch *
+last_batch(struct list *batches)
+{
+	return list_is_empty(batches) ? NULL : list_entry(batches->prev, struct batch, link);
+}
+
+struct batch *
+commit_gather(struct spool *s, size_t payload)
+{
+	struct batch *b = last_batch(&s->batches);
+
+	if (b == NULL || !batch_has_room(s, b, payload)) {
+		b = batch_new();
+		list_push(&s->batches, &b->link);
+	}
+	commit_kick(s);
+	return b;
+}
+
+void
+commit_end(struct spool *s, struct batch *b)
+{
+	batch_end(b);
+	s->gathered_bytes += record_room(b->entry[b->n - 1].length);
+}
+
+void
+commit_kick(struct spool *s)
+{
+	/* At the end of the turn: all that this turn brings goes into one batch. */
+	task_post(s->env.loop, &s->kick);
+}
+
+void
+commit_outcome_gathered(struct spool *s)
+{
+	if (!timer_is_set(&s->sync_timer))
+		timer_set(s->env.loop, &s->sync_timer, s->params.outcome_sync_ms);
+}
+
+/* --- on the worker ------------------------------------------------------------- */
+
+static bool
+job_rotate(struct commit_job *j)
+{
+	if (j->old != NULL && segment_seal(j->fs, j->old->fd, j->old, &j->e) < 0) {
+		j->fault = FAULT_SEAL;
+		return false;
+	}
+	if (j->fresh != NULL && segment_begin(j->fs, &j->start, j->spare, j->segment_size,
+	    &j->fresh->fd, &j->e) < 0) {
+		j->fault = FAULT_BEGIN;
+		return false;
+	}
+	return true;
+}
+
+static bool
+job_write(struct commit_job *j)
+{
+	struct segment *sg = j->target;
+	struct batch *b = j->batch;
+
+	if (b != NULL) {
+		struct iovec iov = { b->bytes.data + b->bytes.off, buf_len(&b->bytes) };
+
+		batch_stamp(b, sg->nonce, sg->epoch, sg->index);
+		if (fs_writev(j->fs, sg->fd, &iov, 1, sg->written, &j->e) < 0)
+			return false;
+	}
+	return !j->sync || fs_sync(j->fs, sg->fd, &j->e) == 0;
+}
+
+static void
+job_run(struct job *job)
+{
+	struct commit_job *j = container_of(job, struct commit_job, job);
+
+	if (!job_rotate(j))
+		return;
+	/* Before new mail is written: its outcome must find room. */
+	if (j->new_spare != 0)
+		j->spare_made = segment_make_spare(j->fs, j->new_spare, j->segment_size, &j->spare_err) == 0;
+	if (j->new_spare != 0 && !j->spare_made && j->fresh != NULL && j->batch != NULL &&
+	    j->batch->accepts) {
+		j->fault = FAULT_SPARE;
+		j->e = j->spare_err;
+		return;
+	}
+	if (j->target != NULL && !job_write(j)) {
+		j->fault = FAULT_WRITE;
+		return;
+	}
+	j->space_known = fs_space(j->fs, &j->space, NULL) == 0;
+}
+
+/* --- after a success --------------------------------------------------------------- */
+
+static struct spool_message *
+add_message(struct spool *s, spool_id id, struct view lines, struct envelope *env,
+    const struct segment *sg, uint64_t at, uint32_t length)
+{
+	struct spool_message *m;
+
+	require(envelope_decode(env, lines, NULL) == 0);	/* we have just written it */
+	m = message_new(id, env->nrcpt);
+	message_from_envelope(m, env);
+	m->segment = sg->number;
+	m->offset64 = (uint32_t)(at / RECORD_UNIT);
+	m->length64 = (uint32_t)(record_room(length) / RECORD_UNIT);
+	m->first_segment = sg->number;
+	return m;
+}
+
+static void
+tell_message(struct spool *s, struct spool_message *m, struct envelope *env)
+{
+	log_live(s, message_begun_in(m), 1);
+	message_add(s, m);
+	s->events.on_message(s->owner, m, env);
+	envelope_done(env);
+}
+
+static void
+message_written(struct spool *s, struct batch *b, const struct entry *x, const struct segment *sg,
+    uint64_t at)
+{
+	struct spool_txn *t = x->txn;
+	struct spool_message *m;
+	struct envelope env;
+	struct view lines;
+
+	if (x->type == RECORD_COMMIT)
+		lines = buf_view(&t->lines);
+	else
+		lines = view_of(batch_payload(b, x) + x->envelope_at, x->envelope_length);
+	m = add_message(s, x->id, lines, &env, sg, at, x->length);
+	if (x->type == RECORD_COMMIT)
+		m->first_segment = t->extent[0].segment;
+	s->reserve -= outcome_room(t->nrcpt);	/* from here on the message has it */
+	s->accepted++;
+	tell_message(s, m, &env);
+	txn_committed(t);
+}
+
+static void
+bounce_written(struct spool *s, struct batch *b, const struct entry *x, const struct segment *sg,
+    uint64_t at)
+{
+	struct spool_message *m;
+	struct envelope env;
+
+	m = add_message(s, x->new_id, view_of(batch_payload(b, x) + x->envelope_at, x->envelope_length),
+	    &env, sg, at, x->length);
+	s->reserve -= outcome_room(env.nrcpt);
+	tell_message(s, m, &env);
+	log_unpin(s, x->new_begun_in);
+}
+
+/* What a record means once it is written; sync tells of M, C and G, which are never without. */
+static void
+entry_written(struct spool *s, struct batch *b, struct entry *x, const struct segment *sg, uint64_t base)
+{
+	void (*on_written)(void *) = x->on_written;
+	uint64_t at = base + x->at;
+
+	switch (x->type) {
+	case RECORD_CHUNK:
+		txn_chunk_written(x->txn, x, sg->number, at);
+		break;
+	case RECORD_MESSAGE:
+	case RECORD_COMMIT:
+		message_written(s, b, x, sg, at);
+		break;
+	case RECORD_GROUP:
+		bounce_written(s, b, x, sg, at);
+		break;
+	case RECORD_UPDATE:
+		x->on_written = NULL;
+		if (on_written != NULL)
+			on_written(x->owner);
+		break;
+	default:
+		break;
+	}
+}
+
+/* All of b is durable: messages that it finishes no longer hold their segments. */
+static void
+batch_synced(struct spool *s, struct batch *b)
+{
+	for (uint32_t i = 0; i < b->n; i++) {
+		const struct entry *x = &b->entry[i];
+
+		if (x->type == RECORD_FINISH || x->type == RECORD_GROUP)
+			log_live(s, x->begun_in, -1);
+	}
+	batch_free(b);
+}
+
+static void
+all_synced(struct spool *s)
+{
+	struct list *link;
+
+	while ((link = list_pop(&s->unsynced)) != NULL)
+		batch_synced(s, list_entry(link, struct batch, link));
+	s->unsynced_bytes = 0;
+	s->sync_due = false;
+	timer_cancel(s->env.loop, &s->sync_timer);
+}
+
+static void
+segment_wrote(struct segment *sg, const struct batch *b, bool synced)
+{
+	if (b != NULL) {
+		sg->written += buf_len(&b->bytes);
+		sg->index += b->n;
+		sg->records += b->n;
+	}
+	if (synced) {
+		sg->synced = sg->written;
+		sg->epoch++;
+		sg->index = 0;
+	}
+}
+
+static void
+job_succeeded(struct spool *s, struct commit_job *j)
+{
+	struct segment *sg = j->target;
+	struct batch *b = j->batch;
+	uint64_t base = sg != NULL ? sg->written : 0;
+
+	if (sg == NULL)
+		return;
+	segment_wrote(sg, b, j->sync);
+	s->commits += b != NULL;
+	if (j->sync) {
+		s->syncs++;
+		s->sync_us_last = (uint64_t)(loop_now(s->env.loop) - s->job_began_ms) * 1000;
+		all_synced(s);
+	}
+	if (b == NULL)
+		return;
+	s->gathered_bytes -= buf_len(&b->bytes);
+	for (uint32_t i = 0; i < b->n; i++)
+		entry_written(s, b, &b->entry[i], sg, base);
+	if (j->sync) {
+		batch_synced(s, b);
+		return;
+	}
+	list_push(&s->unsynced, &b->link);
+	s->unsynced_bytes += buf_len(&b->bytes);
+	if (s->unsynced_bytes > UNSYNCED_MAX)
+		s->sync_due = true;
+	commit_outcome_gathered(s);
+}
+
+/* --- after a failure ------------------------------------------------------------------ */
+
+static bool
+is_new_mail(const struct entry *x)
+{
+	return x->type == RECORD_MESSAGE || x->type == RECORD_COMMIT || x->type == RECORD_CHUNK;
+}
+
+/* Keep what became of messages, to be written again; refuse new mail. */
+static void
+salvage(struct spool *s, struct list *front, struct batch *b, const struct err *why, bool written)
+{
+	for (uint32_t i = 0; i < b->n; i++) {
+		struct entry *x = &b->entry[i];
+		struct batch *to = last_batch(front);
+
+		if (is_new_mail(x) && !written)
+			txn_refused(x->txn, x, why);
+		if (is_new_mail(x) || x->type == RECORD_VOID)
+			continue;
+		if (to == NULL || !batch_has_room(s, to, x->length)) {
+			to = batch_new();
+			list_push(front, &to->link);
+		}
+		batch_copy(to, b, x);
+		s->gathered_bytes += record_room(x->length);
+	}
+	if (!written)
+		s->gathered_bytes -= buf_len(&b->bytes);
+	batch_free(b);
+}
+
+/* A commit that waits, of a message whose chunks are lost, is not to be written. */
+static void
+withdraw_failed(struct spool *s)
+{
+	list_foreach(link, &s->batches) {
+		struct batch *b = list_entry(link, struct batch, link);
+
+		for (uint32_t i = 0; i < b->n; i++) {
+			struct entry *x = &b->entry[i];
+
+			if (x->type != RECORD_COMMIT || !x->txn->failed)
+				continue;
+			x->type = RECORD_VOID;
+			txn_refused(x->txn, x, &x->txn->why);
+			x->txn = NULL;
+		}
+	}
+}
+
+static void
+salvage_all(struct spool *s, struct batch *failed, const struct err *why, bool unsynced_too)
+{
+	struct list front, *link;
+
+	list_init(&front);
+	if (unsynced_too) {
+		while ((link = list_pop(&s->unsynced)) != NULL)
+			salvage(s, &front, list_entry(link, struct batch, link), why, true);
+		s->unsynced_bytes = 0;
+	}
+	if (failed != NULL)
+		salvage(s, &front, failed, why, false);
+	list_move_all(&front, &s->batches);
+	list_move_all(&s->batches, &front);
+}
+
+/* Nothing is written to this segment any more; what was not synced counts as never written. */
+static void
+abandon_current(struct spool *s, struct segment *sg, const struct err *why)
+{
+	sg->sealed = true;
+	sg->abandon_from = sg->synced;
+	s->abandons = sg->number;
+	s->abandons_from = sg->synced;
+	s->current = NULL;
+	log_opened(s, sg, -1);
+	txn_lost_range(s, sg->number, sg->synced, why);
+	withdraw_failed(s);
+}
+
+static void
+job_failed(struct spool *s, struct commit_job *j)
+{
+	switch (j->fault) {
+	case FAULT_SEAL:
+		abandon_current(s, j->old, &j->e);
+		salvage_all(s, j->batch, &j->e, true);
+		space_note_failure(s, &j->e);
+		break;
+	case FAULT_BEGIN:
+		salvage_all(s, j->batch, &j->e, false);
+		if (j->e.kind != ERR_FULL)
+			space_note_failure(s, &j->e);
+		s->hold_until = loop_now(s->env.loop) + RETRY_MS;
+		break;
+	case FAULT_WRITE:
+		abandon_current(s, j->target, &j->e);
+		salvage_all(s, j->batch, &j->e, true);
+		space_note_failure(s, &j->e);
+		break;
+	case FAULT_SPARE:
+		salvage_all(s, j->batch, &j->e, false);
+		break;
+	case FAULT_NONE:
+		break;
+	}
+}
+
+/* --- one turn ------------------------------------------------------------------------- */
+
+/* The rotation, as far as it came. */
+static void
+note_rotation(struct spool *s, struct commit_job *j)
+{
+	if (j->old != NULL && j->fault != FAULT_SEAL) {
+		j->old->written += SEGMENT_SEAL_ROOM;
+		j->old->synced = j->old->written;
+		j->old->sealed = true;
+		s->current = NULL;
+		s->syncs++;
+		all_synced(s);
+		log_opened(s, j->old, -1);
+	}
+	if (j->fresh == NULL)
+		return;
+	if (j->fault == FAULT_SEAL || j->fault == FAULT_BEGIN) {
+		segment_free(j->fresh);
+		j->target = NULL;
+		return;
+	}
+	s->syncs++;
+	s->current = j->fresh;
+	s->last_nonce = j->fresh->nonce;
+	s->abandons = 0;
+	log_add_segment(s, j->fresh);
+}
+
+static void
+job_done(struct job *job)
+{
+	struct commit_job *j = container_of(job, struct commit_job, job);
+	struct spool *s = j->s;
+	struct commit_job done = *j;
+
+	s->busy = false;
+	if (done.target != NULL)
+		done.target->users--;
+	if (done.old != NULL)
+		done.old->users--;
+	if (done.fault == FAULT_SEAL && done.spare != 0)
+		s->spare[s->nspares++] = done.spare;	/* it was not touched */
+	note_rotation(s, &done);
+	space_learn(s, &done);
+	if (done.fault == FAULT_NONE)
+		job_succeeded(s, &done);
+	else
+		job_failed(s, &done);
+	space_update(s);
+	txn_tell_failed(s);
+	log_release(s);
+	commit_kick(s);
+	spool_check_closed(s);
+}
+
+static void
+plan_rotation(struct spool *s, struct commit_job *j)
+{
+	struct segment *last = list_entry(s->segments.prev, struct segment, link);
+
+	j->old = s->current;
+	j->start = (struct segment_start){ .number = log_next_number(s), .nonce = rng_u64(s->env.rng),
+		.created_ms = loop_wall(s->env.loop), .previous = last->number,
+		.previous_nonce = last->nonce, .abandons = s->abandons, .abandons_from = s->abandons_from };
+	j->fresh = segment_new((uint32_t)j->start.number, j->start.nonce);
+	j->fresh->size = s->params.segment_size;
+	j->fresh->written = j->fresh->synced = segment_start_room(&j->start);
+	j->spare = s->nspares > 0 ? s->spare[--s->nspares] : 0;
+	j->target = j->fresh;
+}
+
+/*
+ * Where records of outcomes will stand is known now: link them to the one
+ * before. Texts are read from there; states don't depend on it.
+ */
+static void
+place_outcomes(struct spool *s, struct batch *b, const struct segment *sg)
+{
+	for (uint32_t i = 0; i < b->n; i++) {
+		struct entry *x = &b->entry[i];
+		struct spool_message *m;
+
+		if (x->type != RECORD_UPDATE || (m = map_get(&s->index, x->id)) == NULL)
+			continue;
+		outcome_set_prev(batch_payload(b, x), m->outcome_segment, m->outcome_offset64);
+		batch_sum(b, x);
+		m->outcome_segment = sg->number;
+		m->outcome_offset64 = (uint32_t)((sg->written + x->at) / RECORD_UNIT);
+	}
+}
+
+static bool
+plan(struct spool *s, struct commit_job *j)
+{
+	struct batch *b = list_is_empty(&s->batches) ? NULL :
+	    list_entry(s->batches.next, struct batch, link);
+	bool held = s->hold_until > loop_now(s->env.loop);
+	bool sync = s->sync_due && !list_is_empty(&s->unsynced);
+
+	*j = (struct commit_job){ .job = { .run = job_run, .done = job_done }, .s = s, .fs = s->env.fs,
+		.segment_size = s->params.segment_size };
+	if (b != NULL && !held) {
+		j->target = s->current;
+		if (s->current == NULL || s->current->written + buf_len(&b->bytes) + SEGMENT_SEAL_ROOM >
+		    s->params.segment_size)
+			plan_rotation(s, j);
+		list_remove(&b->link);
+		j->batch = b;
+		place_outcomes(s, b, j->target);
+	} else if (sync) {
+		j->target = s->current;
+	}
+	j->sync = j->target != NULL && (sync || b == NULL || b->sync ||
+	    j->target->index + b->n > BATCH_RECORDS_MAX);
+	j->new_spare = space_spare_to_make(s);
+	s->upkeep_due = false;
+	return j->target != NULL || j->new_spare != 0;
+}
+
+static void
+kick(void *arg)
+{
+	struct spool *s = arg;
+	bool upkeep = s->upkeep_due;
+
+	if (s->busy || s->sealing)
+		return;
+	txn_tell_failed(s);
+	if (!plan(s, &s->job) && !upkeep) {
+		spool_check_closed(s);
+		return;
+	}
+	if (s->job.target != NULL)
+		s->job.target->users++;
+	if (s->job.old != NULL)
+		s->job.old->users++;
+	s->busy = true;
+	s->job_began_ms = loop_now(s->env.loop);
+	worker_submit(s->env.worker, &s->job.job);
+}
+
+static void
+sync_timer_fired(void *arg)
+{
+	struct spool *s = arg;
+
+	s->sync_due = true;
+	commit_kick(s);
+}
+
+void
+commit_init(struct spool *s)
+{
+	list_init(&s->batches);
+	list_init(&s->unsynced);
+	task_init(&s->kick, kick, s);
+	timer_init(&s->sync_timer, sync_timer_fired, s);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The index: what is in memory of each message. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/num.h"
+#include "base/require.h"
+#include "spool/outcome.h"
+#include "spool/state.h"
+
+#include "base/banned.h"
+
+_Static_assert(sizeof(struct spool_message) <= 96, "a message with one recipient is to fit 128 bytes "
+    "with its places in index and heap");
+_Static_assert(sizeof(struct spool_rcpt) == 8, "8 bytes a recipient");
+
+struct spool_message *
+message_new(spool_id id, uint32_t nrcpt)
+{
+	struct spool_message *m = xzalloc(sizeof(*m));
+
+	require(nrcpt > 0);
+	m->id = id;
+	m->nrcpt = nrcpt;
+	if (nrcpt > 1)
+		m->rcpt.many = xcalloc(nrcpt, sizeof(*m->rcpt.many));
+	return m;
+}
+
+void
+message_free(struct spool_message *m)
+{
+	if (m == NULL)
+		return;
+	if (m->nrcpt > 1)
+		free(m->rcpt.many);
+	free(m);
+}
+
+void
+message_from_envelope(struct spool_message *m, const struct envelope *env)
+{
+	m->received_ms = env->received_ms;
+	m->size = env->size;
+	m->flags = (uint8_t)((env->bounce ? SPOOL_BOUNCE : 0) | (env->eight_bit ? SPOOL_EIGHT_BIT : 0));
+}
+
+uint32_t
+message_begun_in(const struct spool_message *m)
+{
+	return m->first_segment;
+}
+
+void
+message_add(struct spool *s, struct spool_message *m)
+{
+	map_put(&s->index, m->id, m);
+	s->recipients += m->nrcpt;
+	s->bytes_queued += m->size;
+	s->reserve += outcome_room(m->nrcpt);
+}
+
+void
+message_remove(struct spool *s, struct spool_message *m)
+{
+	require(map_take(&s->index, m->id) == m);
+	s->recipients -= m->nrcpt;
+	s->bytes_queued -= m->size;
+	s->reserve -= outcome_room(m->nrcpt);
+}
+
+struct spool_message *
+spool_find(struct spool *s, spool_id id)
+{
+	return map_get(&s->index, id);
+}
+
+struct spool_message *
+spool_next(struct spool *s, size_t *pos)
+{
+	return map_next(&s->index, pos);
+}
+
+const char *
+spool_id_text(char text[17], spool_id id)
+{
+	(void)snprintf(text, 17, "%016" PRIx64, id);
+	return text;
+}
+
+bool
+spool_id_parse(struct view v, spool_id *out)
+{
+	uint64_t id;
+
+	if (v.n != 16 || !num_parse_hex(v, &id) || id == 0)
+		return false;
+	*out = id;
+	return true;
+}

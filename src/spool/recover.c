@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Recovery of the segments of earlier runs, in the background: first all records are
+ * replayed in order, then the messages that are left are announced with their
+ * envelopes. Each step is one bounded job on env.reader; the job owns struct recovery
+ * while it runs. Nothing is written but copies of damaged ranges.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/require.h"
+#include "spool/load.h"
+#include "spool/replay.h"
+#include "spool/state.h"
+
+#include "base/banned.h"
+
+#define STEP_BYTES	(4u << 20)	/* of log in one job */
+#define STEP_MESSAGES	64u		/* announced in one job */
+#define COPY_BYTES	(64u << 10)
+
+/* What the job must know of a segment; the loop owns the segment itself. */
+struct source {
+	uint32_t	number;
+	uint64_t	nonce;
+};
+
+struct announced {
+	struct spool_message *m;
+	struct buf	 lines;
+	bool		 ok;
+	struct err	 e;
+};
+
+struct recovery {
+	struct job	 job;
+	struct spool	*s;
+	struct replay	 replay;
+	size_t		 nfound;	/* of it, as the loop may know */
+	uint32_t	 first;		/* segment of this run */
+	struct list	*at;		/* segment that is walked */
+	struct segment	*walked;
+	struct scan	 scan;
+	bool		 scanning, last;
+	enum scan_result result;
+	struct scan_record damage;
+	struct err	 e;
+	int		 fd;		/* opened by the job */
+	struct err	 quarantine_err;
+	/* second part */
+	struct spool_message **message;
+	size_t		 n, next;
+	struct announced step[STEP_MESSAGES];
+	size_t		 nstep;
+	struct source	*source;
+	size_t		 nsource;
+	uint32_t	 open_number;	/* of fd */
+	struct buf	 bytes;
+};
+
+uint64_t
+recover_messages(const struct spool *s)
+{
+	return s->recovery != NULL ? s->recovery->nfound : 0;
+}
+
+/* --- quarantine, on the reader --------------------------------------------------------- */
+
+/* A copy of the range, once; the file is complete when it has its name. */
+static int
+quarantine(struct fs *fs, int from, uint32_t number, const struct scan_record *x, struct err *e)
+{
+	char name[64], part[80];
+	uint8_t *bytes = xzalloc(COPY_BYTES);
+	int fd, rc = -1;
+
+	(void)snprintf(name, sizeof(name), "%s/%016x-%08llx.bin", DIR_QUARANTINE, number,
+	    (unsigned long long)x->at);
+	(void)snprintf(part, sizeof(part), "%s.part", name);
+	fd = fs_open(fs, name, FS_READ, NULL);
+	if (fd >= 0) {			/* by an earlier start */
+		rc = 0;
+		goto out;
+	}
+	(void)fs_unlink(fs, part, NULL);	/* left by a crash, or absent */
+	fd = fs_open(fs, part, FS_CREATE, e);
+	if (fd < 0)
+		goto out;
+	for (uint64_t done = 0; done < x->length;) {
+		size_t n = x->length - done < COPY_BYTES ? (size_t)(x->length - done) : COPY_BYTES;
+		int64_t got = fs_read(fs, from, bytes, n, x->at + done, e);
+		struct iovec iov = { bytes, got > 0 ? (size_t)got : 0 };
+
+		if (got < 0 || (got > 0 && fs_writev(fs, fd, &iov, 1, done, e) < 0))
+			goto out;
+		if (got == 0)
+			break;
+		done += (uint64_t)got;
+	}
+	if (fs_sync(fs, fd, e) < 0 || fs_rename(fs, part, name, e) < 0 ||
+	    fs_sync_dir(fs, DIR_QUARANTINE, e) < 0)
+		goto out;
+	rc = 0;
+out:
+	if (fd >= 0)
+		fs_close(fs, fd);
+	free(bytes);
+	return rc;
+}
+
+/* --- first part: replay ------------------------------------------------------------------ */
+
+static int
+begin_scan(struct recovery *rc)
+{
+	struct segment *sg = rc->walked;
+	char name[SEGMENT_NAME_MAX];
+	struct fs *fs = rc->s->env.fs;
+
+	if (rc->scanning)
+		return 0;
+	rc->fd = sg->fd;
+	if (rc->fd < 0)
+		rc->fd = fs_open(fs, segment_name(name, DIR_LOG, sg->number), FS_READ, &rc->e);
+	if (rc->fd < 0)
+		return -1;
+	/* What is acted on from here must not vanish with the next power loss. */
+	if (rc->last && fs_sync(fs, rc->fd, &rc->e) < 0)
+		return -1;
+	scan_init(&rc->scan, fs, rc->fd, sg, !rc->last && !sg->tail_unproven);
+	rc->scanning = true;
+	return 0;
+}
+
+static void
+replay_run(struct job *job)
+{
+	struct recovery *rc = container_of(job, struct recovery, job);
+	uint64_t begin;
+
+	rc->result = SCAN_FAIL;
+	err_clear(&rc->e);
+	err_clear(&rc->quarantine_err);
+	if (rc->walked->nonce == 0 || begin_scan(rc) < 0)
+		return;
+	begin = rc->scan.at;
+	do {
+		struct scan_record x;
+
+		rc->result = scan_next(&rc->scan, &x, &rc->e);
+		if (rc->result == SCAN_RECORD)
+			replay_record(&rc->replay, rc->walked->number, &x);
+		else if (rc->result == SCAN_DAMAGE)
+			rc->damage = x;
+	} while (rc->result == SCAN_RECORD && rc->scan.at - begin < STEP_BYTES);
+	if (rc->result == SCAN_DAMAGE)
+		(void)quarantine(rc->s->env.fs, rc->fd, rc->walked->number, &rc->damage,
+		    &rc->quarantine_err);		/* told by the err */
+}
+
+static void announce_begin(struct recovery *rc);
+static void replay_step(struct recovery *rc);
+
+static void
+tell_damage(struct recovery *rc)
+{
+	struct spool *s = rc->s;
+	const struct scan_record *x = &rc->damage;
+
+	if (rc->quarantine_err.kind != ERR_NONE) {
+		trouble(s, "segment %016x is damaged at %llu, %llu bytes; they can't be copied to "
+		    "quarantine, the segment is kept: %s", rc->walked->number, (unsigned long long)x->at,
+		    (unsigned long long)x->length, rc->quarantine_err.text);
+		rc->walked->kept = true;
+		return;
+	}
+	trouble(s, "segment %016x is damaged at %llu, %llu bytes: copied to quarantine, message %016llx",
+	    rc->walked->number, (unsigned long long)x->at, (unsigned long long)x->length,
+	    (unsigned long long)x->head.id);
+}
+
+static void
+segment_walked(struct recovery *rc)
+{
+	struct segment *sg = rc->walked;
+
+	sg->users--;
+	if (rc->result == SCAN_FAIL) {
+		sg->kept = true;
+		trouble(rc->s, "segment %016x can't be read and is kept: %s", sg->number,
+		    rc->walked->nonce == 0 ? "its start is lost" : rc->e.text);
+	} else {
+		sg->written = rc->scan.at;
+	}
+	if (rc->fd >= 0 && sg->fd < 0)
+		log_opened(rc->s, sg, rc->fd);
+	if (rc->scanning)
+		scan_done(&rc->scan);
+	rc->scanning = false;
+	rc->fd = -1;
+}
+
+static void
+recovery_free(struct recovery *rc)
+{
+	replay_done(&rc->replay);
+	free(rc->message);
+	free(rc->source);
+	buf_done(&rc->bytes);
+	for (size_t i = 0; i < STEP_MESSAGES; i++)
+		buf_done(&rc->step[i].lines);
+	free(rc);
+}
+
+static void
+finish(struct recovery *rc)
+{
+	struct spool *s = rc->s;
+	bool complete = !s->closing;
+
+	if (rc->replay.unclear != 0)
+		trouble(s, "%llu records make no sense and are ignored", (unsigned long long)rc->replay.unclear);
+	recovery_free(rc);
+	s->recovery = NULL;
+	if (complete)
+		s->events.on_recovered(s->owner);
+	space_update(s);
+	log_release(s);
+	commit_kick(s);
+}
+
+static void
+replay_done_step(struct job *job)
+{
+	struct recovery *rc = container_of(job, struct recovery, job);
+
+	rc->nfound = rc->replay.found.n;
+	if (rc->result == SCAN_DAMAGE)
+		tell_damage(rc);
+	if (rc->result == SCAN_END || rc->result == SCAN_FAIL) {
+		segment_walked(rc);
+		rc->at = rc->at->next;
+		rc->walked = NULL;
+	}
+	if (rc->s->closing) {
+		if (rc->walked != NULL)
+			segment_walked(rc);
+		finish(rc);
+		return;
+	}
+	replay_step(rc);
+}
+
+static bool
+is_old(const struct recovery *rc, struct list *at)
+{
+	return at != &rc->s->segments && list_entry(at, struct segment, link)->number < rc->first;
+}
+
+static void
+replay_step(struct recovery *rc)
+{
+	struct spool *s = rc->s;
+
+	if (rc->walked == NULL) {
+		if (!is_old(rc, rc->at)) {
+			announce_begin(rc);
+			return;
+		}
+		rc->walked = list_entry(rc->at, struct segment, link);
+		rc->last = !is_old(rc, rc->at->next);
+		rc->walked->users++;
+	}
+	rc->job.run = replay_run;
+	rc->job.done = replay_done_step;
+	worker_submit(s->env.reader, &rc->job);
+}
+
+/* --- second part: announce ------------------------------------------------------------------ */
+
+static int
+compare_source(const void *a, const void *b)
+{
+	const struct source *x = a, *y = b;
+
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static int
+compare_place(const void *a, const void *b)
+{
+	const struct spool_message *x = *(struct spool_message *const *)a;
+	const struct spool_message *y = *(struct spool_message *const *)b;
+
+	if (x->segment != y->segment)
+		return x->segment < y->segment ? -1 : 1;
+	if (x->offset64 != y->offset64)
+		return x->offset64 < y->offset64 ? -1 : 1;
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* Read what a load wants into rc->bytes. *nonce gets its segment's. */
+static int
+fetch(struct recovery *rc, const struct place *p, uint64_t *nonce, struct err *e)
+{
+	struct source key = { .number = p->segment };
+	const struct source *src = bsearch(&key, rc->source, rc->nsource, sizeof(key), compare_source);
+	char name[SEGMENT_NAME_MAX];
+	uint8_t *at;
+	int64_t got;
+
+	if (src == NULL)
+		return err_set(e, ERR_GONE, "segment %016x is not there", p->segment);
+	*nonce = src->nonce;
+	if (rc->fd < 0 || rc->open_number != p->segment) {
+		if (rc->fd >= 0)
+			fs_close(rc->s->env.fs, rc->fd);
+		rc->fd = fs_open(rc->s->env.fs, segment_name(name, DIR_LOG, p->segment), FS_READ, e);
+		if (rc->fd < 0)
+			return -1;
+		rc->open_number = p->segment;
+	}
+	buf_clear(&rc->bytes);
+	at = buf_reserve(&rc->bytes, (size_t)p->length);
+	if (at == NULL)
+		return err_set(e, ERR_FULL, "out of memory");
+	got = fs_read(rc->s->env.fs, rc->fd, at, (size_t)p->length, p->at, e);
+	if (got < 0)
+		return -1;
+	buf_grew(&rc->bytes, (size_t)got);
+	return 0;
+}
+
+static int
+load_envelope(struct recovery *rc, struct announced *a)
+{
+	struct load l;
+	struct place p;
+	uint64_t nonce = 0;
+	int result = -1;
+
+	load_init(&l, a->m);
+	while (!l.has_envelope && load_wants(&l, &p)) {
+		if (fetch(rc, &p, &nonce, &a->e) < 0 || load_feed(&l, nonce, buf_view(&rc->bytes), &a->e) < 0)
+			goto out;
+	}
+	if (!l.has_envelope || !buf_add(&a->lines, l.envelope))
+		(void)err_set(&a->e, ERR_DAMAGED, "its envelope is not complete");
+	else
+		result = 0;
+out:
+	load_done(&l);
+	return result;
+}
+
+static void
+announce_run(struct job *job)
+{
+	struct recovery *rc = container_of(job, struct recovery, job);
+
+	for (size_t i = 0; i < rc->nstep; i++)
+		rc->step[i].ok = load_envelope(rc, &rc->step[i]) == 0;
+	if (rc->next == rc->n && rc->fd >= 0) {
+		fs_close(rc->s->env.fs, rc->fd);
+		rc->fd = -1;
+	}
+}
+
+static void
+announce_one(struct recovery *rc, struct announced *a)
+{
+	struct spool *s = rc->s;
+	struct spool_message *m = a->m;
+	struct envelope env;
+
+	if (!a->ok || envelope_decode(&env, buf_view(&a->lines), &a->e) < 0) {
+		/* It stays where it is, and so does its segment. */
+		trouble(s, "message %016llx is damaged and kept aside: %s", (unsigned long long)m->id,
+		    a->e.text);
+		return;
+	}
+	if (env.nrcpt == m->nrcpt) {
+		map_take(&rc->replay.found, m->id);
+		rc->nfound--;
+		message_add(s, m);
+		s->events.on_message(s->owner, m, &env);
+	} else {
+		trouble(s, "message %016llx is damaged and kept aside: recipients are missing",
+		    (unsigned long long)m->id);
+	}
+	envelope_done(&env);
+}
+
+static void announce_step(struct recovery *rc);
+
+static void
+announce_done(struct job *job)
+{
+	struct recovery *rc = container_of(job, struct recovery, job);
+
+	for (size_t i = 0; i < rc->nstep && !rc->s->closing; i++)
+		announce_one(rc, &rc->step[i]);
+	announce_step(rc);
+}
+
+static void
+announce_step(struct recovery *rc)
+{
+	rc->nstep = 0;
+	if (rc->s->closing || rc->next == rc->n) {
+		if (rc->fd >= 0)
+			fs_close(rc->s->env.fs, rc->fd);
+		finish(rc);
+		return;
+	}
+	while (rc->nstep < STEP_MESSAGES && rc->next < rc->n) {
+		struct announced *a = &rc->step[rc->nstep++];
+
+		a->m = rc->message[rc->next++];
+		err_clear(&a->e);
+		buf_clear(&a->lines);
+	}
+	rc->job.run = announce_run;
+	rc->job.done = announce_done;
+	worker_submit(rc->s->env.reader, &rc->job);
+}
+
+static void
+announce_begin(struct recovery *rc)
+{
+	struct spool *s = rc->s;
+	struct map *found = &rc->replay.found;
+
+	rc->source = xcalloc(s->nsegments, sizeof(*rc->source));
+	for (struct list *at = s->segments.next; is_old(rc, at); at = at->next) {
+		const struct segment *sg = list_entry(at, struct segment, link);
+
+		rc->source[rc->nsource++] = (struct source){ sg->number, sg->nonce };
+	}
+	rc->message = xcalloc(found->n + 1, sizeof(struct spool_message *));
+	for (size_t pos = 0;;) {
+		struct spool_message *m = map_next(found, &pos);
+
+		if (m == NULL)
+			break;
+		if (log_segment(s, m->first_segment) == NULL)	/* its chunks are lost; told on reading */
+			m->first_segment = m->segment;
+		log_live(s, m->first_segment, 1);
+		rc->message[rc->n++] = m;
+	}
+	if (rc->n > 1)
+		qsort(rc->message, rc->n, sizeof(struct spool_message *), compare_place);
+	announce_step(rc);
+}
+
+static void
+replay_done_first(struct job *job)
+{
+	replay_step(container_of(job, struct recovery, job));
+}
+
+void
+recover_start(struct spool *s)
+{
+	struct recovery *rc = xzalloc(sizeof(*rc));
+
+	rc->s = s;
+	rc->first = s->current->number;
+	rc->at = s->segments.next;
+	rc->fd = -1;
+	replay_init(&rc->replay);
+	buf_init(&rc->bytes, 64u << 20);
+	for (size_t i = 0; i < STEP_MESSAGES; i++)
+		buf_init(&rc->step[i].lines, ENVELOPE_MAX);
+	s->recovery = rc;
+	/* Never from within spool_open(): the first step is a job, even of nothing. */
+	rc->job.run = announce_run;
+	rc->job.done = replay_done_first;
+	worker_submit(s->env.reader, &rc->job);
+}

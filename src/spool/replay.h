@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * replay - what the records of the log say, in order: messages and how they
+ * stand. For recovery and for the walk without the daemon.
+ */
+#ifndef SPOOL_REPLAY_H
+#define SPOOL_REPLAY_H
+
+#include "base/map.h"
+#include "spool/scan.h"
+#include "spool/spool.h"
+
+struct replay {
+	struct map	found;		/* id to struct spool_message */
+	uint64_t	unclear;	/* good records whose text makes no sense */
+};
+
+void replay_init(struct replay *);
+void replay_done(struct replay *);		/* frees the messages */
+/* Records in the order of the log. Idempotent. payload must be valid during the call. */
+void replay_record(struct replay *, uint32_t segment, const struct scan_record *);
+
+#endif

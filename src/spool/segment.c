@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "spool/segment.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/crc32c.h"
+#include "base/num.h"
+#include "base/require.h"
+
+#include "base/banned.h"
+
+struct segment *
+segment_new(uint32_t number, uint64_t nonce)
+{
+	struct segment *sg = xzalloc(sizeof(*sg));
+
+	sg->number = number;
+	sg->nonce = nonce;
+	sg->fd = -1;
+	sg->abandon_from = UINT64_MAX;
+	sg->epoch = 1;
+	list_init(&sg->link);
+	list_init(&sg->lru);
+	return sg;
+}
+
+void
+segment_free(struct segment *sg)
+{
+	if (sg == NULL)
+		return;
+	require(sg->fd < 0 && sg->users == 0);
+	list_remove(&sg->link);
+	list_remove(&sg->lru);
+	free(sg);
+}
+
+const char *
+segment_name(char text[SEGMENT_NAME_MAX], const char *dir, uint64_t number)
+{
+	(void)snprintf(text, SEGMENT_NAME_MAX, "%s/%016llx.seg", dir, (unsigned long long)number);
+	return text;
+}
+
+bool
+segment_number(const char *name, bool exact, uint64_t *out)
+{
+	struct view v = view_str(name);
+
+	if (v.n < 16 || !num_parse_hex(view_first(v, 16), out))
+		return false;
+	return !exact || view_eq(view_from(v, 16), VIEW(".seg"));
+}
+
+int
+segment_make_spare(struct fs *fs, uint64_t number, uint64_t size, struct err *e)
+{
+	char name[SEGMENT_NAME_MAX];
+	int fd = fs_open(fs, segment_name(name, DIR_SPARE, number), FS_CREATE, e);
+	int rc;
+
+	if (fd < 0)
+		return -1;
+	rc = fs_allocate(fs, fd, size, e);
+	fs_close(fs, fd);
+	if (rc < 0)
+		(void)fs_unlink(fs, name, NULL);	/* the error that counts is the first */
+	return rc;
+}
+
+/* One record, complete with padding. */
+static int
+write_record(struct fs *fs, int fd, struct record r, uint64_t nonce, struct view payload, uint64_t at,
+    struct err *e)
+{
+	uint8_t head[RECORD_HEADER], pad[RECORD_UNIT];
+	struct iovec iov[3];
+
+	r.length = (uint32_t)payload.n;
+	r.crc = crc32c(0, payload);
+	record_put(head, &r, nonce);
+	memset(pad, '\n', sizeof(pad));
+	iov[0] = (struct iovec){ head, sizeof(head) };
+	iov[1] = (struct iovec){ (void *)(uintptr_t)payload.p, payload.n };
+	iov[2] = (struct iovec){ pad, (size_t)(record_room(payload.n) - RECORD_HEADER - payload.n) };
+	return fs_writev(fs, fd, iov, iov[2].iov_len != 0 ? 3 : 2, at, e);
+}
+
+uint64_t
+segment_start_room(const struct segment_start *start)
+{
+	struct buf text;
+	uint64_t room;
+
+	buf_init(&text, LINES_START_MAX);
+	require(lines_put_start(&text, start));
+	room = record_room(buf_len(&text));
+	buf_done(&text);
+	return room;
+}
+
+int
+segment_begin(struct fs *fs, const struct segment_start *start, uint64_t spare, uint64_t size, int *out,
+    struct err *e)
+{
+	char from[SEGMENT_NAME_MAX], to[SEGMENT_NAME_MAX];
+	struct buf text;
+	int fd = -1, rc = -1;
+
+	buf_init(&text, LINES_START_MAX);
+	require(lines_put_start(&text, start));
+	if (spare == 0) {
+		spare = start->number;
+		if (segment_make_spare(fs, spare, size, e) < 0)
+			goto out;
+	}
+	segment_name(from, DIR_SPARE, spare);
+	segment_name(to, DIR_LOG, start->number);
+	fd = fs_open(fs, from, FS_WRITE, e);
+	if (fd < 0)
+		goto out;
+	if (write_record(fs, fd, (struct record){ .type = RECORD_START }, start->nonce, buf_view(&text), 0, e) < 0)
+		goto out;
+	/*
+	 * A file in log/ always has a durable S. The name leaves spare/ before it is
+	 * sure to be in log/: a file with two names could be begun twice.
+	 */
+	if (fs_sync(fs, fd, e) < 0 || fs_rename(fs, from, to, e) < 0 ||
+	    fs_sync_dir(fs, DIR_SPARE, e) < 0 || fs_sync_dir(fs, DIR_LOG, e) < 0)
+		goto out;
+	*out = fd;
+	fd = -1;
+	rc = 0;
+out:
+	if (fd >= 0)
+		fs_close(fs, fd);
+	buf_done(&text);
+	return rc;
+}
+
+int
+segment_seal(struct fs *fs, int fd, const struct segment *sg, struct err *e)
+{
+	char text[64];
+	int n = snprintf(text, sizeof(text), "records: %llu\nbytes: %llu\n",
+	    (unsigned long long)sg->records, (unsigned long long)sg->written);
+
+	if (write_record(fs, fd, (struct record){ .type = RECORD_SEAL, .epoch = sg->epoch,
+	    .index = (uint16_t)sg->index }, sg->nonce, view_of(text, (size_t)n), sg->written, e) < 0)
+		return -1;
+	return fs_sync(fs, fd, e);
+}
+
+int
+segment_read_start(struct fs *fs, int fd, struct segment_start *out, uint64_t *room, struct err *e)
+{
+	uint8_t bytes[RECORD_HEADER + LINES_START_MAX * 2];
+	struct segment_start start;
+	struct record r;
+	struct view payload;
+	int64_t n = fs_read(fs, fd, bytes, sizeof(bytes), 0, e);
+
+	if (n < 0)
+		return -1;
+	if (n < RECORD_HEADER || !record_get_any(&r, bytes) || r.type != RECORD_START ||
+	    r.length > (uint64_t)n - RECORD_HEADER)
+		return err_set(e, ERR_DAMAGED, "the segment has no start record");
+	payload = view_of(bytes + RECORD_HEADER, r.length);
+	if (crc32c(0, payload) != r.crc)
+		return err_set(e, ERR_DAMAGED, "the start of the segment fails its checksum");
+	if (lines_get_start(&start, payload, e) < 0)
+		return -1;
+	if (start.format > SPOOL_FORMAT)
+		return err_set(e, ERR_CONFIG, "the spool has format %llu, this program knows %u: it was "
+		    "written by a newer posthouse", (unsigned long long)start.format, SPOOL_FORMAT);
+	if (!record_get(&r, bytes, start.nonce))
+		return err_set(e, ERR_DAMAGED, "the start of the segment fails its check");
+	*out = start;
+	*room = record_room(r.length);
+	return 0;
+}

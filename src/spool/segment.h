@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * segment - one file of the log: its name, its start and its end.
+ *
+ * The functions that take a struct fs block and touch nothing but their
+ * arguments: they run on a worker.
+ */
+#ifndef SPOOL_SEGMENT_H
+#define SPOOL_SEGMENT_H
+
+#include "base/list.h"
+#include "spool/lines.h"
+#include "spool/record.h"
+#include "sys/fs.h"
+
+#define SEGMENT_NAME_MAX	32u
+#define SEGMENT_SEAL_ROOM	128u		/* of the Z record */
+#define SEGMENT_SIZE_MIN	(1u << 20)
+
+#define DIR_LOG		"log"
+#define DIR_SPARE	"spare"
+#define DIR_QUARANTINE	"quarantine"
+
+struct segment {
+	struct list	 link;		/* in order of number */
+	uint32_t	 number;
+	uint64_t	 nonce;
+	int		 fd;		/* -1: not open */
+	unsigned	 users;		/* jobs that use fd now */
+	struct list	 lru;		/* among those that are open for reading only */
+	uint64_t	 size;		/* of the file */
+	uint64_t	 written;	/* end of the records */
+	uint64_t	 synced;	/* all before it is durable */
+	uint64_t	 epoch;		/* of the records that come next */
+	uint32_t	 index;		/* of the record that comes next */
+	uint64_t	 records;
+	uint32_t	 live;		/* messages that begin here, until their end is synced */
+	uint32_t	 pins;		/* open transactions and readers that began here */
+	bool		 sealed;	/* never written again */
+	bool		 kept;		/* must not be released before the next start */
+	uint64_t	 abandon_from;	/* what stands from here on counts as never written */
+	bool		 tail_unproven;	/* later segments don't prove that its end was synced */
+};
+
+struct segment *segment_new(uint32_t number, uint64_t nonce) must_use;
+void segment_free(struct segment *);		/* the descriptor must be closed */
+
+const char *segment_name(char text[SEGMENT_NAME_MAX], const char *dir, uint64_t number);
+/* "0123456789abcdef.seg" -> number; also finds the number in front of other names ("N-OFFSET"). */
+bool segment_number(const char *name, bool exact, uint64_t *out) must_use;
+
+/* A preallocated file in spare/. */
+int segment_make_spare(struct fs *, uint64_t number, uint64_t size, struct err *) must_use;
+/*
+ * Write the start into a spare file (spare 0: into a new one), sync it, move it
+ * into log/ and make that durable. *fd is open for writing.
+ */
+int segment_begin(struct fs *, const struct segment_start *, uint64_t spare, uint64_t size, int *fd,
+    struct err *) must_use;
+/* Bytes of the S record. */
+uint64_t segment_start_room(const struct segment_start *) must_use;
+/* Write Z at the end and sync. */
+int segment_seal(struct fs *, int fd, const struct segment *, struct err *) must_use;
+/*
+ * Read the S record. ERR_DAMAGED: it is none; ERR_CONFIG: of a later format.
+ * *room gets its length.
+ */
+int segment_read_start(struct fs *, int fd, struct segment_start *out, uint64_t *room, struct err *) must_use;
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Limits, and the health that they and the disk make. New mail is accepted only while
+ * there are spare files enough for the final outcome of every message.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/require.h"
+#include "spool/state.h"
+
+#include "base/banned.h"
+
+void
+trouble(struct spool *s, const char *fmt, ...)
+{
+	char text[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	s->events.on_trouble(s->owner, text);
+}
+
+/* Spares that outcomes of this many bytes need. Half of a segment counts: batches leave gaps. */
+static uint64_t
+spares_for(const struct spool *s, uint64_t bytes)
+{
+	return 1 + bytes / (s->params.segment_size / 2);
+}
+
+static uint64_t
+outcome_bytes(const struct spool *s)
+{
+	return s->reserve + s->gathered_bytes;
+}
+
+uint64_t
+space_spare_to_make(struct spool *s)
+{
+	/* A little ahead, so that nobody is refused while the next one is made. */
+	uint64_t wanted = spares_for(s, outcome_bytes(s) + s->params.segment_size / 8);
+
+	if (s->nspares >= wanted || s->nspares == SPARES_MAX || (s->spare_failed && !s->upkeep_due))
+		return 0;
+	return log_next_number(s);
+}
+
+/* Short of space: reply texts are left out of outcomes. */
+bool
+space_short(const struct spool *s)
+{
+	return s->nspares < spares_for(s, outcome_bytes(s));
+}
+
+static int
+check_disk(struct spool *s, uint64_t more, struct err *e)
+{
+	if (s->degraded)
+		return err_set(e, ERR_FULL, "the spool can't be written reliably; delivery goes on");
+	if (s->nspares < spares_for(s, outcome_bytes(s) + more)) {
+		if (s->spare_failed)
+			return err_set(e, ERR_FULL, "no room for the next segment: %s", s->spare_err.text);
+		return err_set(e, ERR_FULL, "no segment is in reserve yet");
+	}
+	if (s->space_known && s->space.free_bytes < s->params.free_min)
+		return err_set(e, ERR_FULL, "%llu MiB are free on the spool's disk, %llu are to stay free",
+		    (unsigned long long)(s->space.free_bytes >> 20),
+		    (unsigned long long)(s->params.free_min >> 20));
+	return 0;
+}
+
+static int
+check_limits(struct spool *s, uint64_t bytes, struct err *e)
+{
+	uint64_t messages = s->index.n + recover_messages(s) + s->ntxns;
+
+	if (messages >= s->params.messages_max)
+		return err_set(e, ERR_FULL, "%llu messages are queued, that is the limit",
+		    (unsigned long long)messages);
+	if (log_bytes(s) + s->gathered_bytes + bytes > s->params.bytes_max)
+		return err_set(e, ERR_FULL, "the spool has reached its limit of %llu MiB",
+		    (unsigned long long)(s->params.bytes_max >> 20));
+	return 0;
+}
+
+/* Without recipients: a message that was let in already. */
+int
+space_check(struct spool *s, uint32_t nrcpt, uint64_t bytes, struct err *e)
+{
+	int rc;
+
+	if (nrcpt == 0)
+		return check_disk(s, 0, e);
+	if (s->closing)
+		return err_set(e, ERR_BUSY, "the spool is closing");
+	rc = check_disk(s, 64 + (uint64_t)nrcpt * 40, e);
+	if (rc == 0)
+		rc = check_limits(s, bytes, e);
+	if (rc < 0)
+		space_update(s);
+	return rc;
+}
+
+void
+space_learn(struct spool *s, const struct commit_job *j)
+{
+	if (j->space_known) {
+		s->space_known = true;
+		s->space = j->space;
+	}
+	if (j->new_spare != 0 && j->spare_made) {
+		s->spare[s->nspares++] = j->new_spare;
+		s->spare_failed = false;
+	} else if (j->new_spare != 0 && j->spare_err.kind != ERR_NONE) {
+		if (!s->spare_failed && j->spare_err.kind != ERR_FULL)
+			trouble(s, "no segment can be preallocated: %s", j->spare_err.text);
+		s->spare_failed = true;
+		s->spare_err = j->spare_err;
+	}
+}
+
+void
+space_note_failure(struct spool *s, const struct err *why)
+{
+	int64_t now = loop_now(s->env.loop);
+
+	trouble(s, "writing the spool failed: %s", why->text);
+	if (s->failed_ms != INT64_MIN && now - s->failed_ms < FAILURES_MS) {
+		s->degraded = true;
+		s->hold_until = now + RETRY_MS;
+	}
+	s->failed_ms = now;
+}
+
+static void
+tell_health(void *arg)
+{
+	struct spool *s = arg;
+	struct err e = { 0 };
+	enum spool_health h = SPOOL_OK;
+
+	if (s->degraded && s->current != NULL && loop_now(s->env.loop) - s->failed_ms >= FAILURES_MS)
+		s->degraded = false;
+	if (check_disk(s, 0, &e) < 0 || check_limits(s, 0, &e) < 0)
+		h = s->degraded ? SPOOL_DEGRADED : SPOOL_FULL;
+	/* Upkeep tries again what failed, and looks at the disk. */
+	if (h != SPOOL_OK || s->hold_until > loop_now(s->env.loop) || s->release_after != 0) {
+		if (!timer_is_set(&s->upkeep_timer))
+			timer_set(s->env.loop, &s->upkeep_timer, UPKEEP_MS);
+	}
+	(void)snprintf(s->why, sizeof(s->why), "%.*s", (int)sizeof(s->why) - 1, e.text);
+	if (h == s->health)
+		return;
+	s->health = h;
+	s->events.on_health(s->owner, h, s->why);
+}
+
+void
+space_update(struct spool *s)
+{
+	task_post(s->env.loop, &s->health_task);
+}
+
+static void
+upkeep(void *arg)
+{
+	struct spool *s = arg;
+
+	if (s->sealing)
+		return;
+	s->upkeep_due = true;
+	if (s->release_after != 0 && s->release_after <= loop_now(s->env.loop)) {
+		s->release_after = 0;
+		log_release(s);
+	}
+	commit_kick(s);
+	space_update(s);
+}
+
+void
+space_init(struct spool *s)
+{
+	s->failed_ms = INT64_MIN;
+	task_init(&s->health_task, tell_health, s);
+	timer_init(&s->upkeep_timer, upkeep, s);
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * state - struct spool, for the modules of this folder alone.
+ *
+ * Life of a record: gather (batch at the end of s->batches) -> commit (the one
+ * job on env.worker) -> written, and when the batch was synced at once, done;
+ * otherwise kept in s->unsynced until a later sync covers it, because a failed
+ * sync means that it has to be written again.
+ */
+#ifndef SPOOL_STATE_H
+#define SPOOL_STATE_H
+
+#include "base/map.h"
+#include "spool/batch.h"
+#include "spool/segment.h"
+#include "spool/spool.h"
+
+#define SPARES_MAX		64u
+#define UNSYNCED_MAX		(8u << 20)	/* bytes written and not synced, then a sync is due */
+#define OPEN_MAX		48u		/* segments open for reading */
+#define TXN_PENDING_MAX		(24u << 20)	/* of one transaction that ignores its credit */
+#define UPKEEP_MS		1000
+#define RETRY_MS		5000		/* between attempts to begin a segment */
+#define FAILURES_MS		60000		/* two failures within: degraded */
+
+enum commit_fault {
+	FAULT_NONE,
+	FAULT_SEAL,		/* the old segment could not be closed */
+	FAULT_BEGIN,		/* the new one could not be begun */
+	FAULT_SPARE,		/* no room for a spare: new mail is refused, nothing else is wrong */
+	FAULT_WRITE		/* write or sync of the batch */
+};
+
+/* What the worker does in one go. It owns what is here until done() runs. */
+struct commit_job {
+	struct job	 job;
+	struct spool	*s;
+	struct fs	*fs;
+	struct batch	*batch;		/* or NULL */
+	bool		 sync;
+	struct segment	*old;		/* seal it first, or NULL */
+	struct segment	*fresh;		/* begin it, or NULL */
+	struct segment	*target;	/* write the batch there, or NULL */
+	struct segment_start start;
+	uint64_t	 spare;		/* for fresh; 0: none */
+	uint64_t	 segment_size;
+	uint64_t	 new_spare;	/* make one with this number, or 0 */
+	/* results */
+	enum commit_fault fault;
+	struct err	 e;
+	bool		 spare_made;
+	struct err	 spare_err;
+	bool		 space_known;
+	struct fs_space	 space;
+};
+
+enum txn_state {
+	TXN_OPEN,
+	TXN_WAITING,		/* committed by the caller; chunks are still being written */
+	TXN_COMMITTING,		/* M or C is in a batch */
+	TXN_DEAD		/* aborted; freed when no batch knows it */
+};
+
+struct spool_txn {
+	struct list	 link;		/* in s->txns */
+	struct spool	*s;
+	uint64_t	 id;
+	uint32_t	 begun_in;
+	uint32_t	 nrcpt;
+	int64_t		 received_ms;
+	bool		 bounce, eight_bit;
+	enum txn_state	 state;
+	struct buf	 stream;	/* envelope lines, then text, less what went into chunks */
+	struct buf	 lines;		/* the envelope lines, once they are no longer in stream */
+	uint32_t	 envelope_length;
+	uint64_t	 size;		/* of the text */
+	struct extent	*extent;
+	uint32_t	 nextent, nqueued;	/* written; given to a batch */
+	size_t		 pending;	/* bytes in batches that are not written */
+	unsigned	 inflight;	/* entries that point here */
+	bool		 failed;
+	struct err	 why;
+	void		(*on_written)(void *owner, size_t pending);
+	void		*written_owner;
+	void		(*on_committed)(void *owner, spool_id, const struct err *);
+	void		*owner;
+};
+
+struct recovery;
+
+struct spool {
+	struct spool_params params;
+	struct spool_env env;
+	struct spool_events events;
+	void		*owner;
+	int		 lock_fd;
+
+	struct list	 segments;	/* by number; the last is current or was */
+	struct map	 by_number;
+	uint32_t	 nsegments;
+	struct segment	*current;	/* NULL: the next batch begins a segment */
+	uint64_t	 highest;	/* number in any file name */
+	uint64_t	 spare[SPARES_MAX];
+	uint32_t	 nspares;
+	uint32_t	 id_segment, id_counter;
+	uint64_t	 abandons, abandons_from;	/* for the next S; 0: nothing */
+	uint64_t	 last_nonce;
+	struct list	 open;		/* lru: segments open for reading, the oldest first */
+	uint32_t	 nopen;
+
+	struct map	 index;		/* id to struct spool_message */
+	uint64_t	 recipients, bytes_queued;
+	uint64_t	 reserve;	/* bytes that the final outcomes of all messages take */
+
+	struct list	 txns;
+	uint32_t	 ntxns;
+	struct list	 failed;	/* transactions whose callback is due */
+	struct list	 batches;	/* waiting; records are added to the last */
+	struct list	 unsynced;	/* batches written, to be written again if the sync fails */
+	uint64_t	 unsynced_bytes, gathered_bytes;
+	struct commit_job job;
+	bool		 busy;		/* the job runs */
+	bool		 sync_due;
+	struct task	 kick;
+	struct timer	 sync_timer, upkeep_timer;
+	int64_t		 hold_until;	/* loop ms: no attempt to write before */
+	int64_t		 job_began_ms;
+
+	struct job	 release_job;
+	struct segment	*releasing;
+	struct err	 release_err;
+	int64_t		 release_after;	/* loop ms: not before, after it failed */
+
+	bool		 upkeep_due;
+	int64_t		 failed_ms;	/* loop ms of the last failure, or INT64_MIN */
+	bool		 degraded;
+	bool		 spare_failed;
+	struct err	 spare_err;
+	bool		 space_known;
+	struct fs_space	 space;
+	enum spool_health health;	/* as told */
+	char		 why[160];
+	struct task	 health_task;
+
+	struct recovery	*recovery;	/* NULL when all is read */
+	unsigned	 nreaders;
+	bool		 closing, sealing;
+	void		(*on_closed)(void *owner);
+	void		*closed_owner;
+
+	uint64_t	 commits, syncs, sync_us_last, accepted, finished;
+};
+
+/* --- log.c: segments, numbers, ids, open descriptors, release ---------------- */
+uint64_t log_next_number(struct spool *s) must_use;
+spool_id log_next_id(struct spool *s, uint32_t *begun_in) must_use;	/* 0: used up */
+struct segment *log_segment(const struct spool *s, uint32_t number);
+void log_add_segment(struct spool *s, struct segment *sg);
+void log_pin(struct spool *s, uint32_t number);
+void log_unpin(struct spool *s, uint32_t number);
+void log_live(struct spool *s, uint32_t number, int by);
+void log_opened(struct spool *s, struct segment *sg, int fd);	/* for reading; may close another */
+void log_close_all(struct spool *s);
+void log_release(struct spool *s);
+uint64_t log_bytes(const struct spool *s) must_use;
+
+/* --- commit.c: the one writer ------------------------------------------------ */
+void commit_init(struct spool *s);
+/* The batch that takes a record of this size now. */
+struct batch *commit_gather(struct spool *s, size_t payload) must_use;
+/* The record begun in it is complete. */
+void commit_end(struct spool *s, struct batch *b);
+void commit_kick(struct spool *s);
+void commit_outcome_gathered(struct spool *s);
+
+/* --- txn.c ------------------------------------------------------------------- */
+void txn_chunk_written(struct spool_txn *t, const struct entry *x, uint32_t segment, uint64_t at);
+/* M or C is durable: t is gone, its owner told. */
+void txn_committed(struct spool_txn *t);
+/* A record of t will not be written. */
+void txn_refused(struct spool_txn *t, const struct entry *x, const struct err *why);
+/* Chunks from this offset on are lost. */
+void txn_lost_range(struct spool *s, uint32_t segment, uint64_t from, const struct err *why);
+void txn_tell_failed(struct spool *s);
+
+/* --- message.c: the index ------------------------------------------------------ */
+struct spool_message *message_new(spool_id id, uint32_t nrcpt) must_use;
+void message_free(struct spool_message *m);
+uint32_t message_begun_in(const struct spool_message *m);
+void message_add(struct spool *s, struct spool_message *m);
+void message_remove(struct spool *s, struct spool_message *m);
+void message_from_envelope(struct spool_message *m, const struct envelope *env);
+
+/* --- space.c: limits and health --------------------------------------------------- */
+void space_init(struct spool *s);
+/* May a message with so many recipients and bytes be accepted now? */
+int space_check(struct spool *s, uint32_t nrcpt, uint64_t bytes, struct err *e) must_use;
+/* Number of the spare to make in the next job, or 0. */
+uint64_t space_spare_to_make(struct spool *s) must_use;
+void space_learn(struct spool *s, const struct commit_job *j);
+void space_note_failure(struct spool *s, const struct err *why);
+void space_update(struct spool *s);
+bool space_short(const struct spool *s) must_use;
+void trouble(struct spool *s, const char *fmt, ...) printf_like(2, 3);
+
+/* --- recover.c ------------------------------------------------------------------------- */
+void recover_start(struct spool *s);
+uint64_t recover_messages(const struct spool *s) must_use;
+
+/* --- spool.c ------------------------------------------------------------------------------ */
+void spool_check_closed(struct spool *s);
+
+#endif

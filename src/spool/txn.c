@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A message on its way in. Its envelope lines and text run through stream; while
+ * they fit one record they stay there, else they leave in chunks of SPOOL_CHUNK.
+ */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/require.h"
+#include "spool/outcome.h"
+#include "spool/state.h"
+
+#include "base/banned.h"
+
+static void
+txn_free(struct spool_txn *t)
+{
+	struct spool *s = t->s;
+
+	list_remove(&t->link);
+	s->ntxns--;
+	buf_done(&t->stream);
+	buf_done(&t->lines);
+	free(t->extent);
+	log_unpin(s, t->begun_in);
+	free(t);
+}
+
+static void
+txn_fail(struct spool_txn *t, const struct err *why)
+{
+	if (t->failed)
+		return;
+	t->failed = true;
+	t->why = *why;
+	if (t->state == TXN_WAITING || t->state == TXN_COMMITTING) {
+		list_remove(&t->link);
+		list_push(&t->s->failed, &t->link);
+		commit_kick(t->s);
+	}
+}
+
+int
+spool_begin(struct spool_txn **out, struct spool *s, const struct envelope *env, spool_id *id, struct err *e)
+{
+	struct envelope lines = *env;
+	struct spool_txn *t;
+	uint32_t begun_in;
+	spool_id new_id;
+
+	/* Both are known only at the end, and are added there. */
+	lines.size = 0;
+	lines.eight_bit = false;
+	if (space_check(s, env->nrcpt, env->size, e) < 0)
+		return -1;
+	new_id = log_next_id(s, &begun_in);
+	if (new_id == 0)
+		return err_set(e, ERR_FULL, "the message numbers of this segment are used up");
+	t = xzalloc(sizeof(*t));
+	*t = (struct spool_txn){ .s = s, .id = new_id, .begun_in = begun_in, .nrcpt = env->nrcpt,
+		.received_ms = env->received_ms, .bounce = env->bounce, .eight_bit = env->eight_bit };
+	list_init(&t->link);
+	list_push(&s->txns, &t->link);
+	s->ntxns++;
+	log_pin(s, begun_in);
+	s->reserve += outcome_room(t->nrcpt);
+	buf_init(&t->lines, ENVELOPE_MAX);
+	buf_init(&t->stream, ENVELOPE_MAX + SPOOL_CHUNK);
+	if (!envelope_encode(&t->stream, &lines) || buf_len(&t->stream) > ENVELOPE_MAX - LINES_TAIL_MAX) {
+		spool_abort(t);
+		return err_set(e, ERR_INPUT, "the envelope is malformed or too long");
+	}
+	t->envelope_length = (uint32_t)buf_len(&t->stream);
+	*out = t;
+	*id = new_id;
+	return 0;
+}
+
+/* --- chunks -------------------------------------------------------------------- */
+
+/* The first n bytes of the stream become a B record. */
+static int
+flush_chunk(struct spool_txn *t, size_t n, struct err *e)
+{
+	struct batch *b = commit_gather(t->s, n);
+	struct entry *x;
+
+	if (t->nqueued == EXTENTS_MAX ||
+	    (uint64_t)(t->nqueued + 1) * EXTENT_LINE > t->s->params.segment_size / 4)
+		return err_set(e, ERR_INPUT, "the message is longer than the spool can hold");
+	x = batch_begin(b, RECORD_CHUNK, t->id, n);
+	if (x == NULL)
+		return err_set(e, ERR_FULL, "out of memory");
+	x->txn = t;
+	if (!buf_add(&b->bytes, view_first(buf_view(&t->stream), n))) {
+		batch_cancel(b);
+		return err_set(e, ERR_FULL, "out of memory");
+	}
+	commit_end(t->s, b);
+	buf_consume(&t->stream, n);
+	t->nqueued++;
+	t->inflight++;
+	t->pending += n;
+	return 0;
+}
+
+/* Too long for one record: out with all full chunks. */
+static int
+flush_full(struct spool_txn *t, struct err *e)
+{
+	if (t->nqueued == 0 && buf_len(&t->stream) + LINES_TAIL_MAX <= SPOOL_CHUNK)
+		return 0;
+	if (t->nqueued == 0 && t->lines.data == NULL &&
+	    !buf_add(&t->lines, view_first(buf_view(&t->stream), t->envelope_length)))
+		return err_set(e, ERR_FULL, "out of memory");
+	while (buf_len(&t->stream) >= SPOOL_CHUNK)
+		if (flush_chunk(t, SPOOL_CHUNK, e) < 0)
+			return -1;
+	return 0;
+}
+
+int
+spool_append(struct spool_txn *t, struct view v, size_t *pending, struct err *e)
+{
+	require(t->state == TXN_OPEN);
+	while (!t->failed && v.n > 0) {
+		struct view some = view_first(v, SPOOL_CHUNK);
+
+		if (t->pending > TXN_PENDING_MAX) {
+			err_set(&t->why, ERR_FULL, "the disk does not keep up");
+			t->failed = true;
+		} else if (!buf_add(&t->stream, some)) {
+			err_set(&t->why, ERR_FULL, "out of memory");
+			t->failed = true;
+		} else if (flush_full(t, &t->why) < 0) {
+			t->failed = true;
+		}
+		t->size += some.n;
+		v = view_from(v, some.n);
+	}
+	*pending = t->pending;
+	if (t->failed) {
+		if (e != NULL)
+			*e = t->why;
+		return -1;
+	}
+	return 0;
+}
+
+void
+spool_txn_on_written(struct spool_txn *t, void (*fn)(void *, size_t), void *owner)
+{
+	t->on_written = fn;
+	t->written_owner = owner;
+}
+
+/* --- commit ---------------------------------------------------------------------- */
+
+/* All in one record: envelope lines, what is known only now, empty line, text. */
+static int
+put_message(struct spool_txn *t, struct err *e)
+{
+	size_t payload = buf_len(&t->stream) + LINES_TAIL_MAX;
+	struct view all = buf_view(&t->stream);
+	struct batch *b = commit_gather(t->s, payload);
+	struct entry *x = batch_begin(b, RECORD_MESSAGE, t->id, payload);
+	size_t begin;
+
+	if (x == NULL)
+		return err_set(e, ERR_FULL, "out of memory");
+	begin = buf_len(&b->bytes);
+	x->txn = t;
+	if (!buf_add(&b->bytes, view_first(all, t->envelope_length)) ||
+	    !lines_put_tail(&b->bytes, t->size, t->eight_bit))
+		goto no_memory;
+	x->envelope_length = (uint32_t)(buf_len(&b->bytes) - begin);
+	x->body_length = (uint32_t)t->size;
+	if (!buf_add_byte(&b->bytes, '\n') || !buf_add(&b->bytes, view_from(all, t->envelope_length)))
+		goto no_memory;
+	commit_end(t->s, b);
+	buf_done(&t->stream);
+	return 0;
+no_memory:
+	batch_cancel(b);
+	return err_set(e, ERR_FULL, "out of memory");
+}
+
+/* The chunks are written: now they are a message. */
+static int
+put_commit(struct spool_txn *t, struct err *e)
+{
+	struct commit_lines c = { .size = t->size, .received_ms = t->received_ms,
+		.eight_bit = t->eight_bit, .bounce = t->bounce, .nrcpt = t->nrcpt,
+		.envelope = t->envelope_length, .nextent = t->nextent, .extent = t->extent };
+	size_t payload = 512 + (size_t)t->nextent * EXTENT_LINE;
+	struct batch *b = commit_gather(t->s, payload);
+	struct entry *x;
+
+	if (!lines_put_tail(&t->lines, t->size, t->eight_bit))
+		return err_set(e, ERR_FULL, "out of memory");
+	x = batch_begin(b, RECORD_COMMIT, t->id, payload);
+	if (x == NULL)
+		return err_set(e, ERR_FULL, "out of memory");
+	x->txn = t;
+	if (!lines_put_commit(&b->bytes, &c)) {
+		batch_cancel(b);
+		return err_set(e, ERR_FULL, "out of memory");
+	}
+	commit_end(t->s, b);
+	return 0;
+}
+
+/* Put M, or C once all chunks are written. */
+static void
+txn_go_on(struct spool_txn *t)
+{
+	struct err e = { 0 };
+	int rc = 0;
+
+	if (t->nqueued > 0 && buf_len(&t->stream) > 0)
+		rc = flush_chunk(t, buf_len(&t->stream), &e);
+	if (rc == 0 && t->inflight > 0)
+		return;
+	if (rc == 0)
+		rc = t->nqueued > 0 ? put_commit(t, &e) : put_message(t, &e);
+	if (rc < 0) {
+		txn_fail(t, &e);
+		return;
+	}
+	t->state = TXN_COMMITTING;
+	t->inflight++;
+}
+
+void
+spool_commit(struct spool_txn *t, bool eight_bit, void (*fn)(void *, spool_id, const struct err *),
+    void *owner)
+{
+	struct spool *s = t->s;
+	struct err e = t->why;
+
+	require(t->state == TXN_OPEN);
+	t->state = TXN_WAITING;
+	t->eight_bit |= eight_bit;
+	t->on_committed = fn;
+	t->owner = owner;
+	t->on_written = NULL;
+	if (!t->failed && flush_full(t, &e) < 0)
+		t->failed = true;
+	/* Too long for one record, too short to have left as a full chunk. */
+	if (!t->failed && t->nqueued == 0 && t->lines.data != NULL &&
+	    flush_chunk(t, buf_len(&t->stream), &e) < 0)
+		t->failed = true;
+	if (!t->failed && space_check(s, 0, 0, &e) < 0)
+		t->failed = true;
+	if (t->failed) {
+		t->failed = false;
+		txn_fail(t, &e);
+		return;
+	}
+	txn_go_on(t);
+}
+
+void
+spool_abort(struct spool_txn *t)
+{
+	require(t->state == TXN_OPEN);
+	t->s->reserve -= outcome_room(t->nrcpt);
+	t->state = TXN_DEAD;
+	if (t->inflight == 0)
+		txn_free(t);
+}
+
+/* --- from the commit job ------------------------------------------------------------ */
+
+void
+txn_chunk_written(struct spool_txn *t, const struct entry *x, uint32_t segment, uint64_t at)
+{
+	t->inflight--;
+	t->pending -= x->length;
+	if (t->state == TXN_DEAD) {
+		if (t->inflight == 0)
+			txn_free(t);
+		return;
+	}
+	if (t->extent == NULL || (t->nextent & (t->nextent - 1)) == 0)
+		t->extent = xrealloc(t->extent, (t->nextent != 0 ? t->nextent * 2 : 1) * sizeof(*t->extent));
+	t->extent[t->nextent++] = (struct extent){ segment, (uint32_t)(at / RECORD_UNIT), x->length, x->crc };
+	if (t->state == TXN_WAITING && !t->failed && t->inflight == 0)
+		txn_go_on(t);
+	else if (t->state == TXN_OPEN && t->on_written != NULL)
+		t->on_written(t->written_owner, t->pending);
+}
+
+void
+txn_committed(struct spool_txn *t)
+{
+	void (*fn)(void *, spool_id, const struct err *) = t->on_committed;
+	void *owner = t->owner;
+	spool_id id = t->id;
+
+	txn_free(t);
+	fn(owner, id, NULL);
+}
+
+void
+txn_refused(struct spool_txn *t, const struct entry *x, const struct err *why)
+{
+	t->inflight--;
+	if (x->type == RECORD_CHUNK)
+		t->pending -= x->length;
+	if (t->state == TXN_DEAD) {
+		if (t->inflight == 0)
+			txn_free(t);
+		return;
+	}
+	txn_fail(t, why);
+	/* Whoever waits for credit goes on, and learns of it at the next append. */
+	if (t->state == TXN_OPEN && t->on_written != NULL)
+		t->on_written(t->written_owner, t->pending);
+}
+
+void
+txn_lost_range(struct spool *s, uint32_t segment, uint64_t from, const struct err *why)
+{
+	list_foreach_safe(link, &s->txns) {
+		struct spool_txn *t = list_entry(link, struct spool_txn, link);
+
+		for (uint32_t i = 0; i < t->nextent && !t->failed; i++)
+			if (t->extent[i].segment == segment &&
+			    (uint64_t)t->extent[i].offset64 * RECORD_UNIT >= from)
+				txn_fail(t, why);
+	}
+}
+
+/* Failures are told from the loop, when no batch points to the transaction any more. */
+void
+txn_tell_failed(struct spool *s)
+{
+	list_foreach_safe(link, &s->failed) {
+		struct spool_txn *t = list_entry(link, struct spool_txn, link);
+		void (*fn)(void *, spool_id, const struct err *) = t->on_committed;
+		void *owner = t->owner;
+		struct err why = t->why;
+		spool_id id = t->id;
+
+		if (t->inflight > 0)
+			continue;
+		s->reserve -= outcome_room(t->nrcpt);
+		txn_free(t);
+		fn(owner, id, &why);
+	}
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * world - a spool on twins, and what a test wants to know of it.
+ */
+#ifndef TEST_SPOOL_WORLD_H
+#define TEST_SPOOL_WORLD_H
+
+#include "spool/spool.h"
+#include "twin/fs.h"
+#include "twin/loop.h"
+
+#define WORLD_MESSAGES	512
+#define SEGMENT		(1u << 20)
+
+struct world {
+	struct twin_loop twin;
+	struct twin_worker worker, reader;
+	struct twin_fs	*fs;
+	struct rng	 rng;
+	struct spool	*spool;
+	struct spool_params params;
+	/* what was told */
+	spool_id	 told[WORLD_MESSAGES];	/* by on_message */
+	size_t		 ntold;
+	unsigned	 recovered, troubles, healths;
+	enum spool_health health;
+	char		 trouble[400];
+	bool		 closed;
+};
+
+struct commit {
+	spool_id	id;
+	unsigned	calls;
+	struct err	e;		/* kind ERR_NONE: durable */
+};
+
+void world_init(struct world *, struct twin_fs *);
+void world_open(struct world *);
+void world_reopen(struct world *);	/* world_close(), world_open() */
+void world_close(struct world *);
+/* Forget the spool as a SIGKILL would: its memory is given back in no orderly way. */
+void world_done(struct world *);
+void world_run(struct world *, int64_t ms);
+
+/* A message of this many bytes, to nrcpt recipients; the text depends on seed. */
+struct spool_txn *world_begin(struct world *, uint32_t nrcpt, struct err *);
+void world_text(struct buf *out, size_t size, uint64_t seed);
+struct spool_txn *world_fill(struct world *, size_t size, uint64_t seed, uint32_t nrcpt);
+void world_commit(struct world *, struct spool_txn *, struct commit *);
+void world_accept(struct world *, size_t size, uint64_t seed, struct commit *);	/* and run until told */
+/* The stored text is that of size and seed, and the envelope is right. */
+bool world_has(struct world *, spool_id, size_t size, uint64_t seed);
+void world_finish(struct world *, spool_id);
+/* The whole text, or READER_BAD. */
+enum reader_result world_read(struct world *, spool_id, struct buf *out, uint32_t *nrcpt, struct err *);
+
+#endif
