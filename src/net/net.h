@@ -9,7 +9,12 @@
  *
  * on_closed is the last event of a stream and comes at most once; the owner
  * then calls stream_close(). stream_close() may be called in any event; no
- * event follows it, and the memory stays until the turn ends.
+ * event follows it, and the memory stays until the turn ends. No event comes
+ * from within a call of the owner. NULL stands for an event that does not matter.
+ *
+ * After a clean end (STREAM_EOF: the peer has finished, or closed only its half)
+ * stream_write() still works, so that a last answer can go out; after any other
+ * end what is written is dropped.
  *
  * Thread: loop thread. Limits: see struct stream_limits.
  */
@@ -51,7 +56,8 @@ struct stream_end {
 struct stream_events {
 	void (*on_connected)(void *owner);	/* outgoing only */
 	void (*on_input)(void *owner);		/* stream_input() has more than before */
-	void (*on_drained)(void *owner);	/* output was above its limit and is at or below half of it; or empty */
+	/* Output fell to half of its limit or below, or became empty. */
+	void (*on_drained)(void *owner);
 	void (*on_tls)(void *owner);		/* handshake done, peer verified */
 	void (*on_closed)(void *owner, const struct stream_end *);
 };
@@ -99,6 +105,7 @@ struct net {
 
 struct stream_ops {
 	void (*wrote)(struct stream *);			/* output grew: flush at the end of the turn */
+	void (*consumed)(struct stream *);		/* input shrank: there is room to read */
 	void (*start_tls)(struct stream *, struct tls_client *, const char *name);
 	void (*pause)(struct stream *, bool);
 	void (*close)(struct stream *, bool abort);
@@ -144,6 +151,10 @@ net_resolve_cancel(struct net *n, struct resolve *r)
 /* The kernel's network. Owns one resolver worker. */
 struct worker;
 struct net *net_new(struct loop *, struct worker *resolver);
+/*
+ * Drops lookups, cuts streams that are still being flushed, and frees the worker,
+ * which may have to wait for getaddrinfo.
+ */
 void net_free(struct net *);
 /* Adopt a connected, non-blocking descriptor (accepted, or a socketpair). */
 struct stream *net_adopt(struct net *, int fd, const struct stream_limits *,
@@ -153,8 +164,9 @@ struct stream *net_adopt(struct net *, int fd, const struct stream_limits *,
 struct listener *listener_new(struct net *, int fd, const struct stream_limits *,
     const struct listener_events *, void *owner);
 void listener_pause(struct listener *, bool);
-/* Close; or give the descriptor back with listener_detach(). */
 void listener_free(struct listener *);
+/* Free it but keep the socket open: returns the descriptor. */
+int listener_detach(struct listener *) must_use;
 int listener_fd(const struct listener *);
 
 /* --- what an owner does with a stream ------------------------------------ */
@@ -171,6 +183,19 @@ stream_input(const struct stream *s)
 {
 	return buf_view(&s->in);
 }
+
+/* --- for implementations, real and simulated ------------------------------ */
+
+void stream_init(struct stream *, const struct stream_ops *, const struct stream_limits *,
+    const struct stream_events *, void *owner);
+void stream_done(struct stream *);
+/* Whether going from before to after bytes of output is worth an on_drained. */
+bool stream_has_drained(const struct stream *, size_t before);
+/* What errnum means; what: "connect", "send", "receive". */
+void stream_end_errno(struct stream_end *, int errnum, const char *what);
+void stream_end_set(struct stream_end *, enum stream_end_kind, const char *fmt, ...) printf_like(3, 4);
+
+/* --- for owners ----------------------------------------------------------- */
 
 /* Drop n bytes of input; reading goes on if it had stopped for want of room. */
 void stream_consume(struct stream *, size_t n);

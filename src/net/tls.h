@@ -23,4 +23,11 @@ struct tls_params {
 int tls_client_new(struct tls_client **out, const struct tls_params *, struct err *) must_use;
 void tls_client_free(struct tls_client *);		/* streams that use it keep it alive */
 
+/*
+ * Where the system keeps its certificates, links followed: the sandbox must let
+ * these be read, because the store is read piece by piece, when one is needed.
+ * NULL-terminated.
+ */
+extern const char *const tls_read_dirs[];
+
 #endif

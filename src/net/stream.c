@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Streams over the kernel's sockets.
+ *
+ * Each stream has one task, which sends at the end of the turn, tells the owner
+ * of the end, and frees the memory. So no event comes within a call of the
+ * owner, and the memory outlives the event in which it was closed.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/require.h"
+#include "net/real.h"
+#include "net/tls_conn.h"
+#include "sys/io.h"
+
+#include "base/banned.h"
+
+#define RECEIVE_AT_ONCE	32768		/* per stream and turn: nobody starves the others */
+#define LINGER_MS	5000
+#define USER_TIMEOUT_MS	15000		/* sent but not acknowledged */
+#define KEEPALIVE_IDLE_S 10
+#define KEEPALIVE_EVERY_S 5
+
+enum real_state {
+	REAL_CONNECTING,
+	REAL_OPEN,
+	REAL_CLEAR,		/* start_tls was called; what was written before goes out in clear */
+	REAL_HANDSHAKE,
+	REAL_ENDED,		/* on_closed came or is about to; output still goes out if it can */
+	REAL_LINGER,		/* closed by the owner; output is being sent */
+	REAL_DEAD		/* memory is freed by the task */
+};
+
+struct real_stream {
+	struct stream	 stream;
+	struct list	 link;
+	struct loop	*loop;
+	struct io_watch	*watch;
+	struct task	 task;
+	struct timer	 linger;
+	struct tls_conn	*tls;		/* NULL: clear */
+	size_t		 clear_left;	/* REAL_CLEAR: bytes of output to send first */
+	int		 fd;
+	enum real_state	 state;
+	uint16_t	 port;
+	bool		 paused;
+	bool		 blocked;	/* the socket took no more */
+	bool		 write_broken;	/* output is dropped */
+	int		 send_errnum;	/* why; the kernel tells it only once */
+	bool		 told;		/* on_closed has been called */
+	bool		 said_bye;
+	bool		 tls_waits;	/* decrypted bytes did not fit */
+	struct stream_end end;
+};
+
+static struct real_stream *
+self(const struct stream *s)
+{
+	return (struct real_stream *)(uintptr_t)s;
+}
+
+static bool
+can_receive(const struct real_stream *r)
+{
+	return r->state == REAL_OPEN && !r->paused && !r->tls_waits && buf_room(&r->stream.in) > 0;
+}
+
+static void
+update_want(struct real_stream *r)
+{
+	unsigned want = 0;
+
+	if (r->watch == NULL)
+		return;
+	if (r->state == REAL_CONNECTING || r->blocked)
+		want |= IO_WRITE;
+	if (r->state == REAL_HANDSHAKE)
+		want |= IO_READ;
+	if (can_receive(r))
+		want |= IO_READ;
+	io_want(r->watch, want);
+}
+
+static void
+post(struct real_stream *r)
+{
+	task_post(r->loop, &r->task);
+}
+
+/* The first end counts. */
+static bool
+is_over(const struct real_stream *r)
+{
+	return r->state == REAL_LINGER || r->state == REAL_ENDED || r->state == REAL_DEAD;
+}
+
+/* The end is known; the task tells it. r->end is filled. */
+static void
+finish(struct real_stream *r)
+{
+	if (is_over(r))
+		return;
+	r->write_broken = r->end.kind != STREAM_EOF || r->state != REAL_OPEN;
+	r->state = REAL_ENDED;
+	if (r->write_broken) {
+		buf_clear(&r->stream.out);
+		r->blocked = false;
+	}
+	update_want(r);
+	post(r);
+}
+
+static void
+finish_errno(struct real_stream *r, int errnum, const char *what)
+{
+	if (is_over(r))
+		return;
+	if (r->state == REAL_HANDSHAKE) {
+		char why[100];
+
+		stream_end_set(&r->end, STREAM_TLS_HANDSHAKE,
+		    "the connection broke in the TLS handshake: %s",
+		    strerror_r(errnum, why, sizeof(why)));
+		r->end.errnum = errnum;
+	} else {
+		stream_end_errno(&r->end, errnum, what);
+	}
+	finish(r);
+}
+
+static void
+finish_eof(struct real_stream *r)
+{
+	if (is_over(r))
+		return;
+	if (r->state == REAL_HANDSHAKE)
+		stream_end_set(&r->end, STREAM_TLS_HANDSHAKE,
+		    "the server closed the connection in the TLS handshake");
+	else if (r->send_errnum != 0)
+		stream_end_errno(&r->end, r->send_errnum, "send");
+	else
+		stream_end_set(&r->end, STREAM_EOF, "the peer closed the connection");
+	finish(r);
+}
+
+/* The descriptor is gone, the memory stays until the task runs. */
+static void
+kill_stream(struct real_stream *r)
+{
+	r->state = REAL_DEAD;
+	timer_cancel(r->loop, &r->linger);
+	io_watch_free(r->watch);
+	r->watch = NULL;
+	if (r->fd >= 0)
+		(void)close(r->fd);	/* what had to arrive was acknowledged by the protocol */
+	r->fd = -1;
+	post(r);
+}
+
+static void
+free_stream(struct real_stream *r)
+{
+	task_cancel(&r->task);
+	list_remove(&r->link);
+	tls_conn_free(r->tls);
+	stream_done(&r->stream);
+	free(r);
+}
+
+/* --- receiving ------------------------------------------------------------ */
+
+/* Decrypted bytes to the owner, as many as fit. */
+static void
+take_decrypted(struct real_stream *r)
+{
+	struct stream *s = &r->stream;
+	size_t before = buf_len(&s->in);
+	enum tls_progress p = tls_conn_read(r->tls, &s->in, &r->end);
+
+	r->tls_waits = p == TLS_FULL;
+	if (p == TLS_CLOSED)
+		finish_eof(r);
+	else if (p == TLS_FAILED)
+		finish(r);
+	if (buf_len(tls_conn_output(r->tls)) != 0)
+		post(r);		/* the answer to a key update */
+	if (buf_len(&s->in) > before && s->events != NULL && s->events->on_input != NULL)
+		s->events->on_input(s->owner);
+}
+
+static void flush(struct real_stream *);
+
+static void
+handshake(struct real_stream *r)
+{
+	struct stream *s = &r->stream;
+	struct stream_end reason;
+	enum tls_progress p = tls_conn_handshake(r->tls, &reason);
+
+	flush(r);			/* also the alert that says why we refuse */
+	if (p == TLS_FAILED) {
+		finish(r);
+		r->end = reason;	/* better than that the alert could not be sent */
+	}
+	if (p != TLS_DONE || r->state != REAL_HANDSHAKE)
+		return;
+	r->state = REAL_OPEN;
+	if (buf_len(&s->out) != 0)
+		post(r);		/* written while the handshake ran */
+	if (s->events->on_tls != NULL)
+		s->events->on_tls(s->owner);
+	/* The greeting may have come in one packet with the end of the handshake. */
+	if (r->state == REAL_OPEN && !r->paused)
+		take_decrypted(r);
+}
+
+static void
+received(struct real_stream *r, struct view v)
+{
+	struct stream *s = &r->stream;
+	bool kept = r->tls != NULL ? tls_conn_received(r->tls, v) : buf_add(&s->in, v);
+
+	if (!kept) {
+		finish_errno(r, ENOMEM, "receive");
+		return;
+	}
+	if (r->state == REAL_HANDSHAKE)
+		handshake(r);
+	else if (r->tls != NULL)
+		take_decrypted(r);
+	else if (s->events != NULL && s->events->on_input != NULL)
+		s->events->on_input(s->owner);
+}
+
+/* False when there was nothing to read. */
+static bool
+receive(struct real_stream *r)
+{
+	uint8_t bytes[RECEIVE_AT_ONCE];
+	size_t room = r->tls != NULL ? sizeof(bytes) : buf_room(&r->stream.in);
+	ssize_t n;
+
+	do
+		n = recv(r->fd, bytes, room < sizeof(bytes) ? room : sizeof(bytes), 0);
+	while (n < 0 && errno == EINTR);
+	if (n > 0)
+		received(r, view_of(bytes, (size_t)n));
+	else if (n == 0)
+		finish_eof(r);
+	else if (errno == EAGAIN)
+		return false;
+	else
+		finish_errno(r, errno, "receive");
+	return true;
+}
+
+/* --- sending -------------------------------------------------------------- */
+
+/*
+ * The peer is gone. What it said before it left ("554 go away") is read first:
+ * it is the better reason.
+ */
+static void
+send_failed(struct real_stream *r, int errnum)
+{
+	r->write_broken = true;
+	r->send_errnum = errnum;
+	r->blocked = false;
+	buf_clear(&r->stream.out);
+	if (can_receive(r) && receive(r))
+		return;			/* the end follows behind it */
+	if (r->state != REAL_LINGER)
+		finish_errno(r, errnum, "send");
+}
+
+/* Up to n bytes of b; true if all of them went. */
+static bool
+send_from(struct real_stream *r, struct buf *b, size_t n)
+{
+	while (n > 0) {
+		ssize_t done = send(r->fd, buf_view(b).p, n, MSG_NOSIGNAL);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0) {
+			if (errno == EAGAIN)
+				r->blocked = true;
+			else
+				send_failed(r, errno);
+			return false;
+		}
+		buf_consume(b, (size_t)done);
+		n -= (size_t)done;
+	}
+	return true;
+}
+
+static void
+flush_tls(struct real_stream *r)
+{
+	struct buf *records = tls_conn_output(r->tls);
+
+	for (;;) {
+		if (!send_from(r, records, buf_len(records)))
+			return;
+		if (r->state == REAL_HANDSHAKE || buf_len(&r->stream.out) == 0)
+			break;
+		if (tls_conn_write(r->tls, &r->stream.out, &r->end) == TLS_FAILED) {
+			finish(r);
+			return;
+		}
+	}
+	buf_shrink(records, 0);
+}
+
+/* What was written before start_tls(), and nothing behind it. */
+static void
+flush_clear(struct real_stream *r)
+{
+	size_t before = buf_len(&r->stream.out);
+
+	(void)send_from(r, &r->stream.out, r->clear_left);	/* blocked, or over: noted */
+	r->clear_left -= before - buf_len(&r->stream.out);
+}
+
+static void
+flush(struct real_stream *r)
+{
+	r->blocked = false;
+	if (r->write_broken)
+		buf_clear(&r->stream.out);
+	else if (r->state == REAL_CLEAR)
+		flush_clear(r);
+	else if (r->tls != NULL)
+		flush_tls(r);
+	else
+		(void)send_from(r, &r->stream.out, buf_len(&r->stream.out));	/* blocked, or over: noted */
+	buf_shrink(&r->stream.out, 16384);
+}
+
+static bool
+has_output(const struct real_stream *r)
+{
+	return buf_len(&r->stream.out) != 0 ||
+	    (r->tls != NULL && buf_len(tls_conn_output(r->tls)) != 0);
+}
+
+/* --- the task and the watch ----------------------------------------------- */
+
+static void
+begin_handshake(struct real_stream *r)
+{
+	r->state = REAL_HANDSHAKE;
+	handshake(r);
+}
+
+/* Unread input would make the kernel reset the connection and take our last words with it. */
+static void
+discard_input(struct real_stream *r)
+{
+	uint8_t bytes[RECEIVE_AT_ONCE];
+
+	(void)recv(r->fd, bytes, sizeof(bytes), MSG_DONTWAIT);	/* whatever it says */
+}
+
+static void
+linger(struct real_stream *r)
+{
+	flush(r);
+	if (r->tls != NULL && !r->said_bye && !r->write_broken && !has_output(r)) {
+		r->said_bye = true;
+		tls_conn_bye(r->tls);
+		flush(r);
+	}
+	if (!has_output(r) || r->write_broken) {
+		discard_input(r);
+		kill_stream(r);
+	}
+}
+
+static void
+send_output(struct real_stream *r)
+{
+	struct stream *s = &r->stream;
+	size_t before = buf_len(&s->out);
+
+	flush(r);
+	if (r->state == REAL_CLEAR && !r->blocked)
+		begin_handshake(r);
+	else if (r->state == REAL_OPEN && !r->write_broken && stream_has_drained(s, before) &&
+	    s->events != NULL && s->events->on_drained != NULL)
+		s->events->on_drained(s->owner);
+}
+
+static void
+on_task(void *arg)
+{
+	struct real_stream *r = arg;
+	struct stream *s = &r->stream;
+
+	switch (r->state) {
+	case REAL_DEAD:
+		free_stream(r);
+		return;
+	case REAL_LINGER:
+		linger(r);
+		break;
+	case REAL_ENDED:
+		if (has_output(r))
+			flush(r);
+		if (!r->told) {
+			r->told = true;
+			if (s->events != NULL && s->events->on_closed != NULL)
+				s->events->on_closed(s->owner, &r->end);
+		}
+		break;
+	case REAL_OPEN:
+	case REAL_CLEAR:
+		if (r->state == REAL_CLEAR || (!r->blocked && has_output(r)))
+			send_output(r);
+		if (r->state == REAL_OPEN && r->tls_waits && !r->paused && buf_room(&s->in) > 0)
+			take_decrypted(r);
+		break;
+	case REAL_HANDSHAKE:
+	case REAL_CONNECTING:
+		break;
+	}
+	update_want(r);
+}
+
+static void
+on_connect_result(struct real_stream *r)
+{
+	struct stream *s = &r->stream;
+	int errnum = 0;
+	socklen_t n = sizeof(errnum);
+
+	if (getsockopt(r->fd, SOL_SOCKET, SO_ERROR, &errnum, &n) < 0)
+		errnum = errno;
+	if (errnum != 0) {
+		finish_errno(r, errnum, "connect");
+		return;
+	}
+	r->state = REAL_OPEN;
+	if (has_output(r))
+		post(r);
+	if (s->events != NULL && s->events->on_connected != NULL)
+		s->events->on_connected(s->owner);
+}
+
+static void
+on_ready(void *arg, unsigned ready)
+{
+	struct real_stream *r = arg;
+
+	if (r->state == REAL_CONNECTING)
+		on_connect_result(r);
+	else if (ready == IO_READ && (r->state == REAL_HANDSHAKE || can_receive(r)))
+		(void)receive(r);	/* the next turn looks again */
+	else if (ready == IO_WRITE && r->state == REAL_LINGER)
+		linger(r);
+	else if (ready == IO_WRITE && (r->state == REAL_ENDED || r->state == REAL_HANDSHAKE))
+		flush(r);
+	else if (ready == IO_WRITE && (r->state == REAL_OPEN || r->state == REAL_CLEAR))
+		send_output(r);
+	update_want(r);
+}
+
+/* --- what the owner calls -------------------------------------------------- */
+
+static void
+on_linger_over(void *arg)
+{
+	kill_stream(arg);
+}
+
+static void
+op_wrote(struct stream *s)
+{
+	struct real_stream *r = self(s);
+
+	if (r->write_broken || r->state == REAL_LINGER || r->state == REAL_DEAD)
+		buf_clear(&s->out);
+	else if (!r->blocked && r->state != REAL_CONNECTING && r->state != REAL_HANDSHAKE)
+		post(r);
+}
+
+static void
+op_consumed(struct stream *s)
+{
+	struct real_stream *r = self(s);
+
+	if (r->tls_waits && r->state == REAL_OPEN)
+		post(r);
+	update_want(r);
+}
+
+static void
+op_pause(struct stream *s, bool pause)
+{
+	self(s)->paused = pause;
+	op_consumed(s);
+}
+
+static void
+op_start_tls(struct stream *s, struct tls_client *tls, const char *name)
+{
+	struct real_stream *r = self(s);
+
+	if (r->state == REAL_ENDED)
+		return;
+	require(r->state == REAL_OPEN && r->tls == NULL);
+	if (buf_len(&s->in) != 0) {
+		/* RFC 3207, 4: it was not protected, and would be taken for protected text. */
+		stream_end_set(&r->end, STREAM_FAILED,
+		    "%zu bytes came in clear before the TLS handshake: injected on the way?",
+		    buf_len(&s->in));
+		finish(r);
+		return;
+	}
+	r->tls = tls_conn_new(tls, name, r->port);
+	if (r->tls == NULL) {
+		stream_end_set(&r->end, STREAM_FAILED, "no memory for TLS");
+		finish(r);
+		return;
+	}
+	r->clear_left = buf_len(&s->out);
+	r->state = REAL_CLEAR;
+	update_want(r);
+	post(r);
+}
+
+static void
+op_close(struct stream *s, bool abort)
+{
+	struct real_stream *r = self(s);
+	bool open = r->state == REAL_OPEN || r->state == REAL_ENDED;
+
+	require(r->state != REAL_LINGER && r->state != REAL_DEAD);
+	s->events = NULL;
+	if (abort || !open || r->write_broken || (r->tls == NULL && !has_output(r))) {
+		if (open && !abort)
+			discard_input(r);
+		kill_stream(r);
+		return;
+	}
+	r->state = REAL_LINGER;
+	timer_set(r->loop, &r->linger, LINGER_MS);
+	update_want(r);
+	if (!r->blocked)
+		post(r);
+}
+
+static bool
+op_tls_info(const struct stream *s, struct tls_info *out)
+{
+	const struct real_stream *r = self(s);
+
+	if (r->tls == NULL || r->state == REAL_CLEAR || r->state == REAL_HANDSHAKE)
+		return false;
+	tls_conn_info(r->tls, out);
+	return true;
+}
+
+static int
+op_fd(const struct stream *s)
+{
+	return self(s)->fd;
+}
+
+static const struct stream_ops real_stream_ops = {
+	.wrote = op_wrote,
+	.consumed = op_consumed,
+	.start_tls = op_start_tls,
+	.pause = op_pause,
+	.close = op_close,
+	.tls_info = op_tls_info,
+	.fd = op_fd,
+};
+
+/* --- making ---------------------------------------------------------------- */
+
+static void
+set_option(int fd, int level, int option, int value)
+{
+	(void)setsockopt(fd, level, option, &value, sizeof(value));	/* works without, only worse */
+}
+
+static void
+tune(int fd, int family)
+{
+	if (family != AF_INET && family != AF_INET6)
+		return;
+	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_EVERY_S);
+	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
+}
+
+static struct real_stream *
+make(struct net *n, int fd, const struct stream_limits *l, const struct stream_events *ev, void *owner)
+{
+	struct real_stream *r = xzalloc(sizeof(*r));
+
+	stream_init(&r->stream, &real_stream_ops, l, ev, owner);
+	r->loop = n->loop;
+	r->fd = fd;
+	task_init(&r->task, on_task, r);
+	timer_init(&r->linger, on_linger_over, r);
+	list_init(&r->link);
+	list_push(&real_net(n)->streams, &r->link);
+	if (fd >= 0)
+		r->watch = io_watch_new(n->loop, fd, on_ready, r);
+	return r;
+}
+
+struct stream *
+net_adopt(struct net *n, int fd, const struct stream_limits *l, const struct stream_events *ev,
+    void *owner)
+{
+	struct real_stream *r = make(n, fd, l, ev, owner);
+	int family = AF_UNSPEC;
+	socklen_t len = sizeof(family);
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len);	/* unknown: not tuned */
+	tune(fd, family);
+	r->state = REAL_OPEN;
+	update_want(r);
+	return &r->stream;
+}
+
+struct stream *
+real_connect(struct net *n, const struct address *a, const struct stream_limits *l,
+    const struct stream_events *ev, void *owner)
+{
+	int fd = socket(a->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int errnum = fd < 0 ? errno : 0;
+	struct real_stream *r = make(n, fd, l, ev, owner);
+
+	r->port = address_port(a);
+	r->state = REAL_CONNECTING;
+	if (fd >= 0) {
+		tune(fd, a->ss.ss_family);
+		if (connect(fd, (const struct sockaddr *)&a->ss, a->len) < 0 && errno != EINPROGRESS)
+			errnum = errno;
+	}
+	if (errnum != 0)
+		finish_errno(r, errnum, "connect");
+	update_want(r);
+	return &r->stream;
+}
+
+void
+real_streams_free(struct real_net *n)
+{
+	while (!list_is_empty(&n->streams)) {
+		struct real_stream *r = list_entry(n->streams.next, struct real_stream, link);
+
+		if (r->state != REAL_DEAD)
+			kill_stream(r);
+		free_stream(r);
+	}
+}
