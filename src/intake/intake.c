@@ -90,8 +90,7 @@ on_ready(void *owner)
 	struct intake *in = owner;
 
 	log_simple(in->host.log, LEVEL_INFO, "relay-connected", "messages are taken");
-	if (!timer_is_set(&in->stats_timer))
-		timer_set(in->host.loop, &in->stats_timer, 0);
+	send_stats(in);
 	retry_waiting(&in->host);
 }
 

@@ -43,14 +43,11 @@ struct session {
 	struct message		 message;
 	bool			 eight_bit;
 	bool			 running;
+	bool			 at_end;	/* the client has said all it will; it may still listen */
 	size_t			 seen;		/* bytes of the output already looked at for the log */
 	uint64_t		 number;
 	struct session_peer	 peer;
 	char			 peer_text[ADDRESS_TEXT_MAX];
-	/* Relay's refusal of the message under way; the machine may keep the pointers. */
-	struct server_answer	 refusal;
-	char			 refusal_text[FRAME_REPLY_MAX + 1];
-	char			 refusal_status[16];
 };
 
 static const struct server_answer too_slow = { 421, "4.4.2", "Timeout, closing the connection" };
@@ -425,8 +422,8 @@ take_body(struct session *s, struct view body)
 static void
 take_commit(struct session *s, bool eight_bit)
 {
-	if (s->state != STATE_TEXT) {
-		answer(s, &lost_relay);		/* the machine answers a refused text by itself */
+	if (weird(s->state != STATE_TEXT)) {	/* the machine answers a refused text by itself */
+		answer(s, &lost_relay);
 		return;
 	}
 	s->eight_bit = eight_bit;
@@ -442,10 +439,17 @@ take_commit(struct session *s, bool eight_bit)
 static bool
 take_rest(struct session *s)
 {
-	if (s->state == STATE_DROP && !server_is_busy(s->server))
+	if (s->state == STATE_DROP && !server_is_busy(s->server)) {
+		note_replies(s, buf_view(server_output(s->server)));	/* while it is known whose */
 		move(s, STATE_COMMAND);
+	}
 	if (s->state == STATE_TEXT && !message_flush(&s->message, s->host->channel))
 		move(s, STATE_STALL);
+	if (s->at_end && s->state != STATE_STALL) {
+		close_stream(s, !write_output(s));
+		session_free(s);
+		return false;
+	}
 	if (s->host->draining && s->state == STATE_COMMAND && !server_is_busy(s->server)) {
 		end(s, &going_down);
 		return false;
@@ -499,7 +503,7 @@ run(struct session *s)
 	if (s->running || s->stream == NULL)
 		return;
 	s->running = true;
-	while (more && write_output(s) && rules[s->state].reads) {
+	while (write_output(s) && more && rules[s->state].reads) {
 		struct server_event ev = { 0 };
 		size_t used = 0;
 		enum server_action action = server_step(s->server, stream_input(s->stream), &used, &ev);
@@ -522,11 +526,20 @@ on_input(void *owner)
 	run(own(owner));
 }
 
+/*
+ * A script that pipes a whole session and closes its end may still want the
+ * replies; what it sent is worked off as if it were there. Any other end is one.
+ */
 static void
 on_closed(void *owner, const struct stream_end *why)
 {
 	struct session *s = own(owner);
 
+	if (why->kind == STREAM_EOF) {
+		s->at_end = true;
+		run(s);
+		return;
+	}
 	close_stream(s, true);
 	if (s->state != STATE_ANSWER)
 		session_free(s);	/* what was not complete was never acknowledged */
@@ -656,12 +669,11 @@ refused(struct session *s, const struct server_answer *why)
 void
 session_on_refused(struct channel_txn *t, const struct frame_reply *reply)
 {
-	struct session *s = session_of_txn(t);
+	char status[16], text[FRAME_REPLY_MAX + 1];
 
-	(void)snprintf(s->refusal_status, sizeof(s->refusal_status), "%.*s", VIEW_ARG(reply->status));
-	(void)snprintf(s->refusal_text, sizeof(s->refusal_text), "%.*s", VIEW_ARG(reply->text));
-	s->refusal = (struct server_answer){ reply->code, s->refusal_status, s->refusal_text };
-	refused(s, &s->refusal);
+	(void)snprintf(status, sizeof(status), "%.*s", VIEW_ARG(reply->status));
+	(void)snprintf(text, sizeof(text), "%.*s", VIEW_ARG(reply->text));
+	refused(session_of_txn(t), &(struct server_answer){ reply->code, status, text });
 }
 
 void
