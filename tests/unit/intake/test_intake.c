@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -391,6 +392,41 @@ test_short_pieces_gather(void **state)
 	assert_in_range(frames, 1, 10);
 }
 
+/*
+ * A relay that reads nothing: what is written for it is bounded, and the end of every
+ * open transaction still has room.
+ */
+static void
+test_relay_that_never_reads(void **state)
+{
+	static struct wire *c[90];
+	struct wire *r;
+	struct frame f;
+	unsigned opens = 0, aborts = 0;
+
+	r = relay(&w);
+	for (size_t i = 0; i < lengthof(c); i++) {
+		char from[32];
+
+		(void)snprintf(from, sizeof(from), "127.0.1.%zu:1", i / 10 + 1);
+		c[i] = client_at(&w, from);
+		begin_message(c[i]);
+		says(c[i], HEAD "\r\n");
+		fill(c[i], HANDOVER_WINDOW);
+	}
+	assert_true(stream_output_len(&r->stream) < intake_relay_limits.output_max - (1u << 20));
+	assert_true(stream_output_len(&r->stream) > 8u << 20);
+	for (size_t i = 0; i < lengthof(c) / 2; i++)
+		hang_up(c[i], STREAM_RESET);
+	assert_true(intake_has_relay(w.intake));
+	while (relay_hears(r, &f)) {
+		opens += f.type == FRAME_OPEN;
+		aborts += f.type == FRAME_ABORT;
+	}
+	assert_int_equal(opens, lengthof(c));		/* those that had to wait were let in later */
+	assert_int_equal(aborts, lengthof(c) / 2);
+}
+
 /* --- relay says no, or goes ----------------------------------------------------------------- */
 
 static void
@@ -653,6 +689,8 @@ test_connection_limits(void **state)
 {
 	struct wire *c[20], *refused;
 
+	w.conf.limits.connections = 20;
+	world_renew(&w);
 	for (int i = 0; i < 10; i++) {
 		c[i] = client(&w);
 		assert_false(c[i]->closed);
@@ -990,6 +1028,7 @@ main(void)
 		T(test_one_message), T(test_replies_in_order), T(test_many_sessions), T(test_too_big),
 		T(test_missing_fields), T(test_endless_header),
 		T(test_window), T(test_commit_waits_for_credit), T(test_short_pieces_gather),
+		T(test_relay_that_never_reads),
 		T(test_refused), T(test_policy), T(test_relay_lost), T(test_waiting_for_relay),
 		T(test_silent_relay), T(test_relay_never_answers), T(test_another_relay_takes_over),
 		T(test_hostile_relay), T(test_credit_beyond_the_window), T(test_relay_of_another_version),

@@ -299,10 +299,20 @@ client_at(struct world *world, const char *text)
 }
 
 void
+world_renew(struct world *w)
+{
+	struct intake_env env = {
+		.loop = &w->loop.loop, .rng = &w->rng, .log = &w->log, .sandbox = "full",
+		.peer_cred = peer_cred,
+	};
+
+	intake_free(w->intake);
+	w->intake = intake_new(&env, &w->conf);
+}
+
+void
 world_init(struct world *w)
 {
-	struct intake_env env;
-
 	*w = (struct world){ 0 };
 	twin_loop_init(&w->loop, TIME_MS);
 	rng_init(&w->rng, 1);
@@ -314,17 +324,13 @@ world_init(struct world *w)
 	w->conf.drain_ms = 30000;
 	w->conf.limits.message_size = 25u << 20;
 	w->conf.limits.recipients = 1000;
-	w->conf.limits.connections = 20;
+	w->conf.limits.connections = 100;
 	w->conf.limits.connections_per_client = 10;
 	w->conf.limits.errors = 20;
 	w->conf.limits.command_ms = 300000;
 	w->conf.limits.data_ms = 180000;
 	w->conf.limits.transaction_ms = 3600000;
-	env = (struct intake_env){
-		.loop = &w->loop.loop, .rng = &w->rng, .log = &w->log, .sandbox = "full",
-		.peer_cred = peer_cred,
-	};
-	w->intake = intake_new(&env, &w->conf);
+	world_renew(w);
 }
 
 void

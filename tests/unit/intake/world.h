@@ -12,7 +12,7 @@
 #include "intake/intake.h"
 #include "twin/loop.h"
 
-#define WORLD_WIRES 64
+#define WORLD_WIRES 128
 
 struct wire {
 	struct stream	 stream;
@@ -37,6 +37,7 @@ struct world {
 /* Relay is not there yet. */
 void world_init(struct world *);
 void world_done(struct world *);
+void world_renew(struct world *);		/* after a change of conf that intake_new() reads */
 void world_run(struct world *, int64_t ms);
 
 struct wire *client_at(struct world *, const char *address);
