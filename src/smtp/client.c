@@ -104,12 +104,18 @@ try_helo(struct client *c)
 	return CL_HELO;
 }
 
+static bool
+may_say_password(const struct client *c)
+{
+	return c->tls_ready || c->params.login_in_clear;
+}
+
 static unsigned
 choose_login(struct client *c)
 {
 	if (!wants_login(c))
 		return TO_LOGGED_IN;
-	if (!c->tls_ready && !c->params.login_in_clear)
+	if (!may_say_password(c))
 		return FAIL(FAULT_NO_AUTH);
 	if ((c->caps.flags & (CAP_AUTH_PLAIN | CAP_AUTH_LOGIN)) == 0)
 		return FAIL(FAULT_NO_AUTH);
@@ -236,7 +242,7 @@ fault_detail(const struct client *c, enum client_fault fault)
 	case FAULT_INJECTED:
 		return "bytes in clear behind the reply to STARTTLS";
 	case FAULT_NO_AUTH:
-		if (!c->tls_ready && !c->params.login_in_clear)
+		if (!may_say_password(c))
 			return "no password is sent over a connection without TLS";
 		return "no login method that we speak is offered";
 	case FAULT_UNEXPECTED:
@@ -465,7 +471,7 @@ client_login(struct client *c, struct view user, struct view password)
 
 	if (c->state == CL_CLOSED)
 		return;
-	require(c->login_due && (c->tls_ready || c->params.login_in_clear));
+	require(c->login_due && may_say_password(c));
 	c->login_due = false;
 	c->secret = true;
 	if (!c->plain && c->prompts == 0)

@@ -136,7 +136,7 @@ take_line(struct server *s, struct view in, size_t *used)
 		return;
 	}
 	if (buf_len(&s->line) + *used > LINE_MAX_BYTES) {
-		s->skip_line = !whole;
+		s->skip_line = lf == in.n;
 		buf_clear(&s->line);
 		server_say(s, 500, "5.5.2", "Line too long");
 		return;
