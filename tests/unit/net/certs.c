@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <stdbool.h>
-
 #include "certs.h"
 
 #include <stdio.h>

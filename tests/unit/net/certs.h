@@ -5,6 +5,8 @@
 #ifndef UNIT_NET_CERTS_H
 #define UNIT_NET_CERTS_H
 
+#include <stdbool.h>
+
 #include <openssl/ssl.h>
 
 struct cert {
