@@ -39,6 +39,8 @@ struct relay_events {
 /* conf must outlive the relay. The secret is copied and wiped at the end; n = 0: none. */
 int relay_new(struct relay **out, const struct relay_env *, const struct conf *, struct view secret,
     const struct relay_events *, void *owner, struct err *) must_use;
+/* How a stream for relay_set_intake is to be limited. */
+extern const struct stream_limits relay_handover_limits;
 /* The other end is an intake. A new one replaces the old (whose open transactions are aborted). */
 void relay_set_intake(struct relay *, struct stream *);
 /* Finish running transactions for at most drain_ms, seal the spool, call back; then free. Handovers are taken until sessions are done. */

@@ -108,6 +108,24 @@ schedule_next_at(const struct schedule *s)
 	return n != NULL ? n->key : INT64_MAX;
 }
 
+/* Due members form a subtree at the heap's root: walk no further than is asked for. */
+static uint32_t
+count_below(const struct heap *h, uint64_t at, int64_t loop_ms, uint32_t max)
+{
+	uint32_t n;
+
+	if (max == 0 || at >= h->n || h->node[at]->key > loop_ms)
+		return 0;
+	n = 1 + count_below(h, 2 * at + 1, loop_ms, max - 1);
+	return n + count_below(h, 2 * at + 2, loop_ms, max - n);
+}
+
+uint32_t
+schedule_count_due(const struct schedule *s, int64_t loop_ms, uint32_t max)
+{
+	return count_below(&s->due, 0, loop_ms, max);
+}
+
 /* --- age ------------------------------------------------------------------ */
 
 static void

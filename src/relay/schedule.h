@@ -64,6 +64,8 @@ struct spool_message *schedule_first(const struct schedule *, int64_t loop_ms);
 /* Take the first due one out; NULL: none. */
 struct spool_message *schedule_take(struct schedule *, int64_t loop_ms);
 int64_t schedule_next_at(const struct schedule *);	/* INT64_MAX: nothing waits */
+/* How many are due, counted up to max. */
+uint32_t schedule_count_due(const struct schedule *, int64_t loop_ms, uint32_t max);
 
 /* --- age ------------------------------------------------------------------ */
 

@@ -165,11 +165,13 @@ spool_stats(const struct spool *s, struct spool_stats *out)
 
 /* --- the end ------------------------------------------------------------------------- */
 
-static void
+void
 spool_free(struct spool *s)
 {
 	if (s == NULL)
 		return;
+	require(!s->busy && s->nreaders == 0 && s->recovery == NULL);
+	txn_free_all(s);
 	if (s->env.loop != NULL) {
 		timer_cancel(s->env.loop, &s->sync_timer);
 		timer_cancel(s->env.loop, &s->upkeep_timer);

@@ -141,6 +141,11 @@ int spool_open(struct spool **out, const struct spool_params *, const struct spo
  * committed or aborted its transactions and freed its readers.
  */
 void spool_close(struct spool *, void (*on_closed)(void *owner), void *owner);
+/*
+ * At once, without a word to anybody: the disk stays as after a crash. The workers
+ * must be at rest, and no reader be left; transactions are gone, too.
+ */
+void spool_free(struct spool *);
 
 /* --- accepting ----------------------------------------------------------- */
 

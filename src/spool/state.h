@@ -182,6 +182,7 @@ void txn_refused(struct spool_txn *t, const struct entry *x, const struct err *w
 /* Chunks from this offset on are lost. */
 void txn_lost_range(struct spool *s, uint32_t segment, uint64_t from, const struct err *why);
 void txn_tell_failed(struct spool *s);
+void txn_free_all(struct spool *s);
 
 /* --- message.c: the index ------------------------------------------------------ */
 struct spool_message *message_new(spool_id id, uint32_t nrcpt) must_use;

@@ -350,3 +350,12 @@ txn_tell_failed(struct spool *s)
 		fn(owner, id, &why);
 	}
 }
+
+void
+txn_free_all(struct spool *s)
+{
+	list_foreach_safe(link, &s->txns)
+		txn_free(list_entry(link, struct spool_txn, link));
+	list_foreach_safe(link, &s->failed)
+		txn_free(list_entry(link, struct spool_txn, link));
+}

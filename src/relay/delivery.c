@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * delivery - the message in a session: recipients in portions, body, results.
+ *
+ * The order that the promise of "at most once but for a lost reply" rests on:
+ * UNCERTAIN is recorded and written before the final dot leaves; the result is
+ * recorded in the turn in which the reply is read.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/require.h"
+#include "relay/relay_impl.h"
+
+#include "base/banned.h"
+
+static void
+on_reader(void *owner)
+{
+	session_resume(owner);
+}
+
+void
+delivery_give(struct session *s, struct spool_message *m)
+{
+	struct delivery *d = &s->d;
+
+	m->delivery = s;
+	m->lane |= LANE_TRIED;
+	d->m = m;
+	d->reader = NULL;
+	d->cursor = 0;
+	d->n = 0;
+	memset(d->fates, 0, sizeof(d->fates));
+	d->sent = d->marked = d->read_all = false;
+	d->chunk = view_of(NULL, 0);
+	s->idle = false;
+}
+
+static void
+close_reader(struct delivery *d)
+{
+	spool_reader_free(d->reader);
+	d->reader = NULL;
+	d->envelope = NULL;
+}
+
+/* The message leaves the session; its fate is settled by the caller. */
+static struct spool_message *
+let_go(struct session *s)
+{
+	struct spool_message *m = s->d.m;
+
+	close_reader(&s->d);
+	s->d.m = NULL;
+	m->delivery = NULL;
+	return m;
+}
+
+/* --- ending an attempt -------------------------------------------------------- */
+
+static void
+update_init(struct session *s, struct spool_update *u, size_t nresult)
+{
+	const struct spool_message *m = s->d.m;
+
+	*u = (struct spool_update){
+		.result = s->d.result,
+		.nresult = nresult,
+		.attempts = m->attempts,
+		.flags = m->flags & SPOOL_HELD,
+		.endpoint = watch_endpoint(s->r, s->endpoint),
+	};
+}
+
+static bool
+any_failed(struct spool_message *m)
+{
+	const struct spool_rcpt *rc = spool_rcpts(m);
+
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		if (rc[i].state == SPOOL_FAILED || rc[i].state == SPOOL_EXPIRED)
+			return true;
+	return false;
+}
+
+static bool
+fails_now(const struct delivery *d)
+{
+	return d->fates[FATE_FAILED] != 0 || any_failed(d->m);
+}
+
+static void
+wait_again(struct session *s, const struct outcome_plan *plan, size_t nresult)
+{
+	struct relay *r = s->r;
+	struct spool_message *m = s->d.m;
+	int64_t now = loop_now(r->env.loop), at = now, backoff;
+	struct spool_update u;
+
+	update_init(s, &u, nresult);
+	if (plan->charged && u.attempts < UINT16_MAX)
+		u.attempts++;
+	if (plan->cut)
+		m->lane++;		/* below LANE_CUTS: outcome_plan charges long before */
+	else if (plan->charged)
+		m->lane &= (uint8_t)~LANE_CUTS;
+	backoff = u.attempts != 0 ?
+	    schedule_backoff(&r->schedule.params, u.attempts, r->env.rng) : 0;
+	if (plan->when == WHEN_BACKOFF)
+		at = now + backoff;
+	if (plan->when == WHEN_UNCERTAIN) {
+		at = now + r->schedule.params.uncertain_ms;
+		if (at < now + backoff)
+			at = now + backoff;
+		u.flags |= SPOOL_UNCERTAIN;
+	}
+	if (plan->when != WHEN_NOW)
+		u.next_ms = loop_wall(r->env.loop) + (at - now);
+	(void)let_go(s);
+	if (plan->when != WHEN_NOW && relay_is_expired(r, m)) {
+		report_result(r, m, &u);
+		return;
+	}
+	spool_update(r->spool, m, &u, NULL, NULL);
+	if (plan->when == WHEN_NOW && m->due.key < at)
+		at = m->due.key;	/* keeps its place */
+	relay_wait(r, m, at);
+}
+
+static void
+conclude(struct session *s, size_t nresult)
+{
+	struct relay *r = s->r;
+	struct delivery *d = &s->d;
+	struct spool_update u;
+	struct outcome_plan plan;
+	bool failed = fails_now(d);
+	struct spool_message *m;
+
+	if (++s->messages >= relay_upstream(r)->messages_per_connection)
+		s->retire = true;
+	outcome_plan(d->fates, d->m->lane & LANE_CUTS, &plan);
+	if (plan.when != WHEN_NEVER) {
+		wait_again(s, &plan, nresult);
+		return;
+	}
+	update_init(s, &u, nresult);
+	if (failed) {
+		m = let_go(s);
+		report_result(r, m, &u);
+	} else {
+		m = let_go(s);
+		spool_finish(r->spool, m, &u, NULL);
+		relay_status_changed(r);
+	}
+}
+
+void
+delivery_abandon(struct session *s)
+{
+	s->d.fates[FATE_WAIT]++;
+	s->d.n = 0;
+	conclude(s, 0);
+}
+
+/* --- sending ------------------------------------------------------------------- */
+
+static void
+damaged(struct session *s, const struct err *e)
+{
+	struct relay *r = s->r;
+	struct spool_message *m = let_go(s);
+
+	relay_damaged(r, m, e);
+}
+
+static void
+make_room(struct delivery *d, uint32_t n)
+{
+	if (d->cap >= n)
+		return;
+	free(d->index);
+	free(d->rcpt);
+	free(d->result);
+	d->index = xcalloc(n, sizeof(*d->index));
+	d->rcpt = xcalloc(n, sizeof(*d->rcpt));
+	d->result = xcalloc(n, sizeof(*d->result));
+	d->cap = n;
+}
+
+static uint32_t
+portion_limit(const struct relay *r, const struct spool_message *m)
+{
+	uint32_t limit = relay_upstream(r)->recipients_per_message;
+
+	if (limit == 0 || limit > RECIPIENTS_MAX)
+		limit = RECIPIENTS_MAX;
+	return m->nrcpt < limit ? m->nrcpt : limit;
+}
+
+/* The next recipients that are still to be sent to. */
+static void
+fill_portion(struct session *s)
+{
+	struct delivery *d = &s->d;
+	struct spool_message *m = d->m;
+	const struct spool_rcpt *rc = spool_rcpts(m);
+	uint32_t limit = portion_limit(s->r, m);
+
+	make_room(d, limit);
+	d->n = 0;
+	for (; d->cursor < m->nrcpt && d->n < limit; d->cursor++) {
+		if (rc[d->cursor].state != SPOOL_QUEUED)
+			continue;
+		d->index[d->n] = d->cursor;
+		d->rcpt[d->n].address = d->envelope->rcpt[d->cursor];
+		d->n++;
+	}
+}
+
+static bool
+has_more(struct delivery *d)
+{
+	const struct spool_rcpt *rc = spool_rcpts(d->m);
+
+	for (uint32_t i = d->cursor; i < d->m->nrcpt; i++)
+		if (rc[i].state == SPOOL_QUEUED)
+			return true;
+	return false;
+}
+
+bool
+delivery_send(struct session *s)
+{
+	struct delivery *d = &s->d;
+	struct client_message message;
+	enum reader_result got;
+	struct err e;
+
+	if (d->reader == NULL)
+		d->reader = spool_reader_new(s->r->spool, d->m, on_reader, s);
+	got = spool_reader_envelope(d->reader, &d->envelope, &e);
+	if (got == READER_WAIT)
+		return false;
+	if (got == READER_DATA && d->envelope->nrcpt != d->m->nrcpt) {
+		(void)err_set(&e, ERR_DAMAGED, "the envelope has another number of recipients");
+		got = READER_BAD;
+	}
+	if (got != READER_DATA) {
+		damaged(s, &e);
+		return true;
+	}
+	fill_portion(s);
+	if (d->n == 0) {
+		conclude(s, 0);
+		return true;
+	}
+	message = (struct client_message){
+		.from = d->envelope->from,
+		.rcpt = d->rcpt,
+		.nrcpt = d->n,
+		.size = d->m->size,
+		.eight_bit = (d->m->flags & SPOOL_EIGHT_BIT) != 0,
+	};
+	d->sent = true;
+	d->marked = d->read_all = false;
+	client_send(s->client, &message);
+	return true;
+}
+
+static void
+on_marked(void *owner)
+{
+	struct session *s = owner;
+
+	s->mark_pending = false;
+	if (s->phase == SESSION_OVER)
+		task_post(s->r->env.loop, &s->r->reap);
+	else
+		session_resume(s);
+}
+
+/* Record, before the dot, that it may have arrived. */
+static void
+mark(struct session *s)
+{
+	struct relay *r = s->r;
+	struct spool_update u;
+
+	update_init(s, &u, 0);
+	u.flags |= SPOOL_UNCERTAIN;
+	u.next_ms = loop_wall(r->env.loop) + r->schedule.params.uncertain_ms;
+	s->mark_pending = true;
+	s->d.marked = true;
+	spool_update(r->spool, s->d.m, &u, on_marked, s);
+}
+
+/* Text for the machine. False: none now. */
+static bool
+next_chunk(struct session *s)
+{
+	struct delivery *d = &s->d;
+	struct err e;
+
+	switch (spool_reader_next(d->reader, &d->chunk, &e)) {
+	case READER_DATA:
+		return true;
+	case READER_END:
+		d->read_all = true;
+		return true;
+	case READER_WAIT:
+		return false;
+	case READER_BAD:
+		break;
+	}
+	s->unreadable = true;
+	s->unreadable_why = e;
+	session_failed_by_us(s);
+	return true;
+}
+
+bool
+delivery_body(struct session *s)
+{
+	struct delivery *d = &s->d;
+
+	if (!d->marked) {
+		if (s->mark_pending)
+			return false;	/* of the transaction before */
+		mark(s);
+	}
+	for (;;) {
+		if (d->chunk.n == 0 && !d->read_all && !next_chunk(s))
+			return false;
+		if (s->unreadable)
+			return true;
+		if (d->chunk.n != 0) {
+			size_t n = client_body(s->client, d->chunk);
+
+			d->chunk = view_from(d->chunk, n);
+			if (!session_flush(s))
+				return false;	/* the stream is full */
+		} else if (d->read_all) {
+			break;
+		}
+	}
+	if (s->mark_pending)
+		return false;		/* the dot must not overtake the mark */
+	client_body_end(s->client);
+	return true;
+}
+
+/* --- results -------------------------------------------------------------------- */
+
+static void
+log_recipient(struct session *s, uint32_t i, enum fate fate)
+{
+	struct relay *r = s->r;
+	const struct delivery *d = &s->d;
+	const struct spool_result *res = &d->result[i];
+	struct log_line l;
+	const char *event = fate == FATE_DELIVERED ? "delivered" : fate == FATE_FAILED ? "failed" :
+	    fate == FATE_UNCERTAIN ? "uncertain" : "deferred";
+
+	log_begin(&l, r->env.log, fate == FATE_UNCERTAIN ? LEVEL_WARNING : LEVEL_INFO, event);
+	log_id(&l, d->m->id);
+	log_text(&l, "to", d->rcpt[i].address);
+	log_word(&l, "relay", relay_upstream(r)->name);
+	log_word(&l, "endpoint", watch_endpoint(r, s->endpoint));
+	if (fate != FATE_DELIVERED && fate != FATE_FAILED && fate != FATE_UNCERTAIN)
+		log_word(&l, "why", fate_word(fate));
+	log_num(&l, "code", res->code);
+	log_word(&l, "status", res->status[0] != '\0' ? res->status : "-");
+	log_text(&l, "reply", res->text);
+	log_num(&l, "delay_ms", loop_wall(r->env.loop) - d->m->received_ms);
+	log_end(&l);
+}
+
+/* What the spool is to keep of recipient i. */
+static enum fate
+judge(struct session *s, const struct client_result *res, uint32_t i)
+{
+	struct delivery *d = &s->d;
+	struct spool_result *out = &d->result[i];
+	const struct client_rcpt_result *rc = &res->rcpt[i];
+	const char *text = client_rcpt_text(s->client, i);
+	enum fate fate = outcome_of_recipient(res, i, text);
+
+	*out = (struct spool_result){ .rcpt = d->index[i], .state = SPOOL_QUEUED };
+	if (fate == FATE_CUT || fate == FATE_UNCERTAIN) {
+		snprintf(out->status, sizeof(out->status), "4.4.2");
+		out->text = view_str(s->lost ? s->lost_text : client_failure(s->client)->detail);
+		return fate;
+	}
+	out->code = (uint16_t)rc->code;
+	snprintf(out->status, sizeof(out->status), "%s", rc->status);
+	out->text = view_first(view_str(text), SPOOL_TEXT_MAX);
+	if (fate == FATE_DELIVERED)
+		out->state = SPOOL_DELIVERED;
+	else if (fate == FATE_FAILED)
+		out->state = SPOOL_FAILED;
+	return fate;
+}
+
+static void
+count(struct relay *r, enum fate fate)
+{
+	if (fate == FATE_DELIVERED)
+		r->stats.delivered++;
+	else if (fate == FATE_UNCERTAIN)
+		r->stats.uncertain++;
+	else if (fate != FATE_FAILED)
+		r->stats.deferred++;
+}
+
+static void
+tell_health(struct session *s, const struct client_result *res)
+{
+	char detail[HEALTH_DETAIL_MAX];
+
+	if (!res->complete)
+		return;		/* the end of the session says it */
+	snprintf(detail, sizeof(detail), "%d %s %.150s", res->reply.code, res->reply.status,
+	    res->reply.text);
+	watch_note(s, outcome_of_result(res), detail);
+}
+
+void
+delivery_result(struct session *s)
+{
+	const struct client_result *res = client_result(s->client);
+	struct delivery *d = &s->d;
+	struct spool_update u;
+	uint32_t stop;
+
+	d->sent = false;
+	if (s->unreadable) {
+		damaged(s, &s->unreadable_why);
+		return;
+	}
+	for (uint32_t i = 0; i < d->n; i++) {
+		enum fate fate = judge(s, res, i);
+
+		d->fates[fate]++;
+		count(s->r, fate);
+		log_recipient(s, i, fate);
+	}
+	tell_health(s, res);
+	stop = d->fates[FATE_WAIT] + d->fates[FATE_CUT] + d->fates[FATE_UNCERTAIN];
+	if (stop == 0 && has_more(d) && !s->lost && !s->quitting) {
+		update_init(s, &u, d->n);
+		spool_update(s->r->spool, d->m, &u, NULL, NULL);
+		close_reader(d);
+		return;			/* the next portion follows when the machine is ready */
+	}
+	if (stop == 0 && has_more(d))
+		d->fates[FATE_WAIT]++;
+	conclude(s, d->n);
+}

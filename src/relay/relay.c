@@ -1,0 +1,656 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "relay/relay.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/require.h"
+#include "relay/relay_impl.h"
+
+#include "base/banned.h"
+
+#define STATUS_DELAY_MS	1000
+#define CLOCK_NAME	"clock"
+
+static int64_t
+now_of(const struct relay *r)
+{
+	return loop_now(r->env.loop);
+}
+
+/* --- what the spool tells ----------------------------------------------------------- */
+
+static bool
+has_queued(struct spool_message *m)
+{
+	const struct spool_rcpt *rc = spool_rcpts(m);
+
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		if (rc[i].state == SPOOL_QUEUED)
+			return true;
+	return false;
+}
+
+static void
+on_message(void *owner, struct spool_message *m, const struct envelope *env)
+{
+	struct relay *r = owner;
+
+	m->lane = 0;
+	m->delivery = NULL;
+	if (!has_queued(m)) {
+		report_start(r, m);	/* stopped between its last result and its report */
+		return;
+	}
+	if ((m->flags & SPOOL_HELD) != 0)
+		return;
+	if ((m->flags & SPOOL_UNCERTAIN) != 0) {
+		struct log_line l;
+
+		log_begin(&l, r->env.log, LEVEL_WARNING, "uncertain");
+		log_id(&l, m->id);
+		log_word(&l, "why", "stopped-before-the-reply-to-the-final-dot");
+		log_end(&l);
+		r->stats.uncertain++;
+	}
+	schedule_add(&r->schedule, m, now_of(r), loop_wall(r->env.loop));
+	pool_kick(r);
+}
+
+static void
+on_recovered(void *owner)
+{
+	struct relay *r = owner;
+	struct spool_stats st;
+
+	r->recovered = true;
+	spool_stats(r->spool, &st);
+	log_simple(r->env.log, LEVEL_INFO, "recovered", "%llu messages are in the queue",
+	    (unsigned long long)st.messages);
+	relay_status_changed(r);
+}
+
+static void
+on_spool_health(void *owner, enum spool_health health, const char *why)
+{
+	struct relay *r = owner;
+
+	r->spool_health = health;
+	snprintf(r->spool_why, sizeof(r->spool_why), "%s", why);
+	log_simple(r->env.log, health == SPOOL_OK ? LEVEL_NOTICE : LEVEL_ERROR,
+	    health == SPOOL_OK ? "spool-ok" : health == SPOOL_FULL ? "spool-full" : "spool-degraded",
+	    "%s", why);
+	reception_policy(r);
+	relay_status_changed(r);
+}
+
+static void
+on_trouble(void *owner, const char *what)
+{
+	struct relay *r = owner;
+
+	log_simple(r->env.log, LEVEL_ERROR, "spool-trouble", "%s", what);
+}
+
+static const struct spool_events spool_events = {
+	.on_message = on_message,
+	.on_recovered = on_recovered,
+	.on_health = on_spool_health,
+	.on_trouble = on_trouble,
+};
+
+/* --- messages that wait ---------------------------------------------------------------- */
+
+void
+relay_wait(struct relay *r, struct spool_message *m, int64_t at_ms)
+{
+	if ((m->flags & SPOOL_HELD) != 0)
+		return;
+	schedule_at(&r->schedule, m, at_ms);
+	pool_kick(r);
+}
+
+/* Before ages are looked at: has the wall clock jumped? */
+static void
+look_at_clock(struct relay *r)
+{
+	if (schedule_tick(&r->schedule, now_of(r), loop_wall(r->env.loop)))
+		log_simple(r->env.log, LEVEL_WARNING, "clock-jumped",
+		    "the wall clock jumped forward; no message ages by that");
+}
+
+bool
+relay_is_expired(struct relay *r, const struct spool_message *m)
+{
+	look_at_clock(r);
+	return schedule_is_expired(&r->schedule, m, now_of(r), loop_wall(r->env.loop));
+}
+
+void
+relay_damaged(struct relay *r, struct spool_message *m, const struct err *e)
+{
+	struct spool_update u = {
+		.attempts = m->attempts, .flags = m->flags | SPOOL_HELD, .endpoint = "",
+	};
+	struct log_line l;
+
+	log_begin(&l, r->env.log, LEVEL_ERROR, "damaged");
+	log_id(&l, m->id);
+	log_err(&l, e);
+	log_end(&l);
+	schedule_remove(&r->schedule, m);
+	spool_update(r->spool, m, &u, NULL, NULL);
+}
+
+/* Messages that are too old, a bounded number at a time. */
+static void
+expire_some(struct relay *r)
+{
+	struct spool_message *m;
+	int64_t now = now_of(r), wall = loop_wall(r->env.loop);
+	size_t pos = 0;
+	unsigned n = 0;
+
+	while (n < SWEEP_EXPIRE_MAX && (m = spool_next(r->spool, &pos)) != NULL) {
+		if (m->delivery != NULL || (m->flags & SPOOL_HELD) != 0 ||
+		    !schedule_is_expired(&r->schedule, m, now, wall))
+			continue;
+		report_start(r, m);
+		n++;
+	}
+}
+
+/* --- the clock's file ----------------------------------------------------------------------- */
+
+struct clock_job {
+	struct job	 job;
+	struct relay	*r;		/* NULL: it has ended meanwhile */
+	struct fs	*fs;
+	struct buf	 text;
+	struct err	 e;
+	bool		 ok;
+};
+
+static void
+clock_run(struct job *job)
+{
+	struct clock_job *j = container_of(job, struct clock_job, job);
+
+	j->ok = fs_replace(j->fs, "", CLOCK_NAME, buf_view(&j->text), &j->e) == 0;
+}
+
+static void
+clock_free(struct clock_job *j)
+{
+	buf_done(&j->text);
+	free(j);
+}
+
+static void
+clock_done(struct job *job)
+{
+	struct clock_job *j = container_of(job, struct clock_job, job);
+
+	if (j->r != NULL) {
+		if (!j->ok)
+			log_simple(j->r->env.log, LEVEL_WARNING, "clock-not-kept", "%s", j->e.text);
+		j->r->clock = NULL;
+	}
+	clock_free(j);
+}
+
+/* Only while there is mail whose age matters: an idle host's disk sleeps. */
+static void
+clock_keep(struct relay *r)
+{
+	struct clock_job *j;
+	struct spool_stats st;
+
+	spool_stats(r->spool, &st);
+	if (r->clock != NULL || st.messages == 0)
+		return;
+	j = xzalloc(sizeof(*j));
+	j->job.run = clock_run;
+	j->job.done = clock_done;
+	j->r = r;
+	j->fs = r->env.fs;
+	buf_init(&j->text, SCHEDULE_CLOCK_MAX);
+	if (!schedule_clock_text(&r->schedule, &j->text)) {
+		clock_free(j);
+		return;
+	}
+	r->clock = j;
+	worker_submit(r->env.reader, &j->job);
+}
+
+static void
+clock_load(struct relay *r)
+{
+	uint8_t text[SCHEDULE_CLOCK_MAX];
+	int fd = fs_open(r->env.fs, CLOCK_NAME, FS_READ, NULL);
+	int64_t n;
+
+	if (fd < 0)
+		return;		/* the first start */
+	n = fs_read(r->env.fs, fd, text, sizeof(text), 0, NULL);
+	fs_close(r->env.fs, fd);
+	if (n > 0)
+		schedule_clock_read(&r->schedule, view_of(text, (size_t)n));
+}
+
+static void
+on_sweep(void *arg)
+{
+	struct relay *r = arg;
+
+	timer_set(r->env.loop, &r->sweep, SWEEP_MS);
+	if (r->spool == NULL || r->closing)
+		return;
+	look_at_clock(r);
+	if (!r->draining)
+		expire_some(r);
+	clock_keep(r);
+}
+
+/* --- one line for people --------------------------------------------------------------------- */
+
+static void
+put_endpoints(struct relay *r, char *text, size_t cap)
+{
+	const struct conf_relay *up = relay_upstream(r);
+	size_t at = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < up->nendpoint && at < cap - 1; i++) {
+		struct endpoint_view v;
+		int n;
+
+		health_endpoint(r->health, i, now_of(r), &v);
+		n = snprintf(text + at, cap - at, "%s%u %s%s", i != 0 ? ", " : "",
+		    (unsigned)up->endpoint[i].port, endpoint_state_word(v.state),
+		    v.current ? " (in use)" : "");
+		at += n > 0 ? (size_t)n : 0;
+	}
+}
+
+static void
+on_status_timer(void *arg)
+{
+	struct relay *r = arg;
+	struct spool_stats st;
+	struct account_view account;
+	char ports[300], text[512];
+
+	if (r->spool == NULL || r->events->on_status == NULL)
+		return;
+	spool_stats(r->spool, &st);
+	health_account(r->health, now_of(r), &account);
+	put_endpoints(r, ports, sizeof(ports));
+	snprintf(text, sizeof(text), "%s%llu messages queued; %s: %s%s%s",
+	    st.recovering ? "recovering; " : r->spool_health != SPOOL_OK ? "new mail refused; " : "",
+	    (unsigned long long)st.messages, relay_upstream(r)->name, ports,
+	    account.state != ACCOUNT_AVAILABLE ? "; account " : "",
+	    account.state != ACCOUNT_AVAILABLE ? account_state_word(account.state) : "");
+	r->events->on_status(r->owner, text);
+}
+
+void
+relay_status_changed(struct relay *r)
+{
+	if (!timer_is_set(&r->status))
+		timer_set(r->env.loop, &r->status, STATUS_DELAY_MS);
+}
+
+/* --- draining ------------------------------------------------------------------------------------ */
+
+static void
+on_spool_closed(void *owner)
+{
+	struct relay *r = owner;
+
+	r->spool = NULL;
+	r->on_drained(r->drained_owner);
+}
+
+static bool
+has_mail_session(const struct relay *r)
+{
+	list_foreach(link, &r->sessions) {
+		const struct session *s = list_entry(link, struct session, link);
+
+		if (s->d.m != NULL)
+			return true;
+	}
+	return false;
+}
+
+static void
+end_sessions(struct relay *r)
+{
+	while (!list_is_empty(&r->sessions)) {
+		struct session *s = list_entry(r->sessions.next, struct session, link);
+
+		session_abort(s, HEALTH_OK, "posthouse is stopping");
+	}
+}
+
+static void
+close_spool(struct relay *r)
+{
+	if (r->closing)
+		return;
+	r->closing = true;
+	timer_cancel(r->env.loop, &r->drain);
+	end_sessions(r);
+	report_done(r);		/* what is not written yet is written by the next run */
+	reception_stop(r);
+	clock_keep(r);
+	spool_close(r->spool, on_spool_closed, r);
+}
+
+void
+relay_drain_check(struct relay *r)
+{
+	if (!r->draining || r->closing)
+		return;
+	if (!has_mail_session(r) && report_is_idle(r) && reception_is_idle(r))
+		close_spool(r);
+}
+
+static void
+on_drain_timer(void *arg)
+{
+	close_spool(arg);
+}
+
+void
+relay_drain(struct relay *r, void (*on_drained)(void *owner), void *owner)
+{
+	if (r->draining)
+		return;
+	r->draining = true;
+	r->on_drained = on_drained;
+	r->drained_owner = owner;
+	timer_set(r->env.loop, &r->drain, r->conf->drain_ms);
+	pool_retire(r, -1);
+	pool_kick(r);
+}
+
+/* --- control ---------------------------------------------------------------------------------------- */
+
+struct spool *
+relay_spool(struct relay *r)
+{
+	return r->spool;
+}
+
+struct health *
+relay_health(struct relay *r)
+{
+	return r->health;
+}
+
+const struct conf *
+relay_conf(const struct relay *r)
+{
+	return r->conf;
+}
+
+const struct relay_env *
+relay_env(const struct relay *r)
+{
+	return &r->env;
+}
+
+void
+relay_flush(struct relay *r)
+{
+	struct spool_message *m;
+	size_t pos = 0;
+
+	while ((m = spool_next(r->spool, &pos)) != NULL)
+		relay_flush_message(r, m);
+	relay_probe(r);
+}
+
+void
+relay_flush_message(struct relay *r, struct spool_message *m)
+{
+	int64_t age = loop_wall(r->env.loop) - m->received_ms;
+
+	if (m->delivery != NULL || (m->flags & SPOOL_HELD) != 0)
+		return;
+	schedule_at(&r->schedule, m, now_of(r) - (age > 0 ? age : 0));
+	pool_kick(r);
+}
+
+void
+relay_hold(struct relay *r, struct spool_message *m, bool hold)
+{
+	struct spool_update u = { .attempts = m->attempts, .endpoint = "" };
+	bool held = (m->flags & SPOOL_HELD) != 0;
+
+	if (hold == held)
+		return;
+	u.flags = (uint8_t)((m->flags & ~SPOOL_HELD) | (hold ? SPOOL_HELD : 0));
+	u.next_ms = hold ? m->next_ms : 0;
+	spool_update(r->spool, m, &u, NULL, NULL);
+	if (hold)
+		schedule_remove(&r->schedule, m);
+	else
+		relay_flush_message(r, m);
+}
+
+int
+relay_remove(struct relay *r, struct spool_message *m, struct err *e)
+{
+	struct spool_result *res;
+	struct spool_rcpt *rc = spool_rcpts(m);
+	struct spool_update u = { .attempts = m->attempts, .endpoint = "" };
+	char id[17];
+
+	if (m->delivery != NULL)
+		return err_set(e, ERR_BUSY, "%s is being sent", spool_id_text(id, m->id));
+	res = xcalloc(m->nrcpt, sizeof(*res));
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		if (rc[i].state == SPOOL_QUEUED)
+			res[u.nresult++] = (struct spool_result){ .rcpt = i, .state = SPOOL_REMOVED };
+	u.result = res;
+	r->stats.removed += u.nresult;
+	schedule_remove(&r->schedule, m);
+	spool_finish(r->spool, m, &u, NULL);
+	free(res);
+	relay_status_changed(r);
+	return 0;
+}
+
+void
+relay_probe(struct relay *r)
+{
+	health_probe_now(r->health);
+	watch_changed(r);
+}
+
+void
+relay_unblock(struct relay *r)
+{
+	health_unblock(r->health, now_of(r));
+	watch_changed(r);
+}
+
+void
+relay_want_reload(struct relay *r)
+{
+	if (r->events->on_reload_wanted != NULL)
+		r->events->on_reload_wanted(r->owner);
+}
+
+void
+relay_stats(const struct relay *r, struct relay_stats *out)
+{
+	*out = r->stats;
+	out->sessions = 0;
+	list_foreach(link, &r->sessions) {
+		const struct session *s = list_entry(link, struct session, link);
+
+		out->sessions += s->ready;
+	}
+}
+
+void
+relay_set_intake(struct relay *r, struct stream *s)
+{
+	reception_set(r, s);
+}
+
+/* --- life --------------------------------------------------------------------------------------------- */
+
+static void
+on_reap(void *arg)
+{
+	session_reap(arg);
+}
+
+static void
+on_ready_task(void *arg)
+{
+	struct relay *r = arg;
+
+	if (r->events->on_ready != NULL)
+		r->events->on_ready(r->owner);
+	relay_status_changed(r);
+	watch_changed(r);
+}
+
+static void
+make_health(struct relay *r)
+{
+	const struct conf_relay *up = relay_upstream(r);
+	struct health_params p = { .n = up->nendpoint, .quiet = up->quiet,
+		.sessions_max = up->connections };
+
+	for (size_t i = 0; i < up->nendpoint; i++)
+		p.port[i] = up->endpoint[i].port;
+	r->health = health_new(&p, now_of(r), r->env.rng);
+}
+
+static void
+make_schedule(struct relay *r)
+{
+	struct schedule_params p = {
+		.retry_first_ms = r->conf->queue.retry_first_ms,
+		.retry_max_ms = r->conf->queue.retry_max_ms,
+		.expire_ms = r->conf->queue.expire_ms,
+		.uncertain_ms = r->conf->queue.uncertain_ms,
+	};
+
+	schedule_init(&r->schedule, &p, now_of(r), loop_wall(r->env.loop));
+}
+
+static int
+open_spool(struct relay *r, struct err *e)
+{
+	struct spool_params p = {
+		.segment_size = r->conf->queue.segment_size,
+		.bytes_max = r->conf->queue.bytes_max,
+		.messages_max = r->conf->queue.messages_max,
+		.free_min = r->conf->queue.free_min,
+		.outcome_sync_ms = r->conf->queue.outcome_sync_ms,
+	};
+	struct spool_env env = {
+		.loop = r->env.loop, .fs = r->env.fs, .worker = r->env.commit,
+		.reader = r->env.reader, .rng = r->env.rng,
+	};
+
+	return spool_open(&r->spool, &p, &env, &spool_events, r, e);
+}
+
+static struct relay *
+relay_init(const struct relay_env *env, const struct conf *conf, struct view secret,
+    const struct relay_events *events, void *owner)
+{
+	struct relay *r = xzalloc(sizeof(*r));
+
+	r->env = *env;
+	r->conf = conf;
+	r->events = events;
+	r->owner = owner;
+	r->nsecret = secret.n;
+	if (secret.n != 0) {
+		r->secret = xzalloc(secret.n);
+		memcpy(r->secret, secret.p, secret.n);
+	}
+	r->stats.started_ms = loop_wall(env->loop);
+	list_init(&r->sessions);
+	list_init(&r->dead);
+	task_init(&r->reap, on_reap, r);
+	task_init(&r->ready, on_ready_task, r);
+	timer_init(&r->sweep, on_sweep, r);
+	timer_init(&r->status, on_status_timer, r);
+	timer_init(&r->drain, on_drain_timer, r);
+	make_health(r);
+	make_schedule(r);
+	watch_init(r);
+	pool_init(r);
+	prober_init(r);
+	report_init(r);
+	reception_init(r);
+	lookup_init(&r->lookup, env->net, relay_upstream(r)->host);
+	return r;
+}
+
+int
+relay_new(struct relay **out, const struct relay_env *env, const struct conf *conf, struct view secret,
+    const struct relay_events *events, void *owner, struct err *e)
+{
+	struct relay *r = relay_init(env, conf, secret, events, owner);
+
+	clock_load(r);
+	if (open_spool(r, e) < 0) {
+		relay_free(r);
+		return -1;
+	}
+	timer_set(env->loop, &r->sweep, SWEEP_MS);
+	task_post(env->loop, &r->ready);
+	*out = r;
+	return 0;
+}
+
+static void
+free_sessions(struct list *all)
+{
+	while (!list_is_empty(all))
+		session_free(list_entry(all->next, struct session, link));
+}
+
+void
+relay_free(struct relay *r)
+{
+	if (r == NULL)
+		return;
+	pool_done(r);
+	timer_cancel(r->env.loop, &r->prober.timer);
+	timer_cancel(r->env.loop, &r->sweep);
+	timer_cancel(r->env.loop, &r->status);
+	timer_cancel(r->env.loop, &r->drain);
+	task_cancel(&r->watch.task);
+	task_cancel(&r->reap);
+	task_cancel(&r->ready);
+	report_done(r);
+	free_sessions(&r->sessions);
+	free_sessions(&r->dead);
+	if (r->spool != NULL)
+		spool_free(r->spool);
+	report_free_all(r);
+	reception_done(r);
+	lookup_done(&r->lookup);
+	schedule_done(&r->schedule);
+	health_free(r->health);
+	if (r->clock != NULL)
+		r->clock->r = NULL;
+	for (size_t i = 0; i < HEALTH_ENDPOINTS_MAX; i++)
+		free(r->endpoint_name[i]);
+	secret_free(r->secret, r->nsecret);
+	free(r);
+}

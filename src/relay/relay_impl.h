@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * relay_impl - what the parts of the relay role share; not for other folders.
+ *
+ * relay.c owns everything. reception takes messages in; pool decides which
+ * session is opened where and which message it gets; session runs one upstream
+ * connection; delivery is the message in a session; probe asks endpoints how they
+ * are; report ends messages that failed; watch is the way to and from health.
+ */
+#ifndef RELAY_RELAY_IMPL_H
+#define RELAY_RELAY_IMPL_H
+
+#include "base/map.h"
+#include "handover/frame.h"
+#include "relay/dial.h"
+#include "relay/lookup.h"
+#include "relay/outcome.h"
+#include "relay/relay.h"
+#include "relay/schedule.h"
+
+#define RECEPTION_BYTES_MAX	(64u << 20)	/* of messages coming in, not yet on disk */
+#define REPORTS_MAX		8		/* written at one time; the others wait */
+#define SWEEP_MS		60000		/* clock, expiry */
+#define SWEEP_EXPIRE_MAX	256		/* messages taken out of the queue per sweep */
+#define WAIT_POLL_MS		5000		/* look again while nothing is eligible */
+#define RACE_TIE_MS		100
+#define RECIPIENTS_MAX		1000		/* per transaction, whatever conf says */
+
+/* Time limits of a probe, where they are shorter than the machine's (doc/health.md). */
+#define LOOKUP_MS		10000
+#define CONNECT_MS		30000
+#define PROBE_LOOKUP_MS		5000
+#define PROBE_CONNECT_MS	10000
+#define PROBE_BANNER_MS		15000
+#define PROBE_STEP_MS		10000
+#define PROBE_QUIT_MS		2000
+#define LOGIN_GATE_MS		60000		/* another session's login is awaited so long */
+/* A transaction as a whole, up to the dot: a fixed time, and 4 KiB/s for the text. */
+#define TRANSACTION_MS		900000
+#define TRANSACTION_BYTES_PER_MS 4
+#define RCPT_EXTRA_MS		2000		/* for each recipient, beside the reply's own time */
+
+/* --- reception ------------------------------------------------------------ */
+
+struct reception {
+	struct stream	*stream;	/* to intake, or NULL */
+	bool		 greeted;
+	struct map	 txns;		/* by number, of this channel */
+	uint64_t	 last;		/* number of the last OPEN */
+	struct list	 all;		/* of struct txn: also those whose intake is gone */
+	uint64_t	 bytes;		/* in memory, all transactions */
+	struct task	 deaf;		/* it does not read: close */
+};
+
+void reception_init(struct relay *);
+void reception_done(struct relay *);		/* after the spool is gone */
+void reception_set(struct relay *, struct stream *);
+void reception_policy(struct relay *);		/* tell intake of the spool's state */
+void reception_stop(struct relay *);		/* refuse what is open; commits finish */
+bool reception_is_idle(const struct relay *);	/* no transaction is open */
+
+/* --- sessions -------------------------------------------------------------- */
+
+enum session_kind {
+	SESSION_MAIL,
+	SESSION_RACE,		/* mail, if it is the first to be ready */
+	SESSION_PROBE,
+	SESSION_PROBE_LOGIN
+};
+
+enum session_phase { SESSION_LOOKUP, SESSION_DIAL, SESSION_TALK, SESSION_OVER };
+
+/* The message in a session. */
+struct delivery {
+	struct spool_message	*m;		/* NULL: none */
+	struct spool_reader	*reader;
+	const struct envelope	*envelope;	/* the reader's; NULL: still awaited */
+	uint32_t		 cursor;	/* recipients before it had their turn */
+	uint32_t		 n;		/* in this transaction */
+	uint32_t		 cap;
+	uint32_t		*index;		/* of the message's recipients */
+	struct client_rcpt	*rcpt;
+	struct spool_result	*result;
+	uint32_t		 fates[FATE_COUNT];	/* of this attempt */
+	struct view		 chunk;		/* body bytes not yet taken by the machine */
+	bool			 read_all;
+	bool			 marked;	/* UNCERTAIN is recorded for this transaction */
+	bool			 sent;		/* the transaction is with the machine */
+};
+
+struct session {
+	struct list		 link;		/* relay.sessions or .dead */
+	struct relay		*r;
+	size_t			 endpoint;
+	enum session_kind	 kind;
+	enum session_phase	 phase;
+	bool			 driving;
+	bool			 tls_begun;
+	bool			 ready;		/* got as far as mail could be sent */
+	bool			 idle;		/* ready, no message */
+	bool			 proven;	/* ready but for the login: what a race is about */
+	bool			 parked;	/* waits for another session's login, or the race's end */
+	bool			 logging_in, logged_in;
+	bool			 quitting;
+	bool			 retire;	/* no further message */
+	bool			 late;		/* of a race that another one has won */
+	bool			 lost;		/* the connection ended or we gave up: lost_* */
+	bool			 mark_pending;	/* spool_update will call back: not to be freed before */
+	bool			 noted;		/* health has learned of ready_ms */
+	bool			 unreadable;	/* the stored message is damaged */
+	struct err		 unreadable_why;
+	enum health_class	 lost_class;
+	char			 lost_text[200];
+	enum client_state	 at;		/* that the timer was set for */
+	int64_t			 started_ms, ready_ms;
+	unsigned		 messages;
+	struct lookup_wait	 lookup;
+	struct dial		 dial;
+	bool			 loopback;
+	struct stream		*stream;
+	struct client		*client;
+	struct timer		 step;		/* for what is awaited now */
+	struct timer		 whole;		/* the transaction, up to the dot */
+	struct timer		 age;		/* idle, or too old */
+	struct delivery		 d;
+};
+
+struct session *session_new(struct relay *, size_t endpoint, enum session_kind);
+void session_resume(struct session *);		/* something that it waited for is there */
+void session_park(struct session *, int64_t ms);	/* nothing is said until session_unpark() */
+void session_unpark(struct session *);
+void session_quit(struct session *);		/* politely; no message is in it */
+void session_abort(struct session *, enum health_class, const char *why);	/* as if the connection had ended */
+/* Move what the machine says into the stream; false: not all of it went in. */
+bool session_flush(struct session *);
+void session_reap(struct relay *);		/* free the dead */
+void session_free(struct session *);		/* at once: end of the relay */
+void session_set_age(struct session *);		/* quit when idle, or old, for too long */
+void session_touch(struct session *);		/* the text moves on: its timer begins anew */
+void session_failed_by_us(struct session *);	/* the message can't be read: end without a dot */
+
+/* --- delivery --------------------------------------------------------------- */
+
+void delivery_give(struct session *, struct spool_message *);
+/* In CLIENT_IDLE: true if a transaction was given to the machine. */
+bool delivery_send(struct session *);
+/* In CLIENT_NEED_BODY: true if there is more to do at once. */
+bool delivery_body(struct session *);
+void delivery_result(struct session *);
+/* The session ends with a message in it. */
+void delivery_abandon(struct session *);
+
+/* --- pool ------------------------------------------------------------------- */
+
+struct pool {
+	struct timer	 timer;
+	struct task	 task;
+	int64_t		 pause_until_ms, pause_ms;	/* the provider said: slow down */
+	unsigned	 failures[HEALTH_ENDPOINTS_MAX];	/* sessions in a row */
+	int64_t		 not_before_ms[HEALTH_ENDPOINTS_MAX];
+	bool		 racing;
+	size_t		 order[HEALTH_ENDPOINTS_MAX], norder, next;
+	struct timer	 head_start, tie;
+	struct session	*login;			/* the one that logs in while no login is proven */
+	bool		 login_proven;
+};
+
+void pool_init(struct relay *);
+void pool_done(struct relay *);
+void pool_kick(struct relay *);			/* look at it soon */
+/* The session is ready but for the login. True: go on now; false: it was parked or told to quit. */
+bool pool_proven(struct session *);
+bool pool_login_gate(struct session *);		/* the same, for the login */
+void pool_login_done(struct session *, bool good);
+bool pool_idle(struct session *);		/* true if it got a message */
+void pool_ended(struct session *, enum health_class);
+void pool_worked(struct session *);		/* the endpoint took, or judged, a message */
+void pool_slow_down(struct relay *);		/* the provider said so */
+/* Idle sessions quit, busy ones after their message; endpoint -1: everywhere, for good. */
+void pool_retire(struct relay *, int endpoint);
+
+/* --- probe ------------------------------------------------------------------ */
+
+struct prober {
+	struct timer	 timer;
+	struct session	*session;
+};
+
+void prober_init(struct relay *);
+void prober_plan(struct relay *);
+void prober_ended(struct session *, enum health_class, const char *detail);
+
+/* --- watch: health ----------------------------------------------------------- */
+
+struct watch {
+	struct task	task;
+};
+
+void watch_init(struct relay *);
+/* What a session showed. ready: whether its time is to be counted. */
+void watch_note(struct session *, enum health_class, const char *detail);
+void watch_changed(struct relay *);		/* log what is new, plan anew */
+/* Sessions at the endpoint that was left are given up. */
+void watch_route(struct relay *, const struct health_choice *);
+const char *watch_endpoint(struct relay *, size_t i);	/* "smtp.example.net:587" */
+
+/* --- report ------------------------------------------------------------------ */
+
+struct reporter {
+	struct list	recording;	/* the spool will call back */
+	struct list	waiting, running;
+	size_t		nrunning;
+	struct task	task;
+};
+
+void report_init(struct relay *);
+void report_done(struct relay *);		/* stop: the next run writes what is left */
+void report_free_all(struct relay *);		/* after the spool is gone */
+/*
+ * Every recipient is final, or is to expire: write the report if there is one to
+ * write, and finish the message.
+ */
+void report_start(struct relay *, struct spool_message *);
+/* The same with the results that made it final, which are recorded first. */
+void report_result(struct relay *, struct spool_message *, const struct spool_update *);
+bool report_is_idle(const struct relay *);
+
+/* --- relay ------------------------------------------------------------------- */
+
+struct relay {
+	struct relay_env	 env;
+	const struct conf	*conf;
+	const struct relay_events *events;
+	void			*owner;
+	uint8_t			*secret;
+	size_t			 nsecret;
+	char			*endpoint_name[HEALTH_ENDPOINTS_MAX];
+	struct spool		*spool;
+	enum spool_health	 spool_health;
+	char			 spool_why[160];
+	bool			 recovered;
+	struct health		*health;
+	struct schedule		 schedule;
+	struct lookup		 lookup;
+	struct reception	 reception;
+	struct list		 sessions, dead;
+	struct pool		 pool;
+	struct prober		 prober;
+	struct watch		 watch;
+	struct reporter		 reporter;
+	struct task		 reap;
+	struct task		 ready;
+	struct timer		 sweep;
+	struct timer		 status;
+	struct clock_job	*clock;		/* being written, or NULL */
+	struct relay_stats	 stats;
+	bool			 draining, closing;
+	struct timer		 drain;
+	void			(*on_drained)(void *owner);
+	void			*drained_owner;
+};
+
+static inline const struct conf_relay *
+relay_upstream(const struct relay *r)
+{
+	return &r->conf->relay;
+}
+
+void relay_status_changed(struct relay *);
+/* Wait until at_ms (loop), unless it is held. */
+void relay_wait(struct relay *, struct spool_message *, int64_t at_ms);
+bool relay_is_expired(struct relay *, const struct spool_message *);
+void relay_drain_check(struct relay *);
+/* The stored message is damaged: held, said. */
+void relay_damaged(struct relay *, struct spool_message *, const struct err *);
+
+#endif

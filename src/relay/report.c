@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * report - the end of a message that failed or expired: one bounce with all failed
+ * recipients, in the same record as the outcome.
+ *
+ * Everything is read back from the spool: envelope, what earlier attempts
+ * recorded, and the beginning of the text. Few are under way at one time.
+ */
+#include "relay/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/require.h"
+#include "mail/bounce.h"
+#include "relay/relay_impl.h"
+
+#include "base/banned.h"
+
+struct report {
+	struct list		 link;
+	struct relay		*r;
+	struct spool_message	*m;
+	struct spool_reader	*reader;	/* NULL: its turn has not come */
+	const struct envelope	*envelope;
+	const struct spool_result **earlier;	/* what is recorded, by recipient; NULL: nothing */
+	const char		*endpoint;
+};
+
+static void
+report_free(struct report *p)
+{
+	list_remove(&p->link);
+	spool_reader_free(p->reader);
+	free(p->earlier);
+	free(p);
+}
+
+/* What was recorded of each recipient by the attempts before. */
+static void
+keep_earlier(struct report *p, const struct spool_result *res, size_t n)
+{
+	p->earlier = xcalloc(p->m->nrcpt, sizeof(*p->earlier));
+	for (size_t i = 0; i < n; i++)
+		if (res[i].rcpt < p->m->nrcpt)
+			p->earlier[res[i].rcpt] = &res[i];
+}
+
+/* --- results of those that expire -------------------------------------------------- */
+
+static size_t
+count_queued(struct spool_message *m)
+{
+	const struct spool_rcpt *rc = spool_rcpts(m);
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		n += rc[i].state == SPOOL_QUEUED;
+	return n;
+}
+
+/* Recipients that are still queued have had their time. */
+static struct spool_result *
+expired_results(struct report *p, size_t *n)
+{
+	struct spool_message *m = p->m;
+	const struct spool_rcpt *rc = spool_rcpts(m);
+	struct spool_result *out;
+
+	*n = count_queued(m);
+	if (*n == 0)
+		return NULL;
+	out = xcalloc(*n, sizeof(*out));
+	*n = 0;
+	for (uint32_t i = 0; i < m->nrcpt; i++) {
+		const struct spool_result *before;
+		struct spool_result *res;
+
+		if (rc[i].state != SPOOL_QUEUED)
+			continue;
+		res = &out[(*n)++];
+		before = p->earlier[i];
+		res->rcpt = i;
+		res->state = SPOOL_EXPIRED;
+		res->code = before != NULL ? before->code : 0;
+		snprintf(res->status, sizeof(res->status), "4.4.7");
+		res->text = before != NULL && before->text.n != 0 ? before->text :
+		    VIEW("no smarthost port could be reached in time");
+	}
+	return out;
+}
+
+/* --- the report ---------------------------------------------------------------------- */
+
+static void
+log_end_of(struct report *p, uint32_t rcpt, const char *event, const struct spool_result *res)
+{
+	struct log_line l;
+
+	log_begin(&l, p->r->env.log, LEVEL_WARNING, event);
+	log_id(&l, p->m->id);
+	log_text(&l, "to", p->envelope->rcpt[rcpt]);
+	log_text(&l, "from", p->envelope->from);
+	if (res != NULL) {
+		log_num(&l, "code", res->code);
+		log_word(&l, "status", res->status[0] != '\0' ? res->status : "-");
+		log_text(&l, "reply", res->text);
+	}
+	log_end(&l);
+}
+
+/* All that failed or expire now, for the report and for the log. now is in the recipients' order. */
+static size_t
+list_failed(struct report *p, const struct spool_result *now, size_t nnow, struct bounce_rcpt *out)
+{
+	struct spool_message *m = p->m;
+	const struct spool_rcpt *rc = spool_rcpts(m);
+	size_t n = 0, k = 0;
+
+	for (uint32_t i = 0; i < m->nrcpt; i++) {
+		const struct spool_result *res = p->earlier[i];
+		bool expired = rc[i].state == SPOOL_EXPIRED;
+
+		if (k < nnow && now[k].rcpt == i) {
+			res = &now[k++];
+			expired = true;
+		}
+		if (!expired && rc[i].state != SPOOL_FAILED)
+			continue;
+		out[n] = (struct bounce_rcpt){
+			.address = p->envelope->rcpt[i],
+			.why = expired ? BOUNCE_EXPIRED : BOUNCE_REFUSED,
+			.code = res != NULL ? res->code : rc[i].code,
+			.status = res != NULL ? view_str(res->status) : VIEW(""),
+			.text = res != NULL ? res->text : VIEW(""),
+			.remote = view_str(relay_upstream(p->r)->host),
+		};
+		n++;
+		log_end_of(p, i, expired ? "expired" : "bounced", res);
+		if (expired)
+			p->r->stats.expired++;
+		else
+			p->r->stats.bounced++;
+	}
+	return n;
+}
+
+static void
+log_report(struct report *p, enum report_to to, struct view rcpt)
+{
+	struct log_line l;
+
+	log_begin(&l, p->r->env.log, to == REPORT_NOBODY ? LEVEL_WARNING : LEVEL_INFO,
+	    to == REPORT_NOBODY ? "report-dropped" : "reported");
+	log_id(&l, p->m->id);
+	log_text(&l, "from", p->envelope->from);
+	if (to == REPORT_NOBODY)
+		log_word(&l, "why", (p->m->flags & SPOOL_BOUNCE) != 0 ? "a-report-is-never-reported" :
+		    p->envelope->from.n == 0 ? "null-sender" : "sender-not-reachable-and-no-admin");
+	else
+		log_text(&l, "report_to", rcpt);
+	log_end(&l);
+}
+
+/* True if text holds the report. */
+static bool
+write_report(struct report *p, const struct bounce_rcpt *failed, size_t n, struct view message,
+    struct envelope *envelope, struct buf *text)
+{
+	struct relay *r = p->r;
+	const struct conf *conf = r->conf;
+	enum report_to to = report_choose(p->envelope->from, (p->m->flags & SPOOL_BOUNCE) != 0,
+	    conf->hostname, conf->admin);
+	struct bounce_facts facts;
+	char id[17];
+
+	if (n == 0)
+		return false;
+	facts = (struct bounce_facts){
+		.hostname = conf->hostname,
+		.original = p->envelope,
+		.id = spool_id_text(id, p->m->id),
+		.to = to == REPORT_SENDER ? p->envelope->from : view_str(conf->admin),
+		.rcpt = failed,
+		.nrcpt = n,
+		.message = message,
+		.now_ms = loop_wall(r->env.loop),
+		.nonce = rng_u64(r->env.rng),
+	};
+	log_report(p, to, facts.to);
+	if (to == REPORT_NOBODY)
+		return false;
+	envelope_add_rcpt(envelope, facts.to);
+	envelope->received_ms = facts.now_ms;
+	envelope->uid = envelope->pid = -1;
+	envelope->protocol = PROTOCOL_LOCAL;
+	envelope->bounce = true;
+	return bounce_build(text, &facts);
+}
+
+static void
+report_finish(struct report *p, struct view message)
+{
+	struct relay *r = p->r;
+	struct envelope envelope;
+	struct buf text;
+	struct spool_bounce bounce;
+	struct spool_update u;
+	struct bounce_rcpt *failed = xcalloc(p->m->nrcpt, sizeof(*failed));
+	size_t nnow, nfailed;
+	struct spool_result *now = expired_results(p, &nnow);
+	bool reported;
+
+	envelope_init(&envelope);
+	buf_init(&text, BOUNCE_MAX);
+	nfailed = list_failed(p, now, nnow, failed);
+	reported = write_report(p, failed, nfailed, message, &envelope, &text);
+	u = (struct spool_update){
+		.result = now, .nresult = nnow, .attempts = p->m->attempts,
+		.endpoint = p->endpoint != NULL ? p->endpoint : "",
+	};
+	bounce = (struct spool_bounce){ .envelope = &envelope, .message = buf_view(&text) };
+	p->m->delivery = NULL;
+	spool_finish(r->spool, p->m, &u, reported ? &bounce : NULL);
+	envelope_done(&envelope);
+	buf_done(&text);
+	free(now);
+	free(failed);
+}
+
+/* --- reading ---------------------------------------------------------------------------- */
+
+/* One step of reading; READER_DATA: all is there, *text is the message's beginning. */
+static enum reader_result
+report_read(struct report *p, struct view *text, struct err *e)
+{
+	const struct spool_result *res = NULL;
+	enum reader_result got;
+	size_t n = 0;
+
+	if (p->envelope == NULL) {
+		got = spool_reader_envelope(p->reader, &p->envelope, e);
+		if (got != READER_DATA)
+			return got;
+		if (p->envelope->nrcpt != p->m->nrcpt) {
+			(void)err_set(e, ERR_DAMAGED, "the envelope has another number of recipients");
+			return READER_BAD;
+		}
+	}
+	if (p->earlier == NULL) {
+		got = spool_reader_outcome(p->reader, &res, &n, &p->endpoint, e);
+		if (got == READER_WAIT || got == READER_BAD)
+			return got;
+		keep_earlier(p, res, got == READER_DATA ? n : 0);
+	}
+	got = spool_reader_next(p->reader, text, e);
+	if (got == READER_END) {
+		*text = view_of(NULL, 0);
+		return READER_DATA;
+	}
+	return got;
+}
+
+static void
+report_run(void *owner)
+{
+	struct report *p = owner;
+	struct relay *r = p->r;
+	struct spool_message *m = p->m;
+	struct view text;
+	struct err e;
+
+	switch (report_read(p, &text, &e)) {
+	case READER_WAIT:
+		return;
+	case READER_BAD:
+		m->delivery = NULL;
+		relay_damaged(r, m, &e);
+		break;
+	default:
+		report_finish(p, text);
+		break;
+	}
+	r->reporter.nrunning--;
+	report_free(p);
+	relay_status_changed(r);
+	task_post(r->env.loop, &r->reporter.task);
+}
+
+static void
+report_next(struct relay *r)
+{
+	struct reporter *q = &r->reporter;
+	struct list *link;
+
+	while (q->nrunning < REPORTS_MAX && (link = list_pop(&q->waiting)) != NULL) {
+		struct report *p = list_entry(link, struct report, link);
+
+		list_push(&q->running, &p->link);
+		q->nrunning++;
+		p->reader = spool_reader_new(r->spool, p->m, report_run, p);
+		report_run(p);
+	}
+	if (r->draining)
+		relay_drain_check(r);
+}
+
+static void
+report_task(void *arg)
+{
+	report_next(arg);
+}
+
+static struct report *
+report_new(struct relay *r, struct spool_message *m)
+{
+	struct report *p = xzalloc(sizeof(*p));
+
+	p->r = r;
+	p->m = m;
+	m->delivery = p;
+	schedule_remove(&r->schedule, m);
+	list_init(&p->link);
+	return p;
+}
+
+void
+report_start(struct relay *r, struct spool_message *m)
+{
+	struct report *p = report_new(r, m);
+
+	list_push(&r->reporter.waiting, &p->link);
+	task_post(r->env.loop, &r->reporter.task);
+}
+
+static void
+on_recorded(void *owner)
+{
+	struct report *p = owner;
+	struct relay *r = p->r;
+
+	list_remove(&p->link);
+	if (p->m == NULL) {
+		report_free(p);		/* relay is stopping */
+		return;
+	}
+	list_push(&r->reporter.waiting, &p->link);
+	task_post(r->env.loop, &r->reporter.task);
+}
+
+void
+report_result(struct relay *r, struct spool_message *m, const struct spool_update *u)
+{
+	struct report *p = report_new(r, m);
+
+	/* The texts are read back when the report is written: not before they are there. */
+	list_push(&r->reporter.recording, &p->link);
+	spool_update(r->spool, m, u, on_recorded, p);
+}
+
+bool
+report_is_idle(const struct relay *r)
+{
+	const struct reporter *q = &r->reporter;
+
+	return q->nrunning == 0 && list_is_empty(&q->waiting) && list_is_empty(&q->recording);
+}
+
+void
+report_init(struct relay *r)
+{
+	list_init(&r->reporter.recording);
+	list_init(&r->reporter.waiting);
+	list_init(&r->reporter.running);
+	task_init(&r->reporter.task, report_task, r);
+}
+
+void
+report_done(struct relay *r)
+{
+	list_foreach(link, &r->reporter.recording)
+		list_entry(link, struct report, link)->m = NULL;
+	list_foreach_safe(link, &r->reporter.waiting)
+		report_free(list_entry(link, struct report, link));
+	list_foreach_safe(link, &r->reporter.running)
+		report_free(list_entry(link, struct report, link));
+	task_cancel(&r->reporter.task);
+}
+
+void
+report_free_all(struct relay *r)
+{
+	report_done(r);
+	list_foreach_safe(link, &r->reporter.recording)
+		report_free(list_entry(link, struct report, link));
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * report - who is told of a message that failed. Pure.
+ *
+ * The sender, if mail from outside can reach it; else the administrator. A
+ * message with the null sender, and a report of ours, is never reported.
+ */
+#ifndef RELAY_REPORT_H
+#define RELAY_REPORT_H
+
+#include "base/view.h"
+
+enum report_to { REPORT_NOBODY, REPORT_SENDER, REPORT_ADMIN };
+
+/* hostname: this host's name; admin "" if there is none. */
+enum report_to report_choose(struct view sender, bool is_report, const char *hostname, const char *admin);
+/* Is there a host in the world that takes mail for this domain, as far as its name tells? */
+bool report_domain_is_public(struct view domain, const char *hostname);
+
+#endif

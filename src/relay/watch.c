@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * watch - what sessions show goes to health; what changes there goes to the log.
+ */
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/num.h"
+#include "relay/relay_impl.h"
+
+#include "base/banned.h"
+
+const char *
+watch_endpoint(struct relay *r, size_t i)
+{
+	return r->endpoint_name[i];
+}
+
+static void
+log_probe(struct session *s, enum health_class class, const char *detail)
+{
+	struct relay *r = s->r;
+	struct log_line l;
+
+	log_begin(&l, r->env.log, LEVEL_DEBUG, "probe");
+	log_word(&l, "relay", relay_upstream(r)->name);
+	log_word(&l, "endpoint", watch_endpoint(r, s->endpoint));
+	log_word(&l, "class", health_class_info(class)->word);
+	log_num(&l, "ready_ms", s->ready_ms);
+	log_text(&l, "detail", view_str(detail));
+	log_end(&l);
+}
+
+static void
+log_attempt(struct session *s, enum health_class class, const char *detail)
+{
+	struct relay *r = s->r;
+	struct log_line l;
+
+	log_begin(&l, r->env.log, LEVEL_NOTICE, "attempt-failed");
+	log_word(&l, "relay", relay_upstream(r)->name);
+	log_word(&l, "endpoint", watch_endpoint(r, s->endpoint));
+	log_word(&l, "class", health_class_info(class)->word);
+	log_text(&l, "detail", view_str(detail));
+	log_end(&l);
+}
+
+void
+watch_note(struct session *s, enum health_class class, const char *detail)
+{
+	struct relay *r = s->r;
+	bool mail = s->kind == SESSION_MAIL;
+	enum health_scope scope = health_class_info(class)->scope;
+	struct health_sample sample = {
+		.class = class,
+		.source = mail ? SAMPLE_DELIVERY : SAMPLE_PROBE,
+		.ready_ms = s->noted ? -1 : s->ready_ms,
+		.logged_in = s->logged_in && !s->noted,
+		.detail = detail,
+	};
+
+	s->noted = s->noted || s->ready;
+	if (!mail)
+		log_probe(s, class, detail);
+	else if (class != HEALTH_OK && scope != SCOPE_MESSAGE)
+		log_attempt(s, class, detail);
+	if (mail && (class == HEALTH_OK || scope == SCOPE_MESSAGE))
+		pool_worked(s);
+	if (class == HEALTH_QUOTA)
+		pool_slow_down(r);
+	health_note(r->health, s->endpoint, &sample, loop_now(r->env.loop));
+	watch_changed(r);
+}
+
+void
+watch_route(struct relay *r, const struct health_choice *c)
+{
+	if (!c->changed)
+		return;
+	if (c->from >= 0 && c->endpoint >= 0)
+		pool_retire(r, c->from);
+	watch_changed(r);
+}
+
+/* --- what health has to tell -------------------------------------------------------- */
+
+static enum log_level
+level_of(enum health_event_kind kind)
+{
+	switch (kind) {
+	case HEALTH_ACCOUNT_BLOCKED:
+	case HEALTH_RELAY_DOWN:
+		return LEVEL_ERROR;
+	case HEALTH_ENDPOINT_DEGRADED:
+	case HEALTH_ENDPOINT_DOWN:
+	case HEALTH_ENDPOINT_BLOCKED:
+	case HEALTH_FLAPPING:
+	case HEALTH_ACCOUNT_PAUSED:
+		return LEVEL_WARNING;
+	default:
+		return LEVEL_NOTICE;
+	}
+}
+
+static const char *
+endpoint_or_none(struct relay *r, int i)
+{
+	return i >= 0 ? watch_endpoint(r, (size_t)i) : "none";
+}
+
+static void
+log_event(struct relay *r, const struct health_event *ev)
+{
+	const struct health_class_info *why = health_class_info(ev->class);
+	struct log_line l;
+
+	log_begin(&l, r->env.log, level_of(ev->kind), health_event_word(ev->kind));
+	log_word(&l, "relay", relay_upstream(r)->name);
+	if (ev->kind == HEALTH_ROUTE_CHANGED) {
+		log_word(&l, "from", endpoint_or_none(r, ev->from));
+		log_word(&l, "to", endpoint_or_none(r, ev->endpoint));
+		log_word(&l, "reason", choice_reason_word(ev->reason));
+	} else if (ev->endpoint >= 0) {
+		log_word(&l, "endpoint", watch_endpoint(r, (size_t)ev->endpoint));
+	}
+	if (ev->class != HEALTH_OK) {
+		log_word(&l, "class", why->word);
+		log_text(&l, "meaning", view_str(why->sentence));
+		log_text(&l, "advice", view_str(why->advice));
+		log_text(&l, "detail", view_str(ev->detail));
+	}
+	if (ev->until_ms >= 0)
+		log_num(&l, "for_ms", ev->until_ms - ev->at_ms);
+	log_end(&l);
+}
+
+static void
+watch_run(void *arg)
+{
+	struct relay *r = arg;
+	struct health_event ev;
+
+	while (health_next_event(r->health, &ev))
+		log_event(r, &ev);
+	prober_plan(r);
+	pool_kick(r);
+	relay_status_changed(r);
+}
+
+void
+watch_changed(struct relay *r)
+{
+	task_post(r->env.loop, &r->watch.task);
+}
+
+void
+watch_init(struct relay *r)
+{
+	const struct conf_relay *up = relay_upstream(r);
+
+	task_init(&r->watch.task, watch_run, r);
+	for (size_t i = 0; i < up->nendpoint; i++) {
+		size_t n = strlen(up->host) + 8;
+
+		r->endpoint_name[i] = xzalloc(n);
+		snprintf(r->endpoint_name[i], n, "%s:%u", up->host, (unsigned)up->endpoint[i].port);
+	}
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * smarthost - a scripted submission server on one twin endpoint.
+ *
+ * It takes everything unless told otherwise: faults say at which step something
+ * else happens, and how often. What it took is kept, so that a test can count.
+ */
+#ifndef SIM_SMARTHOST_H
+#define SIM_SMARTHOST_H
+
+#include "twin/net.h"
+
+enum step { AT_GREETING, AT_EHLO, AT_STARTTLS, AT_AUTH, AT_MAIL, AT_RCPT, AT_DATA, AT_BODY, AT_DOT };
+
+enum what {
+	SAY,			/* this reply instead of the good one */
+	CUT,			/* reset, without an answer */
+	TAKE_AND_CUT,		/* at the dot: keep the message, then reset */
+	TAKE_SILENTLY,		/* at the dot: keep the message, never answer */
+	MUTE			/* no answer */
+};
+
+#define ALWAYS (-1)
+
+struct fault {
+	enum step	at;
+	enum what	what;
+	const char	*reply;		/* "451 4.3.0 later" */
+	int		times;		/* how often; ALWAYS */
+	const char	*match;		/* only for commands that contain it; NULL: all */
+};
+
+#define FAULTS_MAX 4
+
+struct taken {
+	struct list	 link;
+	char		*from;
+	char		*rcpts;		/* " a@b c@d " */
+	struct buf	 text;		/* unstuffed */
+	int64_t		 at_ms;
+};
+
+struct smarthost {
+	struct twin_net		*net;
+	struct twin_endpoint	*ep;
+	bool			 implicit;
+	bool			 no_starttls, no_auth;
+	struct fault		 fault[FAULTS_MAX];
+	struct list		 conns;
+	struct list		 taken;
+	unsigned		 ntaken, logins, transactions, sessions, quits;
+	unsigned		 secrets_in_clear;	/* AUTH without TLS */
+};
+
+void smarthost_init(struct smarthost *, struct twin_net *, const char *address, bool implicit);
+void smarthost_done(struct smarthost *);
+void smarthost_fault(struct smarthost *, struct fault);
+void smarthost_heal(struct smarthost *);	/* no faults; accepts */
+/* How many messages hold the text. */
+unsigned smarthost_count(const struct smarthost *, const char *text);
+
+#endif

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "sim/world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/num.h"
+#include "base/require.h"
+#include "handover/frame.h"
+#include "mail/envelope.h"
+
+#include "base/banned.h"
+
+#define WALL_START	INT64_C(1795332623000)
+#define LINES_MAX	(256u << 20)
+
+/* --- log ------------------------------------------------------------------------- */
+
+static void
+emit(struct log *log, enum log_level level, const char *line)
+{
+	struct world *w = container_of(log, struct world, log);
+
+	if (getenv("WORLD_LOG") != NULL)
+		fprintf(stderr, "%10lld %s\n", (long long)(w->loop.mono_ms - 1000000), line);
+	require(buf_add_str(&w->lines, line) && buf_add_byte(&w->lines, '\n'));
+}
+
+unsigned
+world_logged(struct world *w, const char *event, const char *text)
+{
+	struct view all = buf_view(&w->lines), line;
+	unsigned n = 0;
+
+	while (view_split(&all, '\n', &line)) {
+		size_t at = view_find(line, ' ');
+
+		n += view_eq(view_first(line, at), view_str(event)) &&
+		    (text[0] == '\0' || view_search(line, view_str(text)) < line.n);
+	}
+	return n;
+}
+
+/* --- relay ------------------------------------------------------------------------- */
+
+static void
+on_ready(void *owner)
+{
+	((struct world *)owner)->ready = true;
+}
+
+static void
+on_status(void *owner, const char *text)
+{
+	require(text[0] != '\0');
+}
+
+static const struct relay_events relay_events = {
+	.on_ready = on_ready,
+	.on_status = on_status,
+};
+
+static void
+conf_init(struct conf *c)
+{
+	static char hostname[] = "web1.example.com", admin[] = "admin@example.com";
+	static char name[] = "main", host[] = "smtp.twin.example", user[] = "web1";
+	static char empty[] = "";
+
+	*c = (struct conf){ .hostname = hostname, .admin = admin, .default_domain = hostname,
+		.socket = empty, .drain_ms = SECONDS(30) };
+	c->limits.message_size = 50u << 20;
+	c->limits.recipients = 1000;
+	c->limits.connections = 200;
+	c->limits.connections_per_client = 100;
+	c->limits.errors = 20;
+	c->limits.command_ms = c->limits.data_ms = MINUTES(5);
+	c->limits.transaction_ms = HOURS(1);
+	c->queue.bytes_max = UINT64_C(4) << 30;
+	c->queue.segment_size = 4u << 20;
+	c->queue.messages_max = 100000;
+	c->queue.outcome_sync_ms = 1000;
+	c->queue.retry_first_ms = MINUTES(1);
+	c->queue.retry_max_ms = HOURS(1);
+	c->queue.expire_ms = DAYS(5);
+	c->queue.uncertain_ms = MINUTES(15);
+	c->relay = (struct conf_relay){ .name = name, .host = host, .user = user,
+		.secret = CONF_SECRET_FILE, .connections = 4, .messages_per_connection = 50,
+		.connection_age_ms = MINUTES(10), .idle_ms = SECONDS(30),
+		.recipients_per_message = 50, .nendpoint = PORTS };
+	c->relay.endpoint[P587] = (struct conf_endpoint){ 587, CONF_TLS_STARTTLS };
+	c->relay.endpoint[P465] = (struct conf_endpoint){ 465, CONF_TLS_IMPLICIT };
+	c->relay.endpoint[P2525] = (struct conf_endpoint){ 2525, CONF_TLS_STARTTLS };
+}
+
+/* --- the pretended intake --------------------------------------------------------------- */
+
+static void
+keep_text(char *to, size_t cap, struct view v)
+{
+	snprintf(to, cap, "%.*s", (int)v.n, v.n != 0 ? (const char *)v.p : "");
+}
+
+static void
+on_frame(struct world *w, const struct frame *f)
+{
+	switch (f->type) {
+	case FRAME_DURABLE:
+		w->durable++;
+		break;
+	case FRAME_REFUSED:
+		w->refused++;
+		keep_text(w->refusal, sizeof(w->refusal), f->payload);
+		break;
+	case FRAME_POLICY:
+		keep_text(w->policy, sizeof(w->policy), f->payload);
+		break;
+	case FRAME_CREDIT:
+		w->credit += f->payload.p[0] + 256u * f->payload.p[1] + 65536u * f->payload.p[2];
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+on_intake_input(void *owner)
+{
+	struct world *w = owner;
+	struct frame f;
+	size_t used, need;
+
+	while (frame_parse(stream_input(w->intake), false, &f, &used, &need, NULL) == FRAME_DONE) {
+		on_frame(w, &f);
+		stream_consume(w->intake, used);
+	}
+}
+
+static void
+on_intake_closed(void *owner, const struct stream_end *end)
+{
+	struct world *w = owner;
+
+	stream_abort(w->intake);
+	w->intake = NULL;
+}
+
+static const struct stream_events intake_events = {
+	.on_input = on_intake_input,
+	.on_closed = on_intake_closed,
+};
+
+void
+world_frame(struct world *w, int type, uint64_t number, struct view payload)
+{
+	uint8_t head[FRAME_HEADER];
+
+	frame_header(head, (enum frame_type)type, number, payload.n);
+	require(w->intake != NULL);
+	require(stream_write(w->intake, view_of(head, sizeof(head))) &&
+	    stream_write(w->intake, payload));
+}
+
+static void
+connect_intake(struct world *w)
+{
+	struct stream *pair[2];
+
+	twin_net_pair(&w->net, pair, &relay_handover_limits);
+	w->intake = pair[0];
+	w->number = 0;
+	stream_own(w->intake, &intake_events, w);
+	world_frame(w, FRAME_HELLO, 0, VIEW("posthouse-handover 1\nsandbox: twin\n"));
+	relay_set_intake(w->relay, pair[1]);
+}
+
+uint64_t
+world_open(struct world *w, const char *from, const char *rcpts)
+{
+	struct envelope env;
+	struct view rest = view_str(rcpts), one;
+	struct buf text;
+
+	envelope_init(&env);
+	buf_init(&text, ENVELOPE_MAX);
+	env.from = view_str(from);
+	while (view_split(&rest, ' ', &one))
+		envelope_add_rcpt(&env, one);
+	env.received_ms = loop_wall(&w->loop.loop);
+	env.peer = VIEW("127.0.0.1:40112");
+	env.uid = 33;
+	env.pid = -1;
+	env.helo = VIEW("localhost");
+	env.protocol = PROTOCOL_ESMTP;
+	require(envelope_encode(&text, &env));
+	world_frame(w, FRAME_OPEN, ++w->number, buf_view(&text));
+	envelope_done(&env);
+	buf_done(&text);
+	return w->number;
+}
+
+void
+world_chunk(struct world *w, uint64_t number, struct view v)
+{
+	world_frame(w, FRAME_CHUNK, number, v);
+}
+
+void
+world_commit(struct world *w, uint64_t number, uint64_t size)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text), "eight-bit: no\nsize: %llu\n", (unsigned long long)size);
+	world_frame(w, FRAME_COMMIT, number, view_str(text));
+}
+
+static bool
+has_answer(void *arg)
+{
+	struct world *w = arg;
+
+	return w->durable + w->refused == w->number || w->intake == NULL;
+}
+
+void
+world_mail(struct world *w, const char *from, const char *rcpts, const char *text)
+{
+	unsigned before = w->durable + w->refused;
+	uint64_t number;
+	struct buf body;
+
+	require(before == w->number);
+	buf_init(&body, 1u << 20);
+	require(buf_addf(&body, "Subject: test\r\nFrom: <%s>\r\n\r\n%s\r\n", from, text));
+	number = world_open(w, from, rcpts);
+	world_chunk(w, number, buf_view(&body));
+	world_commit(w, number, buf_len(&body));
+	buf_done(&body);
+	require(twin_loop_until(&w->loop, has_answer, w, SECONDS(10)));
+}
+
+/* --- life ---------------------------------------------------------------------------------- */
+
+void
+world_init(struct world *w)
+{
+	memset(w, 0, sizeof(*w));
+	buf_init(&w->lines, LINES_MAX);
+	w->log.emit = emit;
+	w->log.level = LEVEL_DEBUG;
+	rng_init(&w->rng, 20261122);
+	twin_loop_init(&w->loop, WALL_START);
+	twin_net_init(&w->net, &w->loop.loop);
+	w->fs = &w->disk[0];
+	twin_fs_init(w->fs);
+	conf_init(&w->conf);
+	twin_net_host(&w->net, "smtp.twin.example", "192.0.2.1");
+	smarthost_init(&w->port[P587], &w->net, "192.0.2.1:587", false);
+	smarthost_init(&w->port[P465], &w->net, "192.0.2.1:465", true);
+	smarthost_init(&w->port[P2525], &w->net, "192.0.2.1:2525", false);
+}
+
+void
+world_start(struct world *w)
+{
+	struct relay_env env = {
+		.loop = &w->loop.loop, .net = &w->net.net, .fs = &w->fs->fs,
+		.commit = &w->commit.worker, .reader = &w->reader.worker,
+		.rng = &w->rng, .log = &w->log, .sandbox = "twin",
+	};
+	struct err e;
+
+	twin_worker_init(&w->commit, &w->loop.loop);
+	twin_worker_init(&w->reader, &w->loop.loop);
+	w->ready = w->drained = false;
+	w->durable = w->refused = 0;
+	w->credit = 0;
+	require(relay_new(&w->relay, &env, &w->conf, VIEW("secret"), &relay_events, w, &e) == 0);
+	connect_intake(w);
+}
+
+static void
+on_drained(void *owner)
+{
+	((struct world *)owner)->drained = true;
+}
+
+static bool
+is_drained(void *arg)
+{
+	return ((struct world *)arg)->drained;
+}
+
+/* Jobs hold memory: their threads come to rest before it is freed. */
+static void
+finish_jobs(struct twin_worker *tw)
+{
+	struct list *link;
+
+	while ((link = list_pop(&tw->jobs)) != NULL) {
+		struct job *j = list_entry(link, struct job, link);
+
+		j->run(j);
+		j->done(j);
+	}
+	timer_cancel(tw->loop, &tw->timer);
+}
+
+static void
+part(struct world *w)
+{
+	if (w->intake != NULL)
+		stream_abort(w->intake);
+	w->intake = NULL;
+	while (!list_is_empty(&w->commit.jobs) || !list_is_empty(&w->reader.jobs)) {
+		finish_jobs(&w->commit);
+		finish_jobs(&w->reader);
+	}
+	relay_free(w->relay);
+	w->relay = NULL;
+}
+
+void
+world_stop(struct world *w)
+{
+	relay_drain(w->relay, on_drained, w);
+	require(twin_loop_until(&w->loop, is_drained, w, MINUTES(2)));
+	part(w);
+}
+
+void
+world_crash(struct world *w, enum twin_keep keep)
+{
+	struct twin_fs *left = w->fs == &w->disk[0] ? &w->disk[1] : &w->disk[0];
+
+	twin_fs_crash(left, w->fs, keep, rng_u64(&w->rng));
+	part(w);
+	twin_fs_done(w->fs);
+	w->fs = left;
+	world_start(w);
+}
+
+void
+world_done(struct world *w)
+{
+	if (w->relay != NULL)
+		part(w);
+	for (size_t i = 0; i < PORTS; i++)
+		smarthost_done(&w->port[i]);
+	twin_net_done(&w->net);
+	twin_fs_done(w->fs);
+	twin_loop_done(&w->loop);
+	buf_done(&w->lines);
+}
+
+void
+world_run(struct world *w, int64_t ms)
+{
+	twin_loop_run(&w->loop, ms);
+}
+
+uint64_t
+world_queued(struct world *w)
+{
+	struct spool_stats st;
+
+	spool_stats(relay_spool(w->relay), &st);
+	return st.recovering ? UINT64_MAX : st.messages;
+}
+
+static bool
+is_settled(void *arg)
+{
+	return world_queued(arg) == 0;
+}
+
+bool
+world_settle(struct world *w, int64_t ms)
+{
+	int64_t end = w->loop.mono_ms + ms;
+
+	/* A report enters the queue a sync after its cause has left it. */
+	while (w->loop.mono_ms < end) {
+		if (!twin_loop_until(&w->loop, is_settled, w, end - w->loop.mono_ms))
+			return false;
+		world_run(w, 20);
+		if (is_settled(w))
+			return true;
+	}
+	return false;
+}
+
+/* --- counting ------------------------------------------------------------------------------- */
+
+unsigned
+world_taken(const struct world *w)
+{
+	return w->port[P587].ntaken + w->port[P465].ntaken + w->port[P2525].ntaken;
+}
+
+unsigned
+world_count(const struct world *w, const char *text)
+{
+	return smarthost_count(&w->port[P587], text) + smarthost_count(&w->port[P465], text) +
+	    smarthost_count(&w->port[P2525], text);
+}
+
+unsigned
+world_logins(const struct world *w)
+{
+	return w->port[P587].logins + w->port[P465].logins + w->port[P2525].logins;
+}
+
+void
+world_all(struct world *w, enum twin_mode mode)
+{
+	for (size_t i = 0; i < PORTS; i++)
+		w->port[i].ep->mode = mode;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * world - relay with its real spool between a pretended intake and a smarthost of
+ * three ports, in virtual time.
+ */
+#ifndef SIM_WORLD_H
+#define SIM_WORLD_H
+
+#include "relay/relay.h"
+#include "sim/smarthost.h"
+#include "twin/fs.h"
+#include "twin/loop.h"
+
+#define P587	0
+#define P465	1
+#define P2525	2
+#define PORTS	3
+
+#define SECONDS(n)	((n) * INT64_C(1000))
+#define MINUTES(n)	((n) * INT64_C(60000))
+#define HOURS(n)	((n) * INT64_C(3600000))
+#define DAYS(n)		((n) * INT64_C(86400000))
+
+struct world {
+	struct twin_loop	 loop;
+	struct twin_net		 net;
+	struct twin_fs		 disk[2], *fs;	/* fs: the one in use */
+	struct twin_worker	 commit, reader;
+	struct rng		 rng;
+	struct log		 log;
+	struct buf		 lines;		/* all that was logged */
+	struct conf		 conf;
+	struct smarthost	 port[PORTS];
+	struct relay		*relay;
+	bool			 ready, drained;
+	/* the pretended intake */
+	struct stream		*intake;
+	uint64_t		 number;
+	unsigned		 durable, refused;
+	uint64_t		 credit;	/* given, all transactions */
+	char			 refusal[200];
+	char			 policy[200];
+};
+
+/* Loop, net, disk, smarthosts and configuration; relay is started by world_start(). */
+void world_init(struct world *);
+void world_done(struct world *);
+void world_start(struct world *);
+/* Kill relay; the disk keeps what this says; start again. */
+void world_crash(struct world *, enum twin_keep);
+void world_stop(struct world *);		/* relay_drain and relay_free */
+void world_run(struct world *, int64_t ms);
+/* Run until all that was accepted is out of the queue; false: it is not after ms. */
+bool world_settle(struct world *, int64_t ms);
+
+/* A message with this text in its body; rcpts are separated by spaces. Runs until it is durable. */
+void world_mail(struct world *, const char *from, const char *rcpts, const char *text);
+/* The frames one by one. */
+uint64_t world_open(struct world *, const char *from, const char *rcpts);
+void world_chunk(struct world *, uint64_t number, struct view);
+void world_commit(struct world *, uint64_t number, uint64_t size);
+void world_frame(struct world *, int type, uint64_t number, struct view payload);
+
+uint64_t world_queued(struct world *);
+unsigned world_taken(const struct world *);			/* at all ports */
+unsigned world_count(const struct world *, const char *text);	/* of messages that hold it */
+unsigned world_logins(const struct world *);
+/* How many log lines begin with event and hold text. */
+unsigned world_logged(struct world *, const char *event, const char *text);
+void world_all(struct world *, enum twin_mode);			/* mode of all ports */
+
+#endif
