@@ -375,7 +375,7 @@ smarthost_fault(struct smarthost *h, struct fault f)
 			h->fault[i] = f;
 			return;
 		}
-	require(!"more faults than places");
+	require_failed("a place for one more fault", __FILE__, __LINE__);
 }
 
 void

@@ -88,6 +88,20 @@ test_long_line_is_cut_at_a_pair(void **state)
 }
 
 static void
+test_line_is_cut_at_its_last_byte(void **state)
+{
+	struct memory_log m = memory(NULL);
+	struct log_line l;
+
+	log_begin(&l, &m.log, LEVEL_INFO, "refused");
+	for (int i = 0; i < LOG_LINE_MAX; i++)
+		log_num(&l, "a", 1);
+	log_end(&l);
+	assert_in_range(strlen(m.last), LOG_LINE_MAX - 8, LOG_LINE_MAX - 1);
+	assert_string_equal(m.last + strlen(m.last) - 8, " a=1 ...");
+}
+
+static void
 test_stderr_has_the_journal_prefix(void **state)
 {
 	int saved = dup(STDERR_FILENO);
@@ -118,6 +132,7 @@ main(void)
 		cmocka_unit_test(test_line),
 		cmocka_unit_test(test_level_drops_lines),
 		cmocka_unit_test(test_long_line_is_cut_at_a_pair),
+		cmocka_unit_test(test_line_is_cut_at_its_last_byte),
 		cmocka_unit_test(test_stderr_has_the_journal_prefix),
 	};
 
