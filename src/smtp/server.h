@@ -21,7 +21,7 @@
 struct server;
 
 struct server_params {
-	const char	*hostname;	/* in the greeting and in HELP */
+	const char	*hostname;	/* in the greeting and the reply to HELO */
 	uint64_t	 size_max;	/* bytes of a message as received */
 	unsigned	 recipients_max;
 	unsigned	 errors_max;	/* refused commands before 421 (default 20) */

@@ -319,7 +319,17 @@ test_long_lines(void **state)
 		assert_codes(&x, "220 250 250 ");
 		session_done(&x);
 	}
-	/* ... one more is none, and its tail is never run */
+	/* ... one byte more is none ... */
+	memmove(line + 2047, line + 2046, 8);
+	line[2046] = 'x';
+	for (size_t split = 2040; split < 2055; split++) {
+		session_open(&x);
+		feed(&x, view_of(line, split));
+		feed(&x, view_of(line + split, 2055 - split));
+		assert_codes(&x, "220 500 250 ");
+		session_done(&x);
+	}
+	/* ... and the tail is never run */
 	memset(line, 'x', sizeof(line));
 	memcpy(line, "NOOP ", 5);
 	memcpy(line + 2041, "QUIT\r\r\r\nNOOP\r\n", 14);
