@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * open - find the daemon's mail socket, waiting a little while it restarts.
+ */
+#ifndef SENDMAIL_OPEN_H
+#define SENDMAIL_OPEN_H
+
+#include "sendmail/link.h"
+
+/*
+ * The unix socket, else 127.0.0.1:25; only $POSTHOUSE_SOCKET if that is set. With
+ * greet the link is behind greeting and EHLO. Exit status; complains itself.
+ */
+int open_mail(struct link *l, bool greet);
+
+#endif

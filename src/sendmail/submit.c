@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "sendmail/submit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+
+#include "base/quote.h"
+#include "sendmail/open.h"
+#include "smtp/dot.h"
+
+#include "base/banned.h"
+
+#define REPLY_MS	60000
+#define BLOCK_MS	180000
+#define DOT_MS		600000		/* RFC 5321 4.5.3.2.6: shorter would make doubles */
+#define OUT_MAX		(2 * INPUT_BLOCK)
+
+int
+complain(int status, const char *text)
+{
+	char line[512];
+	int n = snprintf(line, sizeof(line), "%s", text);
+
+	if (n > 0)
+		quote_flatten((uint8_t *)line, strlen(line));
+	(void)fprintf(stderr, "sendmail: %s\n", line);
+	return status;
+}
+
+/* What a refusal means to the caller. */
+static int
+status_of(const struct reply *r)
+{
+	if (reply_class(r) == 4)
+		return EX_TEMPFAIL;
+	if (reply_class(r) != 5)
+		return EX_PROTOCOL;
+	if (r->code == 552 || r->code == 501 || r->code == 553 || r->code == 555 ||
+	    view_starts(view_str(r->status), VIEW("5.6.")))
+		return EX_DATAERR;
+	return EX_UNAVAILABLE;
+}
+
+static int
+refused(const struct link *l, const char *what)
+{
+	const struct reply *r = &l->parser.reply;
+	char text[400];
+
+	(void)snprintf(text, sizeof(text), "%.100s refused: %d %s%s%.200s", what, r->code, r->status,
+	    r->status[0] != '\0' ? " " : "", r->text);
+	return complain(status_of(r), text);
+}
+
+/* One command; EX_OK if its reply is of the wanted class. */
+static int
+command(struct link *l, int wanted, const char *what, const char *verb, const char *address)
+{
+	struct buf line;
+	struct err e = { 0 };
+	int rc = EX_OK;
+
+	buf_init(&line, 2048);
+	if (!(address != NULL ? buf_addf(&line, "%s<%s>\r\n", verb, address)
+	    : buf_addf(&line, "%s\r\n", verb)))
+		rc = complain(EX_DATAERR, "an address is too long");
+	else if (link_send(l, buf_view(&line), REPLY_MS, &e) < 0 || link_reply(l, REPLY_MS, &e) < 0)
+		rc = complain(EX_TEMPFAIL, e.text);
+	else if (reply_class(&l->parser.reply) != wanted)
+		rc = refused(l, what);
+	buf_done(&line);
+	return rc;
+}
+
+static int
+send_envelope(struct link *l, struct message *m)
+{
+	const char *sender = buf_cstr(&m->sender);
+	const char *rcpt = buf_cstr(&m->recipients);
+	int rc;
+
+	if (sender == NULL || rcpt == NULL)
+		return complain(EX_OSERR, "out of memory");
+	rc = command(l, 2, "the sender was", "MAIL FROM:", sender);
+	/* All or none: a status can't say that some got it. */
+	for (size_t i = 0; rc == EX_OK && i < m->nrecipients; i++) {
+		char what[200];
+
+		(void)snprintf(what, sizeof(what), "recipient %.80s was", rcpt);
+		rc = command(l, 2, what, "RCPT TO:", rcpt);
+		rcpt += strlen(rcpt) + 1;
+	}
+	if (rc == EX_OK)
+		rc = command(l, 3, "the message was", "DATA", NULL);
+	return rc;
+}
+
+/* All of v, encoded. */
+static int
+send_text(struct link *l, struct dot_encoder *enc, struct view v, struct err *e)
+{
+	struct buf out;
+	int rc = 0;
+
+	buf_init(&out, OUT_MAX);
+	while (v.n > 0 && rc == 0) {
+		size_t n = dot_encode(enc, &out, OUT_MAX, v);
+
+		v = view_from(v, n);
+		if (n == 0 && buf_len(&out) == 0)
+			rc = err_set(e, ERR_FULL, "out of memory");
+		else
+			rc = link_send(l, buf_view(&out), BLOCK_MS, e);
+		buf_clear(&out);
+	}
+	buf_done(&out);
+	return rc;
+}
+
+static int
+send_end(struct link *l, struct dot_encoder *enc, struct err *e)
+{
+	struct buf out;
+	int rc;
+
+	buf_init(&out, DOT_END_MAX);
+	if (!dot_encode_end(enc, &out))
+		rc = err_set(e, ERR_FULL, "out of memory");
+	else
+		rc = link_send(l, buf_view(&out), BLOCK_MS, e);
+	buf_done(&out);
+	return rc;
+}
+
+/*
+ * Header, what was read of the body, and the rest as it comes. When the input
+ * fails the connection is left without the final dot: nothing is sent.
+ */
+static int
+send_message(struct link *l, struct message *m)
+{
+	struct dot_encoder enc;
+	struct err e = { 0 };
+
+	dot_encoder_init(&enc);
+	if (send_text(l, &enc, buf_view(&m->header), &e) < 0)
+		goto lost;
+	for (;;) {
+		if (send_text(l, &enc, buf_view(&m->text), &e) < 0)
+			goto lost;
+		buf_clear(&m->text);
+		if (m->in.ended)
+			break;
+		if (input_read(&m->in, &m->text, &e) < 0)
+			return complain(EX_IOERR, e.text);
+	}
+	if (send_end(l, &enc, &e) < 0)
+		goto lost;
+	if (link_reply(l, DOT_MS, &e) < 0)
+		return complain(EX_TEMPFAIL, e.text);
+	if (reply_class(&l->parser.reply) != 2)
+		return refused(l, "the message was");
+	return EX_OK;
+lost:
+	/* Perhaps it said why before it closed. */
+	if (link_reply(l, 1000, &e) == 0)
+		return refused(l, "the message was");
+	return complain(EX_TEMPFAIL, e.text);
+}
+
+/* The message is safe, whatever comes of this. */
+static void
+say_goodbye(struct link *l)
+{
+	if (link_send(l, VIEW("QUIT\r\n"), 1000, NULL) < 0)
+		return;
+	(void)shutdown(l->fd, SHUT_WR);
+}
+
+int
+submit(struct message *m, const struct options *o)
+{
+	struct link l;
+	int rc;
+
+	link_init(&l);
+	rc = open_mail(&l, true);
+	if (rc == EX_OK)
+		rc = send_envelope(&l, m);
+	if (rc == EX_OK)
+		rc = send_message(&l, m);
+	if (rc == EX_OK) {
+		if (o->verbose)
+			(void)printf("accepted: %s\n", l.parser.reply.text);
+		say_goodbye(&l);
+	}
+	link_close(&l);
+	return rc;
+}
