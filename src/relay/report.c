@@ -239,6 +239,13 @@ report_read(struct report *p, struct view *text, struct err *e)
 	enum reader_result got;
 	size_t n = 0;
 
+	/* In this order: the outcome is read into the buffer that the text is in afterwards. */
+	if (p->earlier == NULL) {
+		got = spool_reader_outcome(p->reader, &res, &n, &p->endpoint, e);
+		if (got == READER_WAIT || got == READER_BAD)
+			return got;
+		keep_earlier(p, res, got == READER_DATA ? n : 0);
+	}
 	if (p->envelope == NULL) {
 		got = spool_reader_envelope(p->reader, &p->envelope, e);
 		if (got != READER_DATA)
@@ -247,12 +254,6 @@ report_read(struct report *p, struct view *text, struct err *e)
 			(void)err_set(e, ERR_DAMAGED, "the envelope has another number of recipients");
 			return READER_BAD;
 		}
-	}
-	if (p->earlier == NULL) {
-		got = spool_reader_outcome(p->reader, &res, &n, &p->endpoint, e);
-		if (got == READER_WAIT || got == READER_BAD)
-			return got;
-		keep_earlier(p, res, got == READER_DATA ? n : 0);
 	}
 	got = spool_reader_next(p->reader, text, e);
 	if (got == READER_END) {
