@@ -468,6 +468,10 @@ act(struct session *s, enum server_action action, const struct server_event *ev)
 		(void)weird(rules[s->state].reads);	/* who would give the answer? */
 		return true;
 	case SERVER_DATA:
+		if (s->state == STATE_DROP) {	/* the refusal is in the output, its message forgotten */
+			move(s, STATE_COMMAND);
+			note_replies(s, buf_view(server_output(s->server)));
+		}
 		move(s, STATE_OPEN);
 		try_open(s);
 		return true;

@@ -460,6 +460,26 @@ test_refused(void **state)
 	(void)relay_expects(r, FRAME_OPEN, 3);
 }
 
+/* The next transaction is pipelined behind the dot of a refused one: whose refusal it is stays clear. */
+static void
+test_refused_and_pipelined(void **state)
+{
+	struct wire *r = relay(&w);
+	struct wire *c = client(&w);
+
+	begin_message(c);
+	says(c, HEAD "\r\n");
+	relay_says(r, FRAME_REFUSED, 1, VIEW("452 4.3.1 Full"));
+	says(c, ".\r\nMAIL FROM:<eve@example.com>\r\nRCPT TO:<x@y>\r\nDATA\r\n");
+	assert_hears(c, "452 4.3.1 Full\r\n250 2.1.0 Sender ok\r\n250 2.1.5 Recipient ok\r\n" DATA_OK);
+	assert_true(world_logged(&w, "refused code=452 reason=\"4.3.1 Full\" peer="));
+	assert_false(world_logged(&w, "eve@"));
+	says(c, HEAD "\r\n.\r\n");
+	relay_says(r, FRAME_DURABLE, 2, ID);
+	assert_hears(c, QUEUED);
+	assert_true(world_logged(&w, "accepted id=0123456789abcdef from=\"eve@example.com\""));
+}
+
 static void
 test_policy(void **state)
 {
@@ -1029,7 +1049,7 @@ main(void)
 		T(test_missing_fields), T(test_endless_header),
 		T(test_window), T(test_commit_waits_for_credit), T(test_short_pieces_gather),
 		T(test_relay_that_never_reads),
-		T(test_refused), T(test_policy), T(test_relay_lost), T(test_waiting_for_relay),
+		T(test_refused), T(test_refused_and_pipelined), T(test_policy), T(test_relay_lost), T(test_waiting_for_relay),
 		T(test_silent_relay), T(test_relay_never_answers), T(test_another_relay_takes_over),
 		T(test_hostile_relay), T(test_credit_beyond_the_window), T(test_relay_of_another_version),
 		T(test_connection_limits), T(test_unix_peer), T(test_trickled_command),
