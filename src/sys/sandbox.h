@@ -19,13 +19,20 @@ enum sandbox_policy { SANDBOX_REQUIRED, SANDBOX_BEST_EFFORT, SANDBOX_OFF };
 struct sandbox_params {
 	enum sandbox_role	 role;
 	enum sandbox_policy	 policy;
-	const char *const	*read_dirs;	/* NULL-terminated; absent ones are skipped */
-	const char *const	*write_dirs;
+	const char *const	*read_dirs;	/* NULL-terminated, or NULL; absent ones are skipped */
+	const char *const	*write_dirs;	/* also for reading */
 };
 
+/* What name lookup through the C library reads: hosts, resolv.conf, modules. NULL-terminated. */
+extern const char *const sandbox_resolver_dirs[];
+
 /*
+ * The supervisor gets Landlock only if it names directories, because what it
+ * executes inherits it; its system calls are limited by a list of what is denied.
+ *
  * Fatal errors under SANDBOX_REQUIRED give -1. *level gets what was reached in
- * words: "seccomp landlock-5", "seccomp", "none (off)".
+ * words: "seccomp landlock-5", "landlock-5 (built without seccomp)", "none (off)".
+ * A sanitizer build, whose run-time needs more, says "seccomp-partial".
  */
 int sandbox_apply(const struct sandbox_params *, char level[64], struct err *) must_use;
 
