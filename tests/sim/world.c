@@ -9,6 +9,7 @@
 #include "base/require.h"
 #include "handover/frame.h"
 #include "mail/envelope.h"
+#include "smtp/client.h"
 
 #include "base/banned.h"
 
@@ -167,6 +168,12 @@ connect_intake(struct world *w)
 {
 	struct stream *pair[2];
 
+	if (w->real != NULL) {
+		twin_net_pair(&w->net, pair, &relay_handover_limits);
+		intake_set_relay(w->real, pair[0]);
+		relay_set_intake(w->relay, pair[1]);
+		return;
+	}
 	twin_net_pair(&w->net, pair, &relay_handover_limits);
 	w->intake = pair[0];
 	w->number = 0;
@@ -240,6 +247,187 @@ world_mail(struct world *w, const char *from, const char *rcpts, const char *tex
 	require(twin_loop_until(&w->loop, has_answer, w, SECONDS(10)));
 }
 
+/* --- local programs -------------------------------------------------------------------------- */
+
+struct sender {
+	struct list	 link;
+	struct world	*w;
+	struct stream	*stream;
+	struct client	*client;
+	struct timer	 again;
+	char		 from[80], rcpt[80];
+	struct client_rcpt rcpt_kept;
+	struct buf	 text;
+	bool		 sent, acknowledged;
+};
+
+static void sender_begin(void *);
+
+static void
+sender_free(struct sender *s)
+{
+	timer_cancel(&s->w->loop.loop, &s->again);
+	list_remove(&s->link);
+	stream_abort(s->stream);
+	client_free(s->client);
+	buf_done(&s->text);
+	free(s);
+}
+
+static void
+sender_end(struct sender *s)
+{
+	stream_close(s->stream);
+	s->stream = NULL;
+	client_free(s->client);
+	s->client = NULL;
+	if (s->acknowledged)
+		sender_free(s);
+	else
+		timer_set(&s->w->loop.loop, &s->again, SECONDS(30));
+}
+
+static void
+sender_mail(struct sender *s)
+{
+	struct client_message m = { .from = view_str(s->from), .rcpt = &s->rcpt_kept, .nrcpt = 1 };
+
+	s->sent = true;
+	s->rcpt_kept.address = view_str(s->rcpt);
+	client_send(s->client, &m);
+}
+
+static void
+sender_result(struct sender *s)
+{
+	const struct client_result *r = client_result(s->client);
+
+	if (r->complete && r->reply.code == 250) {
+		s->acknowledged = true;
+		s->w->acknowledged++;
+	}
+}
+
+/* False: wait. */
+static bool
+sender_act(struct sender *s, enum client_action action)
+{
+	switch (action) {
+	case CLIENT_IDLE:
+		if (s->sent)
+			client_quit(s->client);
+		else
+			sender_mail(s);
+		return true;
+	case CLIENT_NEED_BODY:
+		require(client_body(s->client, buf_view(&s->text)) == buf_len(&s->text));
+		client_body_end(s->client);
+		return true;
+	case CLIENT_RESULT:
+		sender_result(s);
+		return true;
+	case CLIENT_FAILED:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void
+sender_run(void *owner)
+{
+	struct sender *s = owner;
+	enum client_action action;
+
+	do {
+		size_t used;
+
+		action = client_step(s->client, stream_input(s->stream), &used);
+		stream_consume(s->stream, used);
+	} while (sender_act(s, action));
+	require(stream_write(s->stream, buf_view(client_output(s->client))));
+	buf_clear(client_output(s->client));
+	if (action == CLIENT_CLOSE)
+		sender_end(s);
+}
+
+static void
+on_sender_closed(void *owner, const struct stream_end *end)
+{
+	struct sender *s = owner;
+
+	client_eof(s->client);
+	sender_run(s);
+}
+
+static const struct stream_events sender_events = {
+	.on_connected = sender_run,
+	.on_input = sender_run,
+	.on_closed = on_sender_closed,
+};
+
+static void
+sender_begin(void *arg)
+{
+	static const struct stream_limits limits = { 65536, 262144 };
+	struct sender *s = arg;
+	struct client_params p = { .ehlo_name = "localhost", .tls = CLIENT_TLS_NONE };
+	struct address to;
+
+	require(address_parse(&to, VIEW("127.0.0.1:25"), NULL) == 0);
+	s->sent = false;
+	s->client = client_new(&p);
+	s->stream = net_connect(&s->w->net.net, &to, &limits, &sender_events, s);
+}
+
+void
+world_send(struct world *w, const char *from, const char *rcpt, const char *text)
+{
+	struct sender *s = xzalloc(sizeof(*s));
+
+	s->w = w;
+	snprintf(s->from, sizeof(s->from), "%s", from);
+	snprintf(s->rcpt, sizeof(s->rcpt), "%s", rcpt);
+	buf_init(&s->text, 65536);
+	require(buf_addf(&s->text, "Subject: test\r\n\r\n%s\r\n", text));
+	timer_init(&s->again, sender_begin, s);
+	list_init(&s->link);
+	list_push(&w->senders, &s->link);
+	sender_begin(s);
+}
+
+static void
+senders_done(struct world *w)
+{
+	list_foreach_safe(link, &w->senders)
+		sender_free(list_entry(link, struct sender, link));
+}
+
+static void
+on_client(void *arg, struct twin_endpoint *ep, struct stream *stream)
+{
+	struct world *w = arg;
+	struct address peer;
+
+	require(address_parse(&peer, VIEW("127.0.0.1:40112"), NULL) == 0);
+	intake_accept(w->real, stream, &peer);
+}
+
+/* --- the real intake, and who uses it ------------------------------------------------------- */
+
+void
+world_use_intake(struct world *w)
+{
+	struct intake_env env = { .loop = &w->loop.loop, .net = &w->net.net, .rng = &w->rng,
+		.log = &w->log, .sandbox = "twin" };
+	struct twin_endpoint *ep = twin_net_endpoint(&w->net, "127.0.0.1:25");
+
+	w->real = intake_new(&env, &w->conf);
+	ep->on_accept = on_client;
+	ep->arg = w;
+	ep->limits = intake_stream_limits;
+}
+
 /* --- life ---------------------------------------------------------------------------------- */
 
 void
@@ -250,6 +438,7 @@ world_init(struct world *w)
 	w->log.emit = emit;
 	w->log.level = LEVEL_DEBUG;
 	rng_init(&w->rng, 20261122);
+	list_init(&w->senders);
 	twin_loop_init(&w->loop, WALL_START);
 	twin_net_init(&w->net, &w->loop.loop);
 	w->fs = &w->disk[0];
@@ -346,6 +535,8 @@ world_done(struct world *w)
 {
 	if (w->relay != NULL)
 		part(w);
+	senders_done(w);
+	intake_free(w->real);
 	for (size_t i = 0; i < PORTS; i++)
 		smarthost_done(&w->port[i]);
 	twin_net_done(&w->net);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * world - relay with its real spool between a pretended intake and a smarthost of
- * three ports, in virtual time.
+ * world - relay with its real spool between an intake, pretended or real, and a
+ * smarthost of three ports, in virtual time.
  */
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
 
+#include "intake/intake.h"
 #include "relay/relay.h"
 #include "sim/smarthost.h"
 #include "twin/fs.h"
@@ -40,7 +41,19 @@ struct world {
 	uint64_t		 credit;	/* given, all transactions */
 	char			 refusal[200];
 	char			 policy[200];
+	/* the real one, if there is */
+	struct intake		*real;
+	struct list		 senders;
+	unsigned		 acknowledged;	/* by world_send() */
 };
+
+/* Use the real intake, at 127.0.0.1:25. Call it before world_start(). */
+void world_use_intake(struct world *);
+/*
+ * A local program connects and sends this, in its own time; after a refusal it
+ * tries again in 30 s, for ever. w->acknowledged counts the 250s.
+ */
+void world_send(struct world *, const char *from, const char *rcpt, const char *text);
 
 /* Loop, net, disk, smarthosts and configuration; relay is started by world_start(). */
 void world_init(struct world *);
