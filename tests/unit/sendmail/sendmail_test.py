@@ -10,6 +10,7 @@ import pathlib
 import pwd
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ class Server:
         self.replies = replies or {}    # verb -> line to answer with; None: hang up
         self.messages = []
         self.commands = []
+        self.data = threading.Event()   # a message has begun
         if path is None:
             self.socket = socket.create_server(("127.0.0.1", 0))
             self.where = "127.0.0.1:%d" % self.socket.getsockname()[1]
@@ -80,6 +82,7 @@ class Server:
             if verb == "DATA":
                 if self.answer(peer, "DATA", "354 go on") != "3":
                     continue
+                self.data.set()
                 body = self.read_message(lines)
                 if body is None:
                     return
@@ -104,6 +107,8 @@ class Server:
         """Until CRLF.CRLF; every line has to end in CRLF."""
         body = []
         for line in lines:
+            if not line.endswith(b"\n"):
+                return None             # cut off
             if not line.endswith(b"\r\n") or b"\r" in line[:-2] or b"\0" in line:
                 raise AssertionError("bad line %r" % line)
             if line == b".\r\n":
@@ -326,7 +331,9 @@ class Failures(Base):
 
     def test_bad_addresses(self):
         self.refused(["-t"], b"To: <a@b\n\nx\n", 65, "near")
-        self.refused(["a@@b"], MAIL, 65, "address")
+        for address in ("a@@b", "a@b..c", "a@-b", "a@" + "b" * 300, "x" * 600 + "@b"):
+            self.refused([address], MAIL, 65, "")
+        self.refused(["a@b..c"], MAIL, 65, 'address "a@b..c"')
         self.refused(["-f", "a b@c d", "c@d"], MAIL, 65, "near")
         self.refused(["-f", "a@b, c@d", "c@d"], MAIL, 65, "one address")
 
@@ -360,6 +367,23 @@ class Failures(Base):
         done = subprocess.run([PROGRAM, "c@d"], stdin=bad, env=self.environment(self.server),
                               capture_output=True, timeout=PATIENCE)
         self.assertEqual(done.returncode, 74, done)
+        self.assertEqual(self.server.messages, [])
+
+    def test_input_that_breaks_sends_nothing(self):
+        """The caller vanishes in the middle of a long message."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            writer = socket.create_connection(listener.getsockname())
+            reader, _ = listener.accept()
+        with reader, subprocess.Popen([PROGRAM, "c@d"], stdin=reader, stderr=subprocess.PIPE,
+                                      env=self.environment(self.server)) as child:
+            writer.sendall(MAIL + b"x" * 99 + b"\n")
+            for _ in range(30000):
+                writer.sendall(b"y" * 99 + b"\n")
+            self.assertTrue(self.server.data.wait(PATIENCE))
+            writer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.close()              # a reset, not an end
+            self.assertIn(b"can't read the message", child.stderr.read())
+            self.assertEqual(child.wait(PATIENCE), 74)
         self.assertEqual(self.server.messages, [])
 
     def test_daemon_away(self):
