@@ -193,6 +193,7 @@ entry_written(struct spool *s, struct batch *b, struct entry *x, const struct se
 	void (*on_written)(void *) = x->on_written;
 	uint64_t at = base + x->at;
 
+	s->reserve -= x->reserved;
 	switch (x->type) {
 	case RECORD_CHUNK:
 		txn_chunk_written(x->txn, x, sg->number, at);
@@ -306,6 +307,8 @@ salvage(struct spool *s, struct list *front, struct batch *b, const struct err *
 			txn_refused(x->txn, x, why);
 		if (is_new_mail(x) || x->type == RECORD_VOID)
 			continue;
+		if (written)
+			s->reserve += x->reserved;
 		if (to == NULL || !batch_has_room(s, to, x->length)) {
 			to = batch_new();
 			list_push(front, &to->link);
@@ -506,6 +509,9 @@ plan(struct spool *s, struct commit_job *j)
 		list_remove(&b->link);
 		j->batch = b;
 		place_outcomes(s, b, j->target);
+	} else if (s->current == NULL && !held) {
+		/* At once, for the next start must learn what was abandoned. */
+		plan_rotation(s, j);
 	} else if (sync) {
 		j->target = s->current;
 	}

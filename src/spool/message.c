@@ -68,7 +68,7 @@ message_remove(struct spool *s, struct spool_message *m)
 	require(map_take(&s->index, m->id) == m);
 	s->recipients -= m->nrcpt;
 	s->bytes_queued -= m->size;
-	s->reserve -= outcome_room(m->nrcpt);
+	/* Its reserve is given back when the record of its end is written. */
 }
 
 struct spool_message *

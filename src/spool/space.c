@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/require.h"
+#include "spool/outcome.h"
 #include "spool/state.h"
 
 #include "base/banned.h"
@@ -30,17 +31,12 @@ spares_for(const struct spool *s, uint64_t bytes)
 	return 1 + bytes / (s->params.segment_size / 2);
 }
 
-static uint64_t
-outcome_bytes(const struct spool *s)
-{
-	return s->reserve + s->gathered_bytes;
-}
-
 uint64_t
 space_spare_to_make(struct spool *s)
 {
 	/* A little ahead, so that nobody is refused while the next one is made. */
-	uint64_t wanted = spares_for(s, outcome_bytes(s) + s->params.segment_size / 8);
+	uint64_t ahead = s->params.segment_size / 8;
+	uint64_t wanted = spares_for(s, s->reserve + (s->wish > ahead ? s->wish : ahead));
 
 	if (s->nspares >= wanted || s->nspares == SPARES_MAX || (s->spare_failed && !s->upkeep_due))
 		return 0;
@@ -51,7 +47,7 @@ space_spare_to_make(struct spool *s)
 bool
 space_short(const struct spool *s)
 {
-	return s->nspares < spares_for(s, outcome_bytes(s));
+	return s->nspares < spares_for(s, s->reserve);
 }
 
 static int
@@ -59,7 +55,7 @@ check_disk(struct spool *s, uint64_t more, struct err *e)
 {
 	if (s->degraded)
 		return err_set(e, ERR_FULL, "the spool can't be written reliably; delivery goes on");
-	if (s->nspares < spares_for(s, outcome_bytes(s) + more)) {
+	if (s->nspares < spares_for(s, s->reserve + more)) {
 		if (s->spare_failed)
 			return err_set(e, ERR_FULL, "no room for the next segment: %s", s->spare_err.text);
 		return err_set(e, ERR_FULL, "no segment is in reserve yet");
@@ -95,11 +91,14 @@ space_check(struct spool *s, uint32_t nrcpt, uint64_t bytes, struct err *e)
 		return check_disk(s, 0, e);
 	if (s->closing)
 		return err_set(e, ERR_BUSY, "the spool is closing");
-	rc = check_disk(s, 64 + (uint64_t)nrcpt * 40, e);
+	s->wish = outcome_room(nrcpt);
+	rc = check_disk(s, s->wish, e);
 	if (rc == 0)
 		rc = check_limits(s, bytes, e);
-	if (rc < 0)
+	if (rc < 0) {
 		space_update(s);
+		commit_kick(s);		/* a spare may be all that lacks */
+	}
 	return rc;
 }
 

@@ -101,7 +101,7 @@ static void
 finish(struct spool *s, struct spool_message *m, const struct buf *outcome,
     const struct spool_bounce *bounce)
 {
-	struct entry about = { .begun_in = message_begun_in(m) };
+	struct entry about = { .begun_in = message_begun_in(m), .reserved = outcome_room(m->nrcpt) };
 	struct buf payload;
 	struct batch *b;
 	struct entry *x;
@@ -247,7 +247,7 @@ is_quiet(const struct spool *s)
 	bool stuck = s->hold_until > loop_now(s->env.loop);
 
 	return !s->busy && s->releasing == NULL && s->recovery == NULL && s->nreaders == 0 &&
-	    s->ntxns == 0 && (list_is_empty(&s->batches) || stuck);
+	    s->ntxns == 0 && ((list_is_empty(&s->batches) && s->current != NULL) || stuck);
 }
 
 void

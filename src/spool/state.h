@@ -112,6 +112,8 @@ struct spool {
 	uint64_t	 recipients, bytes_queued;
 	uint64_t	 reserve;	/* bytes that the final outcomes of all messages take */
 
+	uint64_t	 wish;		/* room for the outcome of the message that asked last */
+
 	struct list	 txns;
 	uint32_t	 ntxns;
 	struct list	 failed;	/* transactions whose callback is due */

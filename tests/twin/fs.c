@@ -463,6 +463,7 @@ twin_fs_crash(struct twin_fs *out, const struct twin_fs *t, enum twin_keep keep,
 	rng_init(&rng, seed);
 	twin_fs_init(out);
 	out->space = t->space;
+	out->ops = t->ops + seed + 1;	/* so that a test that seeds by it gets other numbers */
 	list_foreach(link, &t->names) {
 		const struct twin_name *n = list_entry(link, struct twin_name, link);
 		bool now = keep == TWIN_KEEP_ALL || (keep == TWIN_KEEP_SOME && rng_below(&rng, 2) == 0);

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/crc32c.h"
 #include "base/require.h"
+#include "spool/record.h"
 
 #include "base/banned.h"
 
@@ -83,6 +85,7 @@ world_open(struct world *w)
 	set_env(w, &env);
 	w->closed = false;
 	w->ntold = 0;
+	w->health = SPOOL_OK;
 	if (spool_open(&w->spool, &w->params, &env, &events, w, &e) < 0) {
 		fprintf(stderr, "spool_open: %s\n", e.text);
 		abort();
@@ -152,6 +155,8 @@ world_begin(struct world *w, uint32_t nrcpt, struct err *e)
 	rc = spool_begin(&t, w->spool, &env, &id, e);
 	require((rc == 0) == (id != 0 && t != NULL));
 	envelope_done(&env);
+	if (rc == 0)
+		w->last_id = id;
 	return t;
 }
 
@@ -268,4 +273,14 @@ world_has(struct world *w, spool_id id, size_t size, uint64_t seed)
 	buf_done(&text);
 	buf_done(&stored);
 	return same;
+}
+
+void
+world_write_start(uint8_t *segment, const char *text)
+{
+	struct view v = view_str(text);
+	struct record r = { .type = RECORD_START, .length = (uint32_t)v.n, .crc = crc32c(0, v) };
+
+	record_put(segment, &r, 1);
+	memcpy(segment + RECORD_HEADER, v.p, v.n);
 }

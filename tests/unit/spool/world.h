@@ -26,6 +26,7 @@ struct world {
 	enum spool_health health;
 	char		 trouble[400];
 	bool		 closed;
+	spool_id	 last_id;	/* of the message begun last */
 };
 
 struct commit {
@@ -53,5 +54,7 @@ bool world_has(struct world *, spool_id, size_t size, uint64_t seed);
 void world_finish(struct world *, spool_id);
 /* The whole text, or READER_BAD. */
 enum reader_result world_read(struct world *, spool_id, struct buf *out, uint32_t *nrcpt, struct err *);
+/* Overwrite the S record at the start of a segment's content by one with this text. */
+void world_write_start(uint8_t *segment, const char *text);
 
 #endif
