@@ -440,8 +440,8 @@ job_done(struct job *job)
 		done.target->users--;
 	if (done.old != NULL)
 		done.old->users--;
-	if (done.fault == FAULT_SEAL && done.spare != 0)
-		s->spare[s->nspares++] = done.spare;	/* it was not touched */
+	if (done.spare != 0 && done.fault != FAULT_SEAL)
+		s->nspares--;
 	note_rotation(s, &done);
 	space_learn(s, &done);
 	if (done.fault == FAULT_NONE)
@@ -467,7 +467,8 @@ plan_rotation(struct spool *s, struct commit_job *j)
 	j->fresh = segment_new((uint32_t)j->start.number, j->start.nonce);
 	j->fresh->size = s->params.segment_size;
 	j->fresh->written = j->fresh->synced = segment_start_room(&j->start);
-	j->spare = s->nspares > 0 ? s->spare[--s->nspares] : 0;
+	/* It counts as a spare until the job is done: the job itself makes the next one. */
+	j->spare = s->nspares > 0 ? s->spare[s->nspares - 1] : 0;
 	j->target = j->fresh;
 }
 
@@ -517,7 +518,7 @@ plan(struct spool *s, struct commit_job *j)
 	}
 	j->sync = j->target != NULL && (sync || b == NULL || b->sync ||
 	    j->target->index + b->n > BATCH_RECORDS_MAX);
-	j->new_spare = space_spare_to_make(s);
+	j->new_spare = space_spare_to_make(s, j->spare != 0);
 	s->upkeep_due = false;
 	return j->target != NULL || j->new_spare != 0;
 }

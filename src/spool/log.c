@@ -145,6 +145,16 @@ log_close_all(struct spool *s)
 	}
 }
 
+void
+log_drop_segment(struct spool *s, struct segment *sg)
+{
+	if (sg->fd >= 0)
+		close_segment(s, sg);
+	map_take(&s->by_number, sg->number);
+	s->nsegments--;
+	segment_free(sg);
+}
+
 /* --- release ----------------------------------------------------------------- */
 
 /* Only the oldest: what finishes a message must not go before the message. */
@@ -177,12 +187,12 @@ release_done(struct job *j)
 		s->release_after = loop_now(s->env.loop) + RELEASE_RETRY_MS;
 		trouble(s, "segment %016x can't be released: %s", sg->number, s->release_err.text);
 		/* Gone from the directory, maybe not durably: there is nothing left to unlink. */
-		if (s->release_err.errnum != ENOENT)
+		if (s->release_err.errnum != ENOENT) {
+			space_update(s);
 			goto out;
+		}
 	}
-	map_take(&s->by_number, sg->number);
-	s->nsegments--;
-	segment_free(sg);
+	log_drop_segment(s, sg);
 	space_update(s);
 	log_release(s);
 out:

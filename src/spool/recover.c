@@ -42,7 +42,7 @@ struct recovery {
 	struct list	*at;		/* segment that is walked */
 	struct segment	*walked;
 	struct scan	 scan;
-	bool		 scanning, last;
+	bool		 scanning, last, set_aside;
 	enum scan_result result;
 	struct scan_record damage;
 	struct err	 e;
@@ -133,6 +133,18 @@ begin_scan(struct recovery *rc)
 	return 0;
 }
 
+/* No record of it can be read. Kept whole, out of the way: it would hold up all release. */
+static bool
+set_aside(struct recovery *rc)
+{
+	char from[SEGMENT_NAME_MAX], to[SEGMENT_NAME_MAX];
+	struct fs *fs = rc->s->env.fs;
+
+	return fs_rename(fs, segment_name(from, DIR_LOG, rc->walked->number),
+	    segment_name(to, DIR_QUARANTINE, rc->walked->number), &rc->e) == 0 &&
+	    fs_sync_dir(fs, DIR_QUARANTINE, &rc->e) == 0 && fs_sync_dir(fs, DIR_LOG, &rc->e) == 0;
+}
+
 static void
 replay_run(struct job *job)
 {
@@ -142,7 +154,11 @@ replay_run(struct job *job)
 	rc->result = SCAN_FAIL;
 	err_clear(&rc->e);
 	err_clear(&rc->quarantine_err);
-	if (rc->walked->nonce == 0 || begin_scan(rc) < 0)
+	if (rc->walked->nonce == 0) {
+		rc->set_aside = rc->walked->lost_start && set_aside(rc);
+		return;
+	}
+	if (begin_scan(rc) < 0)
 		return;
 	begin = rc->scan.at;
 	do {
@@ -186,10 +202,17 @@ segment_walked(struct recovery *rc)
 	struct segment *sg = rc->walked;
 
 	sg->users--;
+	if (rc->set_aside) {
+		rc->set_aside = false;
+		trouble(rc->s, "segment %016x can't be read, its start is lost: moved to quarantine",
+		    sg->number);
+		log_drop_segment(rc->s, sg);
+		return;
+	}
 	if (rc->result == SCAN_FAIL) {
 		sg->kept = true;
 		trouble(rc->s, "segment %016x can't be read and is kept: %s", sg->number,
-		    rc->walked->nonce == 0 ? "its start is lost" : rc->e.text);
+		    rc->e.kind == ERR_NONE ? "its start is lost" : rc->e.text);
 	} else {
 		sg->written = rc->scan.at;
 	}
@@ -239,8 +262,8 @@ replay_done_step(struct job *job)
 	if (rc->result == SCAN_DAMAGE)
 		tell_damage(rc);
 	if (rc->result == SCAN_END || rc->result == SCAN_FAIL) {
-		segment_walked(rc);
 		rc->at = rc->at->next;
+		segment_walked(rc);
 		rc->walked = NULL;
 	}
 	if (rc->s->closing) {

@@ -32,13 +32,13 @@ spares_for(const struct spool *s, uint64_t bytes)
 }
 
 uint64_t
-space_spare_to_make(struct spool *s)
+space_spare_to_make(struct spool *s, bool one_is_used)
 {
 	/* A little ahead, so that nobody is refused while the next one is made. */
 	uint64_t ahead = s->params.segment_size / 8;
 	uint64_t wanted = spares_for(s, s->reserve + (s->wish > ahead ? s->wish : ahead));
 
-	if (s->nspares >= wanted || s->nspares == SPARES_MAX || (s->spare_failed && !s->upkeep_due))
+	if (s->nspares - one_is_used >= wanted || s->nspares - one_is_used == SPARES_MAX || (s->spare_failed && !s->upkeep_due))
 		return 0;
 	return log_next_number(s);
 }

@@ -369,6 +369,7 @@ find_segment(struct spool *s, uint32_t number, struct err *e)
 		trouble(s, "segment %016x: %s", number, why.kind != ERR_NONE ? why.text :
 		    "its start has another number");
 		start = (struct segment_start){ 0 };
+		sg->lost_start = why.kind == ERR_NONE || why.kind == ERR_DAMAGED;
 	}
 	sg->nonce = start.nonce;
 	log_add_segment(s, sg);
@@ -494,7 +495,7 @@ spool_load(struct spool *s, struct err *e)
 	if (list_numbers(&o, DIR_LOG, e) < 0 || find_segments(&o, e) < 0 || begin_first(s, e) < 0)
 		goto out;
 	s->space_known = fs_space(s->env.fs, &s->space, NULL) == 0;
-	while (space_spare_to_make(s) != 0 && !s->spare_failed) {
+	while (space_spare_to_make(s, false) != 0 && !s->spare_failed) {
 		struct commit_job j = { .new_spare = s->highest };
 
 		j.spare_made = segment_make_spare(s->env.fs, j.new_spare, s->params.segment_size,

@@ -158,6 +158,7 @@ uint64_t log_next_number(struct spool *s) must_use;
 spool_id log_next_id(struct spool *s, uint32_t *begun_in) must_use;	/* 0: used up */
 struct segment *log_segment(const struct spool *s, uint32_t number);
 void log_add_segment(struct spool *s, struct segment *sg);
+void log_drop_segment(struct spool *s, struct segment *sg);	/* its file is gone */
 void log_pin(struct spool *s, uint32_t number);
 void log_unpin(struct spool *s, uint32_t number);
 void log_live(struct spool *s, uint32_t number, int by);
@@ -199,7 +200,7 @@ void space_init(struct spool *s);
 /* May a message with so many recipients and bytes be accepted now? */
 int space_check(struct spool *s, uint32_t nrcpt, uint64_t bytes, struct err *e) must_use;
 /* Number of the spare to make in the next job, or 0. */
-uint64_t space_spare_to_make(struct spool *s) must_use;
+uint64_t space_spare_to_make(struct spool *s, bool one_is_used) must_use;
 void space_learn(struct spool *s, const struct commit_job *j);
 void space_note_failure(struct spool *s, const struct err *why);
 void space_update(struct spool *s);

@@ -93,9 +93,15 @@ world_open(struct world *w)
 }
 
 void
-world_close(struct world *w)
+world_begin_close(struct world *w)
 {
 	spool_close(w->spool, on_closed, w);
+}
+
+void
+world_close(struct world *w)
+{
+	world_begin_close(w);
 	world_run(w, 60000);
 	require(w->closed);
 }

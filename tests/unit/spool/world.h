@@ -38,8 +38,8 @@ struct commit {
 void world_init(struct world *, struct twin_fs *);
 void world_open(struct world *);
 void world_reopen(struct world *);	/* world_close(), world_open() */
+void world_begin_close(struct world *);
 void world_close(struct world *);
-/* Forget the spool as a SIGKILL would: its memory is given back in no orderly way. */
 void world_done(struct world *);
 void world_run(struct world *, int64_t ms);
 
