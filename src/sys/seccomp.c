@@ -43,6 +43,7 @@ static const int relay_may[] = {
 	CALL(faccessat2), CALL(fadvise64), CALL(fallocate), CALL(fchmod), CALL(fdatasync),
 	CALL(flock), CALL(fstatat64), CALL(fstatfs), CALL(fstatfs64), CALL(fsync), CALL(ftruncate),
 	CALL(ftruncate64), CALL(getcwd), CALL(getdents64), CALL(lstat), CALL(mkdir), CALL(mkdirat),
+	CALL(mmap), CALL(mmap2), CALL(mprotect),	/* with PROT_EXEC: getaddrinfo loads modules */
 	CALL(newfstatat), CALL(open), CALL(openat), CALL(openat2), CALL(preadv2), CALL(pwrite64),
 	CALL(pwritev), CALL(pwritev2), CALL(readahead), CALL(readlink), CALL(readlinkat),
 	CALL(rename), CALL(renameat), CALL(renameat2), CALL(rmdir), CALL(stat), CALL(stat64),
@@ -95,46 +96,81 @@ add_all(scmp_filter_ctx f, uint32_t action, const int *calls, size_t n)
 
 #define ADD_ALL(f, action, calls) add_all(f, action, calls, lengthof(calls))
 
-/* Calls that are fine with some arguments only. */
+/* Calls that are fine if one of their arguments is. */
+struct guarded {
+	int		 call;
+	struct scmp_arg_cmp argument;
+};
+
 static int
-add_guarded(scmp_filter_ctx f, enum sandbox_role role)
+add_guarded(scmp_filter_ctx f, const struct guarded *g, size_t n)
 {
-	static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
-	const uint32_t yes = SCMP_ACT_ALLOW;
-	bool relay = role == SANDBOX_RELAY;
-	uint64_t exec = relay ? 0 : PROT_EXEC;		/* getaddrinfo loads modules */
 	int rc = 0;
 
-	rc |= seccomp_rule_add(f, yes, CALL(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, exec, 0));
-	rc |= seccomp_rule_add(f, yes, CALL(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, exec, 0));
-	/* A thread, not a process. clone3 hides its flags in memory; without it, clone is used. */
-	rc |= seccomp_rule_add(f, yes, CALL(clone), 1,
-	    SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-	rc |= seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), CALL(clone3), 0);
-	rc |= seccomp_rule_add(f, yes, CALL(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (uint64_t)getpid()));
-	rc |= seccomp_rule_add(f, yes, CALL(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
-	rc |= seccomp_rule_add(f, yes, CALL(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONREAD));
-	rc |= seccomp_rule_add(f, yes, CALL(prlimit64), 1, SCMP_A2(SCMP_CMP_EQ, 0));	/* only ask */
-	if (!relay)
-		/* fstat() of the C library. */
-		return rc | seccomp_rule_add(f, yes, CALL(newfstatat), 1,
-		    SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
-	for (size_t i = 0; i < lengthof(families); i++)
-		rc |= seccomp_rule_add(f, yes, CALL(socket), 1,
-		    SCMP_A0(SCMP_CMP_EQ, (uint64_t)families[i]));
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, g[i].call, 1, g[i].argument);
 	return rc;
+}
+
+#define ONLY(name, n, op, ...) { CALL(name), SCMP_A##n(SCMP_CMP_##op, __VA_ARGS__) }
+
+static int
+add_guarded_of_both(scmp_filter_ctx f)
+{
+	const struct guarded g[] = {
+		/* A thread, not a process. */
+		ONLY(clone, 0, MASKED_EQ, CLONE_THREAD, CLONE_THREAD),
+		ONLY(tgkill, 0, EQ, (uint64_t)getpid()),
+		ONLY(prctl, 0, EQ, PR_SET_NAME),
+		ONLY(ioctl, 1, EQ, FIONREAD),
+		ONLY(prlimit64, 2, EQ, 0),		/* ask, not set */
+	};
+	int rc = add_guarded(f, g, lengthof(g));
+
+	/* It hides its flags in memory; without it, clone is used. */
+	return rc != 0 ? rc : seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), CALL(clone3), 0);
+}
+
+static int
+add_guarded_of_intake(scmp_filter_ctx f)
+{
+	const struct guarded g[] = {
+		ONLY(mmap, 2, MASKED_EQ, PROT_EXEC, 0),
+		ONLY(mmap2, 2, MASKED_EQ, PROT_EXEC, 0),
+		ONLY(mprotect, 2, MASKED_EQ, PROT_EXEC, 0),
+		/* fstat() of the C library. */
+		ONLY(newfstatat, 3, MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH),
+	};
+
+	return add_guarded(f, g, lengthof(g));
+}
+
+static int
+add_guarded_of_relay(scmp_filter_ctx f)
+{
+	const struct guarded g[] = {
+		ONLY(socket, 0, EQ, AF_UNIX),
+		ONLY(socket, 0, EQ, AF_INET),
+		ONLY(socket, 0, EQ, AF_INET6),
+		ONLY(socket, 0, EQ, AF_NETLINK),
+	};
+
+	return add_guarded(f, g, lengthof(g));
 }
 
 static int
 fill_role(scmp_filter_ctx f, enum sandbox_role role)
 {
+	bool relay = role == SANDBOX_RELAY;
 	int rc = ADD_ALL(f, SCMP_ACT_ALLOW, both_may);
 
-	if (rc == 0 && role == SANDBOX_RELAY)
-		rc = ADD_ALL(f, SCMP_ACT_ALLOW, relay_may);
 	if (rc == 0)
 		rc = ADD_ALL(f, SCMP_ACT_KILL_PROCESS, attack);
-	return rc == 0 ? add_guarded(f, role) : rc;
+	if (rc == 0)
+		rc = add_guarded_of_both(f);
+	if (rc == 0 && relay)
+		rc = ADD_ALL(f, SCMP_ACT_ALLOW, relay_may);
+	return rc != 0 ? rc : relay ? add_guarded_of_relay(f) : add_guarded_of_intake(f);
 }
 
 #ifdef WITH_SANITIZERS

@@ -28,7 +28,14 @@
 
 #include "base/banned.h"
 
-#define NO_SANDBOX 77		/* exit status of the child: this kernel can't */
+#define NO_SANDBOX 77		/* exit status of the child: it could not be applied */
+#define LANDLOCK_VERSION() syscall(444, NULL, 0, 1)	/* landlock_create_ruleset */
+
+#ifdef WITH_SANITIZERS
+#define PARTIAL true		/* system calls: only a few are denied */
+#else
+#define PARTIAL false
+#endif
 
 struct fixture {
 	char		 dir[64];
@@ -82,10 +89,7 @@ in_sandbox(enum sandbox_role role, int (*attempt)(void))
 		_exit(sandbox_apply(&p, level, NULL) == 0 ? attempt() : NO_SANDBOX);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_SANDBOX) {
-		print_message("this kernel has no Landlock or no seccomp\n");
-		skip();
-	}
+	assert_false(WIFEXITED(status) && WEXITSTATUS(status) == NO_SANDBOX);
 	return status;
 }
 
@@ -242,8 +246,6 @@ test_relay_files(void **state)
 	expect_denied(SANDBOX_RELAY, write_elsewhere);
 }
 
-#define LANDLOCK_VERSION() syscall(444, NULL, 0, 1)	/* landlock_create_ruleset */
-
 static void
 test_ports_belong_to_the_supervisor(void **state)
 {
@@ -270,13 +272,13 @@ test_calls(void **state)
 	expect_denied(SANDBOX_INTAKE, listen_on);
 	expect_denied(SANDBOX_RELAY, listen_on);
 	(void)close(prepared);
-#ifndef WITH_SANITIZERS
+	if (PARTIAL)
+		return;
 	expect_denied(SANDBOX_INTAKE, make_process);
 	expect_denied(SANDBOX_RELAY, make_process);
 	expect_denied(SANDBOX_INTAKE, map_code);
 	expect_denied(SANDBOX_INTAKE, raise_limit);
 	expect_denied(SANDBOX_RELAY, make_packet_socket);
-#endif
 }
 
 static void
@@ -402,9 +404,7 @@ test_relay_can(void **state)
 {
 	expect_works(SANDBOX_RELAY, connect_new);
 	expect_works(SANDBOX_RELAY, look_up);
-#ifndef WITH_SANITIZERS
 	expect_works(SANDBOX_RELAY, use_spool_and_clean);
-#endif
 }
 
 static int
@@ -416,10 +416,8 @@ early_is_complete(void)
 		return 1;
 	if (core.rlim_cur != 0 || core.rlim_max != 0 || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 		return 2;
-#ifndef WITH_SANITIZERS
-	if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
+	if (!PARTIAL && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
 		return 3;
-#endif
 	return 0;
 }
 
@@ -446,10 +444,8 @@ level_is_said(void)
 		return 1;
 #if !defined(HAVE_SECCOMP)
 	return strstr(level, "built without seccomp") != NULL ? 0 : 2;
-#elif defined(WITH_SANITIZERS)
-	return strncmp(level, "seccomp-partial ", 16) == 0 ? 0 : 2;
 #else
-	return strncmp(level, "seccomp landlock-", 17) == 0 ? 0 : 2;
+	return strstr(level, PARTIAL ? "seccomp-partial landlock-" : "seccomp landlock-") == level ? 0 : 2;
 #endif
 }
 
@@ -464,10 +460,6 @@ in_child(int (*fn)(void))
 		_exit(fn());
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
-	if (WEXITSTATUS(status) == NO_SANDBOX) {
-		print_message("this kernel has no Landlock or no seccomp\n");
-		skip();
-	}
 	return WEXITSTATUS(status);
 }
 
@@ -497,5 +489,9 @@ main(void)
 		T(test_early_and_levels),
 	};
 
+	if (LANDLOCK_VERSION() < 1) {
+		(void)printf("SKIP: this kernel has no Landlock\n");
+		return 77;		/* to automake: skipped */
+	}
 	return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);
 }
