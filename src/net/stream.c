@@ -607,7 +607,8 @@ tune(int fd, int family)
 }
 
 static struct real_stream *
-make(struct net *n, int fd, const struct stream_limits *l, const struct stream_events *ev, void *owner)
+make(struct net *n, int fd, const struct stream_limits *l, const struct stream_events *ev,
+    void *owner)
 {
 	struct real_stream *r = xzalloc(sizeof(*r));
 

@@ -227,7 +227,8 @@ real_sync_dir(struct fs *f, const char *dir, struct err *e)
 }
 
 static int
-real_list(struct fs *f, const char *dir, bool (*visit)(void *, const char *), void *arg, struct err *e)
+real_list(struct fs *f, const char *dir, bool (*visit)(void *, const char *), void *arg,
+    struct err *e)
 {
 	int fd = open_dir(f, dir, e);
 	struct dirent *d;
@@ -274,10 +275,10 @@ say_who_holds(int fd, const char *name, struct err *e)
 {
 	char text[16];
 	int64_t n = read_at(fd, (uint8_t *)text, sizeof(text), 0, 0);
+	struct view line = view_of(text, n > 0 ? (size_t)n : 0);
 	uint64_t pid;
 
-	if (n > 0 && num_parse_u64(view_first(view_of(text, (size_t)n), view_find(view_of(text, (size_t)n), '\n')),
-	    1, INT32_MAX, &pid))
+	if (num_parse_u64(view_first(line, view_find(line, '\n')), 1, INT32_MAX, &pid))
 		return err_set(e, ERR_BUSY, "%s is held by process %" PRIu64, name, pid);
 	return err_set(e, ERR_BUSY, "%s is held by another process", name);
 }

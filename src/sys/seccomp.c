@@ -80,7 +80,7 @@ static const int relay_may_not[] = {
 	CALL(execve), CALL(execveat), CALL(listen), CALL(ptrace),
 };
 
-/* 0 or a negative errno, as libseccomp has it. A call that this machine does not have is no error. */
+/* 0 or a negative errno, as libseccomp has it. A call that this machine lacks is no error. */
 static int
 add_all(scmp_filter_ctx f, uint32_t action, const int *calls, size_t n)
 {

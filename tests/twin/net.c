@@ -325,7 +325,8 @@ flush(struct twin_stream *t)
 		send_packet(t, PACKET_BYTES, v);
 		buf_consume(&s->out, v.n);
 	}
-	if (t->cut && buf_len(&s->out) > 0 && t->dying.node.key > loop_now(t->net->net.loop) + NO_ANSWER_MS)
+	if (t->cut && buf_len(&s->out) > 0 &&
+	    t->dying.node.key > loop_now(t->net->net.loop) + NO_ANSWER_MS)
 		timer_set(t->net->net.loop, &t->dying, NO_ANSWER_MS);
 	if (t->hello_waits && buf_len(&s->out) == 0) {
 		t->hello_waits = false;
