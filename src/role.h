@@ -1,27 +1,69 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * role - what the supervisor and a role say to each other.
+ * role - what the supervisor and a role say to each other, and what the mains
+ * of both roles share.
  *
- * A SOCK_SEQPACKET socketpair, one message a packet: a word, a space and text,
- * with descriptors beside it (SCM_RIGHTS). The role finds its end at
+ * A SOCK_SEQPACKET socketpair, one message a packet (packet.h): a word, a space
+ * and text, with a descriptor beside it (SCM_RIGHTS). The role finds its end at
  * ROLE_CHANNEL_FD. It trusts the supervisor; the supervisor believes nothing
  * but the few words below and treats the texts as bytes to show.
  *
- * Order to a role: "conf NAME" + memfd with the configuration's text;
- * relay: "secret" + memfd (or none); relay: "spool" + directory descriptor,
- * "control" + listening socket, "status" + listening socket;
- * intake: "listen NAME" + socket, for each; both: "handover" + stream socket
- * (again whenever the other role is replaced); "start".
- * Later: "ping", "drain".
- * From a role: "ready", "pong TURNS", "status TEXT", "sandbox LEVEL",
- * "reload" (relay only), "drained".
+ * Order to a role: "conf NAME" + memory file with the configuration's text;
+ * "debug" if -d; relay: "secret" + memory file (or none), "spool" + directory,
+ * "control" + listening socket, "status" + listening socket; intake:
+ * "listen NAME" + socket, for each; then "start".
+ * Both, at any time: "handover" + stream socket (again whenever the other role
+ * is replaced). After "start": "ping", "drain".
+ * From a role: "sandbox LEVEL", "ready", "pong TURNS", "status TEXT",
+ * "reload" (relay only), "drained". The channel stays open to the role's end.
  */
 #ifndef ROLE_H
 #define ROLE_H
 
+#include "base/rng.h"
+#include "conf/conf.h"
+#include "sys/io.h"
+#include "sys/log.h"
+
 #define ROLE_CHANNEL_FD 3
+#define ROLE_LISTEN_MAX 64
 
 int role_intake_main(void);	/* exit status */
 int role_relay_main(void);
+
+struct role {
+	const char	*name;
+	struct conf	*conf;
+	struct log	*log;
+	struct loop	*loop;
+	struct rng	 rng;
+	char		 sandbox[64];		/* level reached */
+	/* descriptors received; -1: none */
+	int		 secret, spool, control, status, handover;
+	int		 listen[ROLE_LISTEN_MAX];
+	size_t		 nlisten;
+	/* set by the main before role_run() */
+	void		(*on_handover)(void *owner, int fd);
+	void		(*on_drain)(void *owner);	/* at most once */
+	void		*owner;
+	struct io_watch	*watch;
+	bool		 draining;
+};
+
+/*
+ * First thing in a role: no core files, not dumpable; then take everything up to
+ * "start", load the configuration, open log and loop. -1 with the reason logged
+ * to standard error.
+ */
+int role_begin(struct role *, const char *name) must_use;
+/* Before the first thread. read_dirs and write_dirs: NULL-terminated. */
+int role_enter_sandbox(struct role *, enum sandbox_role, const char *const *read_dirs,
+    const char *const *write_dirs, struct err *) must_use;
+void role_tell(struct role *, const char *word, struct view rest);
+/* Hear the supervisor and run the loop until role_finished(). */
+void role_run(struct role *);
+/* Drained: tell, and leave the loop. */
+void role_finished(struct role *);
+void role_end(struct role *);
 
 #endif

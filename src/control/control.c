@@ -142,16 +142,16 @@ begin_answer(struct conn *c, struct view line, struct err *e)
 	default:
 		break;
 	}
-	report_init(&r, &c->body, q.json);
+	report_begin(&r, &c->body, q.json);
 	if (q.command == REQUEST_STATUS) {
 		answer_status(relay, &r);
 	} else if (q.command == REQUEST_PORTS) {
 		answer_ports(relay, &r);
 	} else if (answer_action(relay, &q, &r, e) < 0) {
-		ignore_result(report_done(&r));	/* the body is replaced by the error */
+		ignore_result(report_finish(&r));	/* the body is replaced by the error */
 		return -1;
 	}
-	if (!report_done(&r))
+	if (!report_finish(&r))
 		return err_set(e, ERR_FULL, "out of memory");
 	return 0;
 }

@@ -333,7 +333,7 @@ finish(struct listing *l)
 			report_bool(&l->report, "cut", l->cut);
 	}
 	/* A table is small text for each message and the number of messages is bounded. */
-	(void)weird(!report_done(&l->report));
+	(void)weird(!report_finish(&l->report));
 	l->begun = false;
 	return LISTING_DONE;
 }
@@ -342,7 +342,7 @@ static enum listing_result
 step_reports(struct listing *l, struct buf *out)
 {
 	if (!l->begun) {
-		report_init(&l->report, out, l->request.json);
+		report_begin(&l->report, out, l->request.json);
 		if (l->request.command == REQUEST_QUEUE)
 			report_list(&l->report, "messages");
 		l->begun = true;

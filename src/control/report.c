@@ -14,7 +14,7 @@
 #define KEY_WIDTH	18
 
 void
-report_init(struct report *r, struct buf *out, bool json)
+report_begin(struct report *r, struct buf *out, bool json)
 {
 	*r = (struct report){ .out = out, .json = json };
 	r->first[0] = true;
@@ -219,7 +219,7 @@ report_end(struct report *r)
 }
 
 bool
-report_done(struct report *r)
+report_finish(struct report *r)
 {
 	while (r->depth > 0)
 		report_end(r);

@@ -6,7 +6,7 @@
  * a member is a line "key: value", and a list is a table with one column for
  * each key of its first row. Text from outside is escaped in both forms.
  *
- * A report that passes the maximum of its buffer is cut: report_done() says so.
+ * A report that passes the maximum of its buffer is cut: report_finish() says so.
  */
 #ifndef CONTROL_REPORT_H
 #define CONTROL_REPORT_H
@@ -32,9 +32,9 @@ struct report {
 	struct buf	 cells;		/* NUL-terminated, row by row */
 };
 
-void report_init(struct report *, struct buf *out, bool json);
+void report_begin(struct report *, struct buf *out, bool json);
 /* Closes what is open. False if something did not fit. */
-bool report_done(struct report *) must_use;
+bool report_finish(struct report *) must_use;
 
 void report_object(struct report *, const char *key);	/* until report_end() */
 void report_list(struct report *, const char *key);	/* of rows, until report_end() */

@@ -2,11 +2,13 @@
 #include "sys/notify.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/num.h"
@@ -62,6 +64,16 @@ notify_send(const struct notify *n, const char *fmt, ...)
 		len = (int)sizeof(text) - 1;
 	if (send(n->fd, text, (size_t)len, MSG_NOSIGNAL) < 0)
 		return;		/* advice that nobody takes is no fault of ours */
+}
+
+void
+notify_reloading(const struct notify *n)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);	/* exists on every Linux */
+	notify_send(n, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+	    (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000);
 }
 
 /* The variable names this process, or none. */

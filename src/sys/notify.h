@@ -23,6 +23,8 @@ void notify_init(struct notify *);
 void notify_done(struct notify *);
 /* "READY=1\nSTATUS=...". Never waits; what the receiver does not take is lost. */
 void notify_send(const struct notify *, const char *fmt, ...) printf_like(2, 3);
+/* RELOADING=1 with the time that systemd wants beside it. */
+void notify_reloading(const struct notify *);
 /* $WATCHDOG_USEC if it is meant for this process, in ms; 0: none. */
 int64_t notify_watchdog_ms(void);
 

@@ -117,9 +117,9 @@ test_report_as_json(void **state)
 	struct buf b;
 
 	buf_init(&b, 4096);
-	report_init(&r, &b, true);
+	report_begin(&r, &b, true);
 	say_something(&r);
-	assert_true(report_done(&r));
+	assert_true(report_finish(&r));
 	assert_string_equal(buf_cstr(&b),
 	    "{\"version\":\"1.0\",\"pid\":42,\"started\":null,\"queue\":{\"bytes\":2560,\"ok\":true},"
 	    "\"ports\":[{\"port\":587,\"ready_ms\":1500,\"advice\":\"none\",\"why\":\"a \\\"b\\\"\\u001b[2J\"},"
@@ -134,9 +134,9 @@ test_report_as_text(void **state)
 	struct buf b;
 
 	buf_init(&b, 4096);
-	report_init(&r, &b, false);
+	report_begin(&r, &b, false);
 	say_something(&r);
-	assert_true(report_done(&r));
+	assert_true(report_finish(&r));
 	assert_string_equal(buf_cstr(&b),
 	    "version:           1.0\n"
 	    "pid:               42\n"
@@ -157,9 +157,9 @@ test_report_tells_when_it_is_cut(void **state)
 	struct buf b;
 
 	buf_init(&b, 40);
-	report_init(&r, &b, true);
+	report_begin(&r, &b, true);
 	say_something(&r);
-	assert_false(report_done(&r));
+	assert_false(report_finish(&r));
 	buf_done(&b);
 }
 

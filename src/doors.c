@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "doors.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "owner.h"
+#include "sys/listen.h"
+
+#include "base/banned.h"
+
+#define SMTP_SOCKET_MODE 0666		/* every user of the host may send mail */
+#define CONTROL_SOCKET_MODE 0600
+#define STATUS_SOCKET_MODE 0666		/* read-only; doc/control.md says who sees what */
+
+static void
+name_door(struct door *d)
+{
+	struct address a = { .len = sizeof(a.ss) };
+
+	if (getsockname(d->fd, (struct sockaddr *)(void *)&a.ss, &a.len) != 0)
+		a = d->wanted;
+	(void)address_text(d->name, &a);
+}
+
+/* In words what to do, where we know. */
+static int
+explain(struct err *e, const struct address *a)
+{
+	char where[ADDRESS_TEXT_MAX], who[64];
+	uint16_t port = address_port(a);
+
+	(void)address_text(where, a);
+	if (e->errnum == EADDRINUSE && address_is_unix(a))
+		return err_set(e, ERR_BUSY, "%s is in use by another program", where);
+	if (e->errnum == EADDRINUSE && port_owner(who, port))
+		return err_set(e, ERR_BUSY, "%s is in use (%s): stop and disable that program, or set "
+		    "listen to another port", where, who);
+	if (e->errnum == EADDRINUSE)
+		return err_set(e, ERR_BUSY, "%s is in use by another program, probably a mail server: "
+		    "\"ss -ltnp sport = :%u\" as root shows it; stop and disable it, or set listen to "
+		    "another port", where, (unsigned)port);
+	if (e->errnum == EACCES && port > 0 && port < 1024)
+		return err_set(e, ERR_DENIED, "%s: ports below 1024 need root: start posthoused by its "
+		    "systemd units, as root, or set listen to a higher port", where);
+	return err_prefix(e, "%s", where);
+}
+
+static int
+open_one(struct doors *doors, const struct address *a, struct err *e)
+{
+	struct door *d = &doors->door[doors->n];
+
+	*d = (struct door){ .wanted = *a };
+	if (socket_listen(&d->fd, (const struct sockaddr *)(const void *)&a->ss, a->len,
+	    SMTP_SOCKET_MODE, e) != 0)
+		return explain(e, a);
+	name_door(d);
+	doors->n++;
+	return 0;
+}
+
+/* --- from systemd --------------------------------------------------------- */
+
+/* A unit with ListenStream=25 would open the relay to the world. */
+static int
+check_passed(const struct door *d, struct err *e)
+{
+	int type = 0, accepts = 0;
+	socklen_t n = sizeof(type), m = sizeof(accepts);
+
+	if (getsockopt(d->fd, SOL_SOCKET, SO_TYPE, &type, &n) != 0 || type != SOCK_STREAM ||
+	    getsockopt(d->fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &m) != 0 || accepts == 0)
+		return err_set(e, ERR_CONFIG, "a descriptor passed by systemd is not a listening stream "
+		    "socket: the socket unit needs ListenStream= and Accept=no");
+	if (!address_is_loopback(&d->wanted))
+		return err_set(e, ERR_CONFIG, "the socket unit has ListenStream=%s, but this version serves "
+		    "only this host: use 127.0.0.1:25 and [::1]:25", d->name);
+	return 0;
+}
+
+static int
+take_passed(struct doors *doors, bool *tcp, bool *un, struct err *e)
+{
+	struct activated a[ACTIVATION_MAX];
+	size_t n = notify_sockets(a);
+
+	for (size_t i = 0; i < n; i++) {
+		struct door *d = &doors->door[doors->n++];
+
+		*d = (struct door){ .fd = a[i].fd, .passed = true };
+		d->wanted.len = sizeof(d->wanted.ss);
+		if (getsockname(d->fd, (struct sockaddr *)(void *)&d->wanted.ss, &d->wanted.len) != 0)
+			return err_sys(e, errno, "a descriptor passed by systemd is not a socket");
+		name_door(d);
+		if (check_passed(d, e) != 0)
+			return -1;
+		*(address_is_unix(&d->wanted) ? un : tcp) = true;
+	}
+	return 0;
+}
+
+static bool
+has_passed(const struct doors *doors, bool un)
+{
+	for (size_t i = 0; i < doors->n; i++)
+		if (doors->door[i].passed && address_is_unix(&doors->door[i].wanted) == un)
+			return true;
+	return false;
+}
+
+/* --- our own -------------------------------------------------------------- */
+
+/* The host has no IPv6, or no ::1. */
+static bool
+lacks_family(const struct err *e)
+{
+	return e->errnum == EAFNOSUPPORT || e->errnum == EADDRNOTAVAIL;
+}
+
+int
+doors_open_ports(struct doors *doors, const struct conf *c, struct log *log, struct err *e)
+{
+	bool tcp = false, un = false;
+	struct err missing = { .kind = ERR_NONE };
+
+	*doors = (struct doors){ .control = -1, .status = -1 };
+	if (take_passed(doors, &tcp, &un, e) != 0)
+		return -1;
+	for (size_t i = 0; !tcp && i < c->nlisten; i++) {
+		if (open_one(doors, &c->listen[i], e) == 0)
+			continue;
+		if (!lacks_family(e))
+			return -1;
+		log_simple(log, LEVEL_WARNING, "not-listening", "%s", e->text);
+		missing = *e;
+	}
+	if (doors->n == 0 && missing.kind != ERR_NONE && c->socket[0] == '\0') {
+		*e = missing;
+		return -1;
+	}
+	return 0;
+}
+
+static int
+open_private(int *out, char **path, const char *dir, const char *name, mode_t mode, struct err *e)
+{
+	struct address a;
+	char text[200];
+
+	(void)snprintf(text, sizeof(text), "%s/%s", dir, name);
+	if (address_parse(&a, view_str(text), e) != 0)
+		return err_prefix(e, "%s", text);
+	if (socket_listen(out, (const struct sockaddr *)(const void *)&a.ss, a.len, mode, e) != 0)
+		return explain(e, &a);
+	*path = xstrdup(text);
+	return 0;
+}
+
+static int
+open_smtp_socket(struct doors *doors, const struct conf *c, struct err *e)
+{
+	struct address a;
+
+	if (c->socket[0] == '\0' || has_passed(doors, true))
+		return 0;
+	if (address_parse(&a, view_str(c->socket), e) != 0)
+		return err_prefix(e, "%s", c->socket);
+	return open_one(doors, &a, e);
+}
+
+int
+doors_open_sockets(struct doors *doors, const struct conf *c, struct err *e)
+{
+	if (open_smtp_socket(doors, c, e) != 0)
+		return -1;
+	if (open_private(&doors->control, &doors->control_path, c->runtime_dir, "control.sock",
+	    CONTROL_SOCKET_MODE, e) != 0)
+		return -1;
+	return open_private(&doors->status, &doors->status_path, c->runtime_dir, "status.sock",
+	    STATUS_SOCKET_MODE, e);
+}
+
+/* --- reload --------------------------------------------------------------- */
+
+static bool
+is_wanted(const struct door *d, const struct conf *c)
+{
+	struct address a;
+
+	if (d->passed)
+		return true;
+	if (address_is_unix(&d->wanted))
+		return c->socket[0] != '\0' && address_parse(&a, view_str(c->socket), NULL) == 0 &&
+		    address_eq(&a, &d->wanted);
+	for (size_t i = 0; i < c->nlisten; i++)
+		if (address_eq(&c->listen[i], &d->wanted))
+			return true;
+	return false;
+}
+
+static bool
+is_open(const struct doors *doors, const struct address *a)
+{
+	for (size_t i = 0; i < doors->n; i++)
+		if (!doors->door[i].passed && address_eq(&doors->door[i].wanted, a))
+			return true;
+	return false;
+}
+
+static void
+close_door(struct doors *doors, size_t i)
+{
+	struct door *d = &doors->door[i];
+
+	(void)close(d->fd);
+	if (!d->passed && address_is_unix(&d->wanted))
+		(void)unlink(((const struct sockaddr_un *)(const void *)&d->wanted.ss)->sun_path);
+	*d = doors->door[--doors->n];
+}
+
+static void
+open_again(struct doors *doors, const struct address *a, struct log *log)
+{
+	struct err e;
+
+	if (is_open(doors, a) || doors->n == DOORS_MAX)
+		return;
+	if (open_one(doors, a, &e) != 0)
+		log_simple(log, LEVEL_WARNING, "not-listening", "%s (a restart may help)", e.text);
+	else
+		log_simple(log, LEVEL_NOTICE, "listening", "%s", doors->door[doors->n - 1].name);
+}
+
+void
+doors_change(struct doors *doors, const struct conf *c, struct log *log)
+{
+	struct address a;
+
+	for (size_t i = doors->n; i-- > 0;) {
+		if (is_wanted(&doors->door[i], c))
+			continue;
+		log_simple(log, LEVEL_NOTICE, "not-listening", "%s: removed from the configuration",
+		    doors->door[i].name);
+		close_door(doors, i);
+	}
+	for (size_t i = 0; !has_passed(doors, false) && i < c->nlisten; i++)
+		open_again(doors, &c->listen[i], log);
+	if (c->socket[0] != '\0' && !has_passed(doors, true) &&
+	    address_parse(&a, view_str(c->socket), NULL) == 0)
+		open_again(doors, &a, log);
+}
+
+static void
+close_private(int fd, char *path)
+{
+	if (fd >= 0)
+		(void)close(fd);
+	if (path != NULL)
+		(void)unlink(path);
+	free(path);
+}
+
+void
+doors_done(struct doors *doors)
+{
+	while (doors->n > 0)
+		close_door(doors, doors->n - 1);
+	close_private(doors->control, doors->control_path);
+	close_private(doors->status, doors->status_path);
+	*doors = (struct doors){ .control = -1, .status = -1 };
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "places.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/num.h"
+
+#include "base/banned.h"
+
+#define LOCK_NAME "posthoused.lock"
+
+/* A directory that is there already stays as it is; only a new one gets an owner. */
+static int
+make_dir(const char *path, mode_t mode, const struct identity *owner, struct err *e)
+{
+	int fd, rc;
+
+	if (mkdir(path, mode) != 0)
+		return errno == EEXIST ? 0 : err_sys(e, errno, "can't make the directory %s", path);
+	if (owner == NULL)
+		return 0;
+	/* By descriptor: whoever may write to the parent could put a link in its place. */
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno, "can't open the new directory %s", path);
+	rc = fchown(fd, owner->uid, owner->gid);
+	if (rc != 0)
+		err_sys(e, errno, "can't give the directory %s to its user", path);
+	(void)close(fd);
+	return rc;
+}
+
+int
+places_make(const struct conf *c, const struct identity *owner, struct err *e)
+{
+	if (make_dir(c->state_dir, 0700, owner, e) != 0)
+		return -1;
+	return make_dir(c->runtime_dir, 0755, owner, e);
+}
+
+static int
+in_use(int fd, const char *option, const char *dir, struct err *e)
+{
+	uint8_t text[32];
+	ssize_t n = pread(fd, text, sizeof(text), 0);
+	struct view v = view_of(text, n > 0 ? (size_t)n : 0);
+	uint64_t pid = 0;
+
+	if (!num_parse_u64(view_first(v, view_find(v, '\n')), 1, INT32_MAX, &pid))
+		pid = 0;
+	return err_set(e, ERR_BUSY, "another posthoused (pid %u) runs with %s = \"%.120s\": stop it first, "
+	    "or give this one another", (unsigned)pid, option, dir);
+}
+
+static int
+take_lock(int *out, const char *option, const char *dir, struct err *e)
+{
+	int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char pid[16];
+	int fd, n;
+
+	if (dirfd < 0)
+		return err_sys(e, errno, "can't open %s %s", option, dir);
+	fd = openat(dirfd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	(void)close(dirfd);
+	if (fd < 0)
+		return err_sys(e, errno, "can't write to %s %s (it must belong to the user who runs "
+		    "posthoused)", option, dir);
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno == EWOULDBLOCK)
+			in_use(fd, option, dir, e);
+		else
+			err_sys(e, errno, "can't lock %s/%s", dir, LOCK_NAME);
+		(void)close(fd);
+		return -1;
+	}
+	/* For the message of the one that comes too late; the lock does not depend on it. */
+	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)n, 0) != n) {
+		err_sys(e, errno, "can't write to %s/%s", dir, LOCK_NAME);
+		(void)close(fd);
+		return -1;
+	}
+	*out = fd;
+	return 0;
+}
+
+static int
+open_spool(int *out, const char *state_dir, struct err *e)
+{
+	int top = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = -1;
+
+	if (top < 0)
+		return err_sys(e, errno, "can't open state_dir %s", state_dir);
+	if (mkdirat(top, "spool", 0700) != 0 && errno != EEXIST)
+		err_sys(e, errno, "can't make the directory %s/spool", state_dir);
+	else if ((fd = openat(top, "spool", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
+		err_sys(e, errno, "can't open the directory %s/spool", state_dir);
+	(void)close(top);
+	if (fd < 0)
+		return -1;
+	*out = fd;
+	return 0;
+}
+
+int
+places_open(struct places *p, const struct conf *c, struct err *e)
+{
+	*p = (struct places){ -1, -1, -1 };
+	if (take_lock(&p->state_lock, "state_dir", c->state_dir, e) == 0 &&
+	    take_lock(&p->runtime_lock, "runtime_dir", c->runtime_dir, e) == 0 &&
+	    open_spool(&p->spool, c->state_dir, e) == 0)
+		return 0;
+	places_done(p);
+	return -1;
+}
+
+void
+places_done(struct places *p)
+{
+	const int fds[] = { p->spool, p->state_lock, p->runtime_lock };
+
+	for (size_t i = 0; i < lengthof(fds); i++)
+		if (fds[i] >= 0)
+			(void)close(fds[i]);
+	*p = (struct places){ -1, -1, -1 };
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The main of intake: build its environment, lock the door behind it, run. */
+#include "role.h"
+
+#include <stdlib.h>
+
+#include "intake/intake.h"
+#include "sys/listen.h"
+
+#include "base/banned.h"
+
+struct intake_main {
+	struct role	 role;
+	struct net	*net;
+	struct intake	*intake;
+	struct listener	*listener[ROLE_LISTEN_MAX];
+};
+
+static void
+on_accept(void *owner, struct listener *l, struct stream *s, const struct address *peer)
+{
+	struct intake_main *m = owner;
+
+	intake_accept(m->intake, s, peer);
+}
+
+static const struct listener_events listener_events = { on_accept };
+
+static void
+on_handover(void *owner, int fd)
+{
+	struct intake_main *m = owner;
+
+	intake_set_relay(m->intake, net_adopt(m->net, fd, &intake_relay_limits, NULL, NULL));
+}
+
+static void
+close_listeners(struct intake_main *m)
+{
+	for (size_t i = 0; i < m->role.nlisten; i++) {
+		listener_free(m->listener[i]);
+		m->listener[i] = NULL;
+	}
+}
+
+static void
+on_drained(void *owner)
+{
+	struct intake_main *m = owner;
+
+	role_finished(&m->role);
+}
+
+/* New connections wait in the kernel for the next intake: the supervisor keeps the sockets. */
+static void
+on_drain(void *owner)
+{
+	struct intake_main *m = owner;
+
+	close_listeners(m);
+	intake_drain(m->intake, on_drained, m);
+}
+
+int
+role_intake_main(void)
+{
+	static const char *const nothing[] = { NULL };
+	struct intake_main m = { .net = NULL };
+	struct role *r = &m.role;
+	struct intake_env env;
+	struct err e;
+
+	if (role_begin(r, "intake") != 0)
+		return EXIT_FAILURE;
+	r->on_handover = on_handover;
+	r->on_drain = on_drain;
+	r->owner = &m;
+	if (role_enter_sandbox(r, SANDBOX_INTAKE, nothing, nothing, &e) != 0) {
+		log_simple(r->log, LEVEL_CRIT, "start-failed", "%s", e.text);
+		return EXIT_FAILURE;
+	}
+	m.net = net_new(r->loop, NULL);		/* looks no name up: no resolver */
+	env = (struct intake_env){ .loop = r->loop, .net = m.net, .rng = &r->rng, .log = r->log,
+		.sandbox = r->sandbox, .peer_cred = socket_peer_cred };
+	m.intake = intake_new(&env, r->conf);
+	for (size_t i = 0; i < r->nlisten; i++)
+		m.listener[i] = listener_new(m.net, r->listen[i], &intake_stream_limits, &listener_events, &m);
+	role_tell(r, "ready", VIEW(""));
+	role_run(r);
+	close_listeners(&m);
+	intake_free(m.intake);
+	net_free(m.net);
+	role_end(r);
+	return EXIT_SUCCESS;
+}

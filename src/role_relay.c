@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The main of relay: build its environment, lock the door behind it, run. */
+#include "role.h"
+
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "control/control.h"
+#include "relay/relay.h"
+#include "secrets.h"
+#include "sys/fs.h"
+#include "sys/listen.h"
+#include "sys/worker.h"
+
+#include "base/banned.h"
+
+#define READ_DIRS_MAX 32
+
+struct relay_main {
+	struct role	 role;
+	struct net	*net;
+	struct fs	*fs;
+	struct worker	*commit, *reader, *resolver;
+	struct tls_client *tls;
+	struct relay	*relay;
+	struct control	*control;
+};
+
+/* --- events ---------------------------------------------------------------- */
+
+static void
+on_ready(void *owner)
+{
+	struct relay_main *m = owner;
+
+	role_tell(&m->role, "ready", VIEW(""));
+}
+
+static void
+on_status(void *owner, const char *text)
+{
+	struct relay_main *m = owner;
+
+	role_tell(&m->role, "status", view_str(text));
+}
+
+static void
+on_reload_wanted(void *owner)
+{
+	struct relay_main *m = owner;
+
+	role_tell(&m->role, "reload", VIEW(""));
+}
+
+static const struct relay_events relay_events = { on_ready, on_status, on_reload_wanted };
+
+static void
+on_handover(void *owner, int fd)
+{
+	struct relay_main *m = owner;
+
+	relay_set_intake(m->relay, net_adopt(m->net, fd, &relay_handover_limits, NULL, NULL));
+}
+
+static void
+on_drained(void *owner)
+{
+	struct relay_main *m = owner;
+
+	role_finished(&m->role);
+}
+
+static void
+on_drain(void *owner)
+{
+	struct relay_main *m = owner;
+
+	relay_drain(m->relay, on_drained, m);
+}
+
+/* --- the sandbox ----------------------------------------------------------- */
+
+/*
+ * What getaddrinfo and OpenSSL read, as directories: files in them are replaced
+ * by rename, and a rule for the old file would not cover the new one.
+ */
+static int
+enter_sandbox(struct relay_main *m, struct err *e)
+{
+	static const char *const usual[] = {
+		"/etc", "/usr/share", "/usr/lib", "/usr/lib64", "/usr/local/share", "/lib", "/lib64",
+		"/run/systemd/resolve", "/run/resolvconf", "/run/nscd", "/var/run/nscd",
+	};
+	const struct conf *c = m->role.conf;
+	const char *dirs[READ_DIRS_MAX];
+	char spool[PATH_MAX], resolv[PATH_MAX], ca[PATH_MAX];
+	const char *write_dirs[] = { spool, NULL };
+	size_t n = 0;
+
+	for (size_t i = 0; i < lengthof(usual); i++)
+		dirs[n++] = usual[i];
+	for (size_t i = 0; tls_read_dirs[i] != NULL && n < READ_DIRS_MAX - 3; i++)
+		dirs[n++] = tls_read_dirs[i];
+	if (realpath("/etc/resolv.conf", resolv) != NULL)
+		dirs[n++] = dirname(resolv);
+	if (c->relay.ca_file != NULL && realpath(c->relay.ca_file, ca) != NULL)
+		dirs[n++] = dirname(ca);
+	dirs[n] = NULL;
+	(void)snprintf(spool, sizeof(spool), "%s/spool", c->state_dir);
+	return role_enter_sandbox(&m->role, SANDBOX_RELAY, dirs, write_dirs, e);
+}
+
+/* --- from start to end ----------------------------------------------------- */
+
+static void
+warn_volatile(struct relay_main *m)
+{
+	struct fs_space space;
+
+	if (fs_space(m->fs, &space, NULL) == 0 && space.volatile_fs)
+		log_simple(m->role.log, LEVEL_WARNING, "spool-volatile", "state_dir %s is in memory or in a "
+		    "container's own layer: queued mail is lost with it; put it on a disk or a volume",
+		    m->role.conf->state_dir);
+}
+
+static int
+start_workers(struct relay_main *m, struct err *e)
+{
+	struct loop *l = m->role.loop;
+
+	if (worker_new(&m->commit, l, "commit", e) != 0 || worker_new(&m->reader, l, "reader", e) != 0)
+		return -1;
+	return worker_new(&m->resolver, l, "resolver", e);
+}
+
+/* The password stays in relay alone, in the copy that relay_new() makes and wipes. */
+static int
+start_relay(struct relay_main *m, struct err *e)
+{
+	struct role *r = &m->role;
+	struct relay_env env = { .loop = r->loop, .net = m->net, .fs = m->fs, .commit = m->commit,
+		.reader = m->reader, .rng = &r->rng, .log = r->log, .tls = m->tls, .sandbox = r->sandbox };
+	struct buf secret;
+	int rc;
+
+	buf_init(&secret, SECRET_MAX);
+	rc = r->secret < 0 ? 0 : buf_reserve(&secret, SECRET_MAX) == NULL ?
+	    err_set(e, ERR_FULL, "no memory") : read_whole(r->secret, &secret, e);
+	if (r->secret >= 0)
+		(void)close(r->secret);
+	if (rc == 0)
+		rc = relay_new(&m->relay, &env, r->conf, buf_view(&secret), &relay_events, m, e);
+	buf_wipe(&secret);
+	return rc;
+}
+
+static int
+start(struct relay_main *m, struct err *e)
+{
+	struct role *r = &m->role;
+	struct tls_params tls = { .ca_file = r->conf->relay.ca_file, .verify = !r->conf->relay.insecure };
+	struct control_env env = { .peer_cred = socket_peer_cred, .own_uid = (int64_t)geteuid() };
+
+	if (r->spool < 0)
+		return err_set(e, ERR_GONE, "no spool was passed");
+	if (tls_client_new(&m->tls, &tls, e) != 0 || enter_sandbox(m, e) != 0 ||
+	    start_workers(m, e) != 0)
+		return -1;
+	m->net = net_new(r->loop, m->resolver);
+	m->fs = fs_new(r->spool);
+	warn_volatile(m);
+	if (start_relay(m, e) != 0)
+		return -1;
+	m->control = control_new(m->relay, &env);
+	control_listen(m->control, r->control, r->status);
+	return 0;
+}
+
+int
+role_relay_main(void)
+{
+	struct relay_main m = { .net = NULL };
+	struct role *r = &m.role;
+	struct err e;
+
+	if (role_begin(r, "relay") != 0)
+		return EXIT_FAILURE;
+	r->on_handover = on_handover;
+	r->on_drain = on_drain;
+	r->owner = &m;
+	if (start(&m, &e) != 0) {
+		log_simple(r->log, LEVEL_CRIT, "start-failed", "%s", e.text);
+		return EXIT_FAILURE;
+	}
+	role_run(r);
+	control_free(m.control);
+	relay_free(m.relay);
+	net_free(m.net);
+	worker_free(m.commit);
+	worker_free(m.reader);
+	fs_free(m.fs);
+	tls_client_free(m.tls);
+	role_end(r);
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "secrets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+#include "base/banned.h"
+
+/* --- files in memory ------------------------------------------------------ */
+
+static int
+write_whole(int fd, struct view v, struct err *e)
+{
+	while (v.n > 0) {
+		ssize_t n = write(fd, v.p, v.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(e, errno, "can't write a memory file");
+		v = view_from(v, (size_t)n);
+	}
+	return 0;
+}
+
+int
+sealed_file(int *out, const char *name, struct view content, struct err *e)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return err_sys(e, errno, "can't make a memory file");
+	if (write_whole(fd, content, e) != 0) {
+		(void)close(fd);
+		return -1;
+	}
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) {
+		err_sys(e, errno, "can't seal a memory file");
+		(void)close(fd);
+		return -1;
+	}
+	*out = fd;
+	return 0;
+}
+
+/* pread: the offset of a descriptor that was passed on is shared with who passed it. */
+int
+read_whole(int fd, struct buf *out, struct err *e)
+{
+	off_t at = 0;
+
+	for (;;) {
+		size_t want = buf_room(out) < 4096 ? buf_room(out) : 4096;
+		uint8_t over;
+		uint8_t *p = want > 0 ? buf_reserve(out, want) : &over;
+		ssize_t n;
+
+		if (p == NULL)
+			return err_set(e, ERR_FULL, "no memory");
+		n = pread(fd, p, want > 0 ? want : 1, at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(e, errno, "can't read");
+		if (n == 0)
+			return 0;
+		if (want == 0)
+			return err_set(e, ERR_INPUT, "it is longer than %zu bytes", out->max);
+		buf_grew(out, (size_t)n);
+		at += n;
+	}
+}
+
+/* --- a file --------------------------------------------------------------- */
+
+static int
+open_file(const char *path, struct err *e)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0)
+		return err_sys(e, errno, "can't open the password file %s", path);
+	if (fstat(fd, &st) != 0)
+		err_sys(e, errno, "can't look at the password file %s", path);
+	else if (!S_ISREG(st.st_mode))
+		err_set(e, ERR_CONFIG, "the password file %s is not a regular file", path);
+	else if ((st.st_mode & S_IRWXO) != 0)
+		err_set(e, ERR_DENIED, "the password file %s is open to every user: chmod o= %s", path, path);
+	else
+		return fd;
+	(void)close(fd);
+	return -1;
+}
+
+static int
+from_file(struct buf *out, const char *path, struct err *e)
+{
+	int fd = open_file(path, e);
+	int rc;
+
+	if (fd < 0)
+		return -1;
+	rc = read_whole(fd, out, e);
+	if (rc != 0)
+		err_prefix(e, "the password file %s", path);
+	(void)close(fd);
+	return rc;
+}
+
+/* systemd keeps it readable for us alone, in a directory of its own. */
+static int
+from_credential(struct buf *out, const char *name, struct err *e)
+{
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+	int dirfd, fd, rc;
+
+	if (dir == NULL)
+		return err_set(e, ERR_CONFIG, "there are no credentials: the unit needs LoadCredential=%s:FILE", name);
+	dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dirfd < 0)
+		return err_sys(e, errno, "can't open $CREDENTIALS_DIRECTORY");
+	fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	(void)close(dirfd);
+	if (fd < 0)
+		return err_sys(e, errno, "can't open the credential %s", name);
+	rc = read_whole(fd, out, e);
+	if (rc != 0)
+		err_prefix(e, "the credential %s", name);
+	(void)close(fd);
+	return rc;
+}
+
+static int
+from_env(struct buf *out, const char *name, struct err *e)
+{
+	const char *value = getenv(name);
+
+	if (value == NULL)
+		return err_set(e, ERR_CONFIG, "the environment has no variable %s", name);
+	if (!buf_add_str(out, value))
+		return err_set(e, ERR_INPUT, "the variable %s is too long", name);
+	return 0;
+}
+
+/* --- a command ------------------------------------------------------------ */
+
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);	/* exists on every Linux */
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void noreturn_fn
+become_command(char **argv, int out)
+{
+	static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	char *env[] = { path, NULL };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	sigset_t none;
+
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0)
+		_exit(127);
+	(void)syscall(SYS_close_range, 3u, ~0u, 0);	/* all are close-on-exec besides */
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)signal(SIGPIPE, SIG_DFL);
+	(void)setpgid(0, 0);		/* so that what it starts ends with it */
+	(void)execve(argv[0], argv, env);
+	_exit(127);
+}
+
+/* 0 at the end of its output, -1 when it took too long or said too much. */
+static int
+read_output(int fd, struct buf *out, const char *name, struct err *e)
+{
+	int64_t deadline = now_ms() + SECRET_COMMAND_MS;
+
+	for (;;) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		int64_t left = deadline - now_ms();
+		uint8_t bytes[4096];
+		ssize_t n;
+
+		if (left <= 0 || poll(&p, 1, (int)left) == 0)
+			return err_set(e, ERR_BUSY, "password_command %s took longer than %d s", name,
+			    SECRET_COMMAND_MS / 1000);
+		n = read(fd, bytes, sizeof(bytes));
+		if (n == 0)
+			return 0;
+		if (n > 0 && !buf_add(out, view_of(bytes, (size_t)n))) {
+			secret_wipe(bytes, sizeof(bytes));
+			return err_set(e, ERR_INPUT, "password_command %s printed more than %d bytes", name,
+			    SECRET_MAX);
+		}
+		secret_wipe(bytes, sizeof(bytes));
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
+			return err_sys(e, errno, "can't read from password_command %s", name);
+	}
+}
+
+/* The output is closed or given up; the command itself may linger, so it is not waited for longer. */
+static int
+end_command(pid_t pid, bool failed, const char *name, struct err *e)
+{
+	int status = 0;
+	int64_t deadline = now_ms() + 1000;
+	bool gone = false;
+
+	while (!failed && !gone && now_ms() < deadline) {
+		gone = waitpid(pid, &status, WNOHANG) == pid;
+		if (!gone)
+			(void)poll(NULL, 0, 5);
+	}
+	if (!gone) {
+		(void)kill(-pid, SIGKILL);
+		(void)kill(pid, SIGKILL);	/* before it could make its own group */
+		(void)waitpid(pid, &status, 0);
+	}
+	if (failed)
+		return -1;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return err_set(e, ERR_CONFIG, "password_command %s failed (%s %d)%s", name,
+		    WIFEXITED(status) ? "exit status" : "signal",
+		    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
+		    WIFEXITED(status) && WEXITSTATUS(status) == 127 ? ": can't be run" : "");
+	return 0;
+}
+
+static int
+from_command(struct buf *out, char **argv, struct err *e)
+{
+	int fd[2];
+	pid_t pid;
+	size_t line;
+	int rc;
+
+	if (pipe2(fd, O_CLOEXEC) != 0)
+		return err_sys(e, errno, "can't make a pipe");
+	pid = fork();
+	if (pid == 0)
+		become_command(argv, fd[1]);
+	(void)close(fd[1]);
+	if (pid < 0) {
+		(void)close(fd[0]);
+		return err_sys(e, errno, "can't fork");
+	}
+	rc = read_output(fd[0], out, argv[0], e);
+	(void)close(fd[0]);
+	rc = end_command(pid, rc != 0, argv[0], e);
+	/* pass(1) and friends print the password in the first line and remarks below. */
+	line = view_find(buf_view(out), '\n');
+	buf_truncate(out, line);
+	return rc;
+}
+
+/* --- all of them ---------------------------------------------------------- */
+
+/* Without the newline that editors put at the end. What is left must be one line of text. */
+static int
+trim(struct buf *b, struct err *e)
+{
+	struct view v = buf_view(b);
+
+	if (view_ends(v, VIEW("\n")))
+		v.n--;
+	if (view_ends(v, VIEW("\r")))
+		v.n--;
+	buf_truncate(b, v.n);
+	if (v.n == 0)
+		return err_set(e, ERR_CONFIG, "the password is empty");
+	for (size_t i = 0; i < v.n; i++)
+		if (v.p[i] < 0x20 || v.p[i] == 0x7f)
+			return err_set(e, ERR_CONFIG, "the password has more than one line, or a control character");
+	return 0;
+}
+
+static int
+read_secret(struct buf *b, const struct conf_relay *r, struct err *e)
+{
+	switch (r->secret) {
+	case CONF_SECRET_FILE:
+		return from_file(b, r->secret_from, e);
+	case CONF_SECRET_CREDENTIAL:
+		return from_credential(b, r->secret_from, e);
+	case CONF_SECRET_COMMAND:
+		return from_command(b, r->command, e);
+	case CONF_SECRET_ENV:
+		return from_env(b, r->secret_from, e);
+	case CONF_SECRET_NONE:
+		break;
+	}
+	return err_set(e, ERR_CONFIG, "no password is configured");
+}
+
+int
+secret_fetch(int *out, const struct conf_relay *r, struct err *e)
+{
+	struct buf b;
+	int rc;
+
+	if (r->secret == CONF_SECRET_NONE) {
+		*out = -1;
+		return 0;
+	}
+	buf_init(&b, SECRET_MAX);
+	/* At full size from the start: growing would leave copies behind. */
+	rc = buf_reserve(&b, SECRET_MAX) != NULL ? read_secret(&b, r, e) :
+	    err_set(e, ERR_FULL, "no memory");
+	if (rc == 0)
+		rc = trim(&b, e);
+	if (rc == 0)
+		rc = sealed_file(out, "posthouse-secret", buf_view(&b), e);
+	buf_wipe(&b);
+	return rc;
+}
+
+int
+secret_check(const struct conf_relay *r, struct err *e)
+{
+	int fd;
+
+	if (r->secret == CONF_SECRET_FILE) {
+		fd = open_file(r->secret_from, e);
+		if (fd < 0)
+			return -1;
+		(void)close(fd);
+	}
+	if (r->secret == CONF_SECRET_COMMAND && access(r->command[0], X_OK) != 0)
+		return err_sys(e, errno, "password_command %s", r->command[0]);
+	return 0;
+}

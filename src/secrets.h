@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * secrets - get the relay's password from where the configuration says.
+ *
+ * The result is a sealed memory file, for relay alone; no copy stays here. A
+ * text of an error never has the password in it.
+ */
+#ifndef SECRETS_H
+#define SECRETS_H
+
+#include "conf/conf.h"
+
+#define SECRET_MAX 65536		/* what a file or a command may give */
+#define SECRET_COMMAND_MS 10000
+
+/* *out is -1 when no password is configured. */
+int secret_fetch(int *out, const struct conf_relay *, struct err *) must_use;
+/* What can be told without running anything: for posthoused -t. */
+int secret_check(const struct conf_relay *, struct err *) must_use;
+/* A memory file with that content that nobody can change. */
+int sealed_file(int *out, const char *name, struct view content, struct err *) must_use;
+/* All of a regular or memory file; -1 if it is longer than the buffer allows. */
+int read_whole(int fd, struct buf *out, struct err *) must_use;
+
+#endif

@@ -1,0 +1,601 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/num.h"
+#include "base/require.h"
+#include "child.h"
+#include "doors.h"
+#include "places.h"
+#include "secrets.h"
+#include "spawn.h"
+#include "sys/listen.h"
+#include "sys/sandbox.h"
+
+#include "base/banned.h"
+
+#define BACKOFF_FIRST_MS 100
+#define BACKOFF_MAX_MS 30000
+#define LIFE_THAT_FORGETS_MS 60000	/* after it, back-off starts anew */
+#define PING_MS 5000
+#define PINGS_LATE 3			/* the watchdog is fed up to here */
+#define PINGS_LOST 12			/* a role this deaf is killed */
+#define GRACE_MS 5000			/* beyond drain, before SIGKILL */
+#define DESCRIPTORS_WANTED 16384
+
+enum reload_step { RELOAD_NONE, RELOAD_RELAY, RELOAD_INTAKE };
+
+/* A role and when to start it again. */
+struct post {
+	struct child	 child;
+	struct supervisor *s;
+	struct timer	 restart;
+	struct timer	 deadline;	/* of a drain, for its replacement */
+	int64_t		 backoff_ms;	/* of the next restart */
+	bool		 replacing;	/* to be started at once when it has ended */
+};
+
+struct supervisor {
+	const char	*conf_path;
+	bool		 debug;
+	struct conf	*conf;
+	int		 conf_fd, secret_fd;	/* sealed; secret -1: none */
+	struct log	*log;
+	struct loop	*loop;
+	struct doors	 doors;
+	struct places	 places;
+	struct post	 relay, intake;
+	struct notify	 notify;
+	struct io_signal *signals[4];
+	struct timer	 ping;
+	int64_t		 ping_ms;
+	bool		 announced;		/* READY was sent */
+	enum reload_step reload;
+	bool		 stopping;
+	struct timer	 stop_relay, stop_kill;
+	int		 exit_status;
+};
+
+/* --- status for people ---------------------------------------------------- */
+
+static const char *
+state_word(const struct post *p)
+{
+	if (p->child.draining || p->replacing)
+		return "draining";
+	return p->child.state == CHILD_READY ? "ready" : p->child.state == CHILD_STARTING ? "starting" :
+	    "down";
+}
+
+static void
+show_status(struct supervisor *s)
+{
+	const char *said = s->relay.child.status;
+
+	if (s->stopping)
+		notify_send(&s->notify, "STATUS=stopping: intake %s, relay %s", state_word(&s->intake),
+		    state_word(&s->relay));
+	else if (s->relay.child.state == CHILD_READY && s->intake.child.state == CHILD_READY)
+		notify_send(&s->notify, "STATUS=%s", said[0] != '\0' ? said : "accepting mail");
+	else
+		notify_send(&s->notify, "STATUS=intake %s, relay %s%s%s", state_word(&s->intake),
+		    state_word(&s->relay), said[0] != '\0' ? ": " : "", said);
+}
+
+/* --- roles ---------------------------------------------------------------- */
+
+/* A new channel between the two; each drops the one it had. */
+static void
+link_roles(struct supervisor *s)
+{
+	struct err e;
+	int fd[2];
+
+	if (!child_runs(&s->relay.child) || !child_runs(&s->intake.child))
+		return;
+	if (socket_pair(fd, &e) != 0) {
+		log_simple(s->log, LEVEL_ERROR, "handover-failed", "%s", e.text);
+		return;
+	}
+	child_tell(&s->relay.child, "handover", VIEW(""), fd[0]);
+	child_tell(&s->intake.child, "handover", VIEW(""), fd[1]);
+	(void)close(fd[0]);
+	(void)close(fd[1]);
+}
+
+static void
+on_started(void *owner, struct child *c)
+{
+	struct supervisor *s = owner;
+
+	child_tell(c, "conf", view_str(s->conf_path), s->conf_fd);
+	if (s->debug)
+		child_tell(c, "debug", VIEW(""), -1);
+	if (c == &s->relay.child) {
+		child_tell(c, "secret", VIEW(""), s->secret_fd);
+		child_tell(c, "spool", VIEW(""), s->places.spool);
+		child_tell(c, "control", VIEW(""), s->doors.control);
+		child_tell(c, "status", VIEW(""), s->doors.status);
+	} else {
+		for (size_t i = 0; i < s->doors.n; i++)
+			child_tell(c, "listen", view_str(s->doors.door[i].name), s->doors.door[i].fd);
+	}
+	link_roles(s);
+	child_tell(c, "start", VIEW(""), -1);
+	show_status(s);
+}
+
+static void
+come_back_later(struct post *p)
+{
+	char text[32];
+
+	log_simple(p->s->log, LEVEL_WARNING, "role-restart", "%s is started again in %s", p->child.name,
+	    num_duration_text(text, sizeof(text), p->backoff_ms));
+	timer_set(p->s->loop, &p->restart, p->backoff_ms);
+	p->backoff_ms = p->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : p->backoff_ms * 2;
+}
+
+static void
+start_role(void *arg)
+{
+	struct post *p = arg;
+	struct err e;
+
+	timer_cancel(p->s->loop, &p->restart);
+	p->replacing = false;
+	if (child_start(&p->child, &e) == 0)
+		return;
+	log_simple(p->s->log, LEVEL_ERROR, "role-failed", "%s", e.text);
+	come_back_later(p);
+}
+
+static void
+kill_role(void *arg)
+{
+	struct post *p = arg;
+
+	if (!child_runs(&p->child))
+		return;
+	log_simple(p->s->log, LEVEL_WARNING, "role-killed", "%s did not finish in time", p->child.name);
+	child_kill(&p->child);
+}
+
+/* By the configuration that is in force when it has ended. */
+static void
+replace_role(struct post *p)
+{
+	struct supervisor *s = p->s;
+
+	p->backoff_ms = BACKOFF_FIRST_MS;
+	if (!child_runs(&p->child)) {
+		start_role(p);
+	} else if (!p->replacing) {
+		p->replacing = true;
+		child_drain(&p->child);
+		timer_set(s->loop, &p->deadline, s->conf->drain_ms + GRACE_MS);
+	}
+}
+
+/* --- reload --------------------------------------------------------------- */
+
+static void
+log_report(struct log *log, enum log_level level, const struct buf *report)
+{
+	struct view rest = buf_view(report), line;
+
+	while (view_split(&rest, '\n', &line)) {
+		bool warning = view_search(line, VIEW(": warning: ")) < line.n;
+
+		log_simple(log, warning ? LEVEL_WARNING : level, "configuration", "%.*s", VIEW_ARG(line));
+	}
+}
+
+int
+supervisor_read_conf(const char *path, struct conf **out, struct buf *text, struct buf *report)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool reported;
+	struct err e;
+	int rc;
+
+	rc = fd >= 0 ? read_whole(fd, text, &e) : err_sys(&e, errno, "can't open the configuration");
+	if (fd >= 0)
+		(void)close(fd);
+	if (rc == 0)
+		return conf_load(out, buf_view(text), path, report);
+	reported = buf_addf(report, "%s: %s\n", path, e.text);
+	require(reported);	/* it is the first line */
+	return -1;
+}
+
+/* Everything a new configuration needs, or nothing. */
+static int
+prepare_reload(struct supervisor *s, struct conf **conf, int *conf_fd, int *secret_fd, struct err *e)
+{
+	struct buf text, report, names;
+	int rc = -1;
+
+	buf_init(&text, CONF_TEXT_MAX);
+	buf_init(&report, 65536);
+	buf_init(&names, 1000);
+	if (supervisor_read_conf(s->conf_path, conf, &text, &report) != 0)
+		err_set(e, ERR_CONFIG, "the new configuration has mistakes");
+	else if (!conf_same_fixed(s->conf, *conf, &names))
+		err_set(e, ERR_CONFIG, "%s takes effect at a restart only", buf_cstr(&names));
+	else if (secret_fetch(secret_fd, &(*conf)->relay, e) == 0)
+		rc = sealed_file(conf_fd, "posthouse-conf", buf_view(&text), e);
+	log_report(s->log, LEVEL_ERROR, &report);
+	if (rc != 0 && *secret_fd >= 0)
+		(void)close(*secret_fd);
+	buf_done(&text);
+	buf_done(&report);
+	buf_done(&names);
+	return rc;
+}
+
+static void
+reload(struct supervisor *s)
+{
+	struct conf *conf = NULL;
+	int conf_fd = -1, secret_fd = -1;
+	struct err e;
+
+	if (s->stopping)
+		return;
+	notify_reloading(&s->notify);
+	if (prepare_reload(s, &conf, &conf_fd, &secret_fd, &e) != 0) {
+		conf_free(conf);
+		log_simple(s->log, LEVEL_ERROR, "reload-refused", "%s; the old configuration stays in force",
+		    e.text);
+		if (s->reload == RELOAD_NONE)
+			notify_send(&s->notify, "READY=1");
+		return;
+	}
+	log_simple(s->log, LEVEL_NOTICE, "reload", "%s", s->conf_path);
+	conf_free(s->conf);
+	s->conf = conf;
+	(void)close(s->conf_fd);
+	s->conf_fd = conf_fd;
+	if (s->secret_fd >= 0)
+		(void)close(s->secret_fd);
+	s->secret_fd = secret_fd;
+	s->log->level = s->debug || conf->debug ? LEVEL_DEBUG : LEVEL_INFO;
+	doors_change(&s->doors, conf, s->log);
+	s->reload = RELOAD_RELAY;
+	replace_role(&s->relay);
+}
+
+static void
+announce(struct supervisor *s)
+{
+	bool ready = s->relay.child.state == CHILD_READY && s->intake.child.state == CHILD_READY;
+
+	if (s->reload == RELOAD_RELAY && s->relay.child.state == CHILD_READY && !s->relay.replacing) {
+		s->reload = RELOAD_INTAKE;
+		replace_role(&s->intake);
+	} else if (s->reload == RELOAD_INTAKE && ready && !s->intake.replacing) {
+		s->reload = RELOAD_NONE;
+		notify_send(&s->notify, "READY=1");
+		log_simple(s->log, LEVEL_NOTICE, "reloaded", "the new configuration is in force");
+	} else if (!s->announced && ready) {
+		s->announced = true;
+		notify_send(&s->notify, "READY=1");
+		log_simple(s->log, LEVEL_NOTICE, "ready", "mail is accepted");
+	}
+	show_status(s);
+}
+
+/* --- stop ----------------------------------------------------------------- */
+
+static void
+drain_relay(void *arg)
+{
+	struct supervisor *s = arg;
+
+	child_drain(&s->relay.child);
+}
+
+static void
+kill_all(void *arg)
+{
+	struct supervisor *s = arg;
+
+	kill_role(&s->intake);
+	kill_role(&s->relay);
+}
+
+static void
+go_on_stopping(struct supervisor *s)
+{
+	if (!child_runs(&s->intake.child))
+		drain_relay(s);
+	if (!child_runs(&s->intake.child) && !child_runs(&s->relay.child))
+		loop_stop(s->loop);
+	show_status(s);
+}
+
+static void
+stop(struct supervisor *s, int status)
+{
+	if (s->stopping) {
+		kill_all(s);	/* asked twice: now */
+		return;
+	}
+	s->stopping = true;
+	s->exit_status = status;
+	notify_send(&s->notify, "STOPPING=1");
+	log_simple(s->log, LEVEL_NOTICE, "stopping", "transactions under way may finish");
+	timer_cancel(s->loop, &s->relay.restart);
+	timer_cancel(s->loop, &s->intake.restart);
+	child_drain(&s->intake.child);
+	/* A client that takes its time must not cost relay all of its own. */
+	timer_set(s->loop, &s->stop_relay, s->conf->drain_ms / 2);
+	timer_set(s->loop, &s->stop_kill, s->conf->drain_ms + GRACE_MS);
+	go_on_stopping(s);
+}
+
+/* --- events of the roles -------------------------------------------------- */
+
+static void
+on_ready(void *owner, struct child *c)
+{
+	struct supervisor *s = owner;
+	struct log_line line;
+
+	log_begin(&line, s->log, LEVEL_INFO, "role-ready");
+	log_word(&line, "role", c->name);
+	log_num(&line, "pid", c->pid);
+	log_end(&line);
+	announce(s);
+}
+
+static void
+on_ended(void *owner, struct child *c, int64_t lived_ms)
+{
+	struct supervisor *s = owner;
+	struct post *p = c == &s->relay.child ? &s->relay : &s->intake;
+
+	timer_cancel(s->loop, &p->deadline);
+	if (s->stopping) {
+		go_on_stopping(s);
+		return;
+	}
+	if (p->replacing) {
+		start_role(p);
+		return;
+	}
+	if (lived_ms >= LIFE_THAT_FORGETS_MS)
+		p->backoff_ms = BACKOFF_FIRST_MS;
+	come_back_later(p);
+	show_status(s);
+}
+
+static void
+on_reload(void *owner, struct child *c)
+{
+	struct supervisor *s = owner;
+
+	if (c == &s->relay.child)	/* intake has no business with it */
+		reload(s);
+}
+
+static void
+on_status(void *owner, struct child *c)
+{
+	show_status(owner);
+}
+
+static void
+on_lost(void *owner, struct child *c)
+{
+	struct supervisor *s = owner;
+
+	if (s->stopping)
+		return;
+	log_simple(s->log, LEVEL_CRIT, "spawner-lost", "%s can't be started any more; ending, to be "
+	    "started anew", c->name);
+	stop(s, EXIT_FAILURE);
+}
+
+static const struct child_events events = {
+	on_started, on_ready, on_ended, on_reload, on_status, on_lost
+};
+
+/* --- signals and watchdog ------------------------------------------------- */
+
+static void
+on_signal(void *arg, int signo)
+{
+	struct supervisor *s = arg;
+
+	if (signo == SIGHUP)
+		reload(s);
+	else
+		stop(s, EXIT_SUCCESS);
+}
+
+static void
+on_child(void *arg, int signo)
+{
+	struct supervisor *s = arg;
+	struct post *const posts[] = { &s->relay, &s->intake };
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		for (size_t i = 0; i < lengthof(posts); i++)
+			if (posts[i]->child.spawner < 0 && posts[i]->child.pid == pid)
+				child_reaped(&posts[i]->child, status);
+}
+
+static bool
+is_lively(struct post *p)
+{
+	if (child_runs(&p->child) && p->child.unanswered == PINGS_LOST) {
+		log_simple(p->s->log, LEVEL_ERROR, "role-hangs", "%s does not answer; killed", p->child.name);
+		child_kill(&p->child);
+	}
+	return !child_runs(&p->child) || p->child.unanswered <= PINGS_LATE;
+}
+
+static void
+ping(void *arg)
+{
+	struct supervisor *s = arg;
+	bool relay = is_lively(&s->relay), intake = is_lively(&s->intake);
+
+	if (relay && intake)
+		notify_send(&s->notify, "WATCHDOG=1");
+	child_ping(&s->relay.child);
+	child_ping(&s->intake.child);
+	timer_set(s->loop, &s->ping, s->ping_ms);
+}
+
+/* --- from start to end ---------------------------------------------------- */
+
+/* One descriptor a client, and what the roles need besides; they inherit the limit. */
+static void
+raise_descriptors(struct log *log)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= DESCRIPTORS_WANTED)
+		return;
+	r.rlim_cur = r.rlim_max < DESCRIPTORS_WANTED ? r.rlim_max : DESCRIPTORS_WANTED;
+	if (setrlimit(RLIMIT_NOFILE, &r) != 0)
+		log_simple(log, LEVEL_WARNING, "limits", "can't raise the limit of descriptors");
+}
+
+/* The part as root: returns the spawner's channel, or -1 where none is needed. */
+static int
+begin_as_root(struct supervisor *s, int binary, int *spawner, struct err *e)
+{
+	const struct conf *c = s->conf;
+	struct identity user, intake;
+
+	if (privilege_find(&user, c->user, e) != 0)
+		return err_prefix(e, "started as root, but user can't be taken; make that user or set user "
+		    "= \"...\"");
+	if (privilege_find(&intake, c->intake_user[0] != '\0' ? c->intake_user : c->user, e) != 0)
+		return err_prefix(e, "started as root, but intake_user can't be taken; make that user or "
+		    "set intake_user = \"\"");
+	if (user.uid == 0 || intake.uid == 0)
+		return err_set(e, ERR_CONFIG, "user and intake_user must not be root");
+	if (places_make(c, &user, e) != 0 || doors_open_ports(&s->doors, c, s->log, e) != 0)
+		return -1;
+	if (spawner_start(spawner, binary, "posthoused: intake", intake.uid, intake.gid, e) != 0)
+		return -1;
+	return privilege_drop(&user, e);
+}
+
+static int
+begin(struct supervisor *s, int binary, int *spawner, struct err *e)
+{
+	*spawner = -1;
+	if (geteuid() == 0) {
+		if (begin_as_root(s, binary, spawner, e) != 0)
+			return -1;
+	} else if (places_make(s->conf, NULL, e) != 0 ||
+	    doors_open_ports(&s->doors, s->conf, s->log, e) != 0) {
+		return -1;
+	}
+	if (sandbox_early(e) != 0 || places_open(&s->places, s->conf, e) != 0 ||
+	    doors_open_sockets(&s->doors, s->conf, e) != 0 ||
+	    secret_fetch(&s->secret_fd, &s->conf->relay, e) != 0)
+		return -1;
+	return loop_new(&s->loop, e);
+}
+
+static void
+init_post(struct supervisor *s, struct post *p, const char *name, const char *title, int binary,
+    int spawner)
+{
+	p->s = s;
+	p->backoff_ms = BACKOFF_FIRST_MS;
+	timer_init(&p->restart, start_role, p);
+	timer_init(&p->deadline, kill_role, p);
+	child_init(&p->child, name, title, binary, spawner, s->loop, s->log, &events, s);
+}
+
+static void
+serve(struct supervisor *s, int binary, int spawner)
+{
+	int64_t watchdog = notify_watchdog_ms();
+
+	for (size_t i = 0; i < s->doors.n; i++)
+		log_simple(s->log, LEVEL_NOTICE, "listening", "%s%s", s->doors.door[i].name,
+		    s->doors.door[i].passed ? " (from systemd)" : "");
+	s->signals[0] = io_signal_new(s->loop, SIGTERM, on_signal, s);
+	s->signals[1] = io_signal_new(s->loop, SIGINT, on_signal, s);
+	s->signals[2] = io_signal_new(s->loop, SIGHUP, on_signal, s);
+	s->signals[3] = io_signal_new(s->loop, SIGCHLD, on_child, s);
+	timer_init(&s->stop_relay, drain_relay, s);
+	timer_init(&s->stop_kill, kill_all, s);
+	timer_init(&s->ping, ping, s);
+	s->ping_ms = watchdog > 0 && watchdog / 4 < PING_MS ? watchdog / 4 : PING_MS;
+	init_post(s, &s->relay, "relay", "posthoused: relay", binary, -1);
+	init_post(s, &s->intake, "intake", "posthoused: intake", binary, spawner);
+	start_role(&s->relay);
+	start_role(&s->intake);
+	ping(s);
+	loop_run(s->loop);
+	child_done(&s->relay.child);
+	child_done(&s->intake.child);
+	for (size_t i = 0; i < lengthof(s->signals); i++)
+		io_signal_free(s->signals[i]);
+}
+
+static void
+finish(struct supervisor *s)
+{
+	doors_done(&s->doors);
+	places_done(&s->places);
+	loop_free(s->loop);
+	if (s->conf_fd >= 0)
+		(void)close(s->conf_fd);
+	if (s->secret_fd >= 0)
+		(void)close(s->secret_fd);
+	conf_free(s->conf);
+	notify_done(&s->notify);
+}
+
+int
+supervisor_run(const struct supervisor_params *params, struct conf *conf, struct buf *text, struct log *log)
+{
+	struct supervisor s = { .conf_path = params->conf_path, .debug = params->debug, .conf = conf,
+		.conf_fd = -1, .secret_fd = -1, .log = log, .places = { -1, -1, -1 },
+		.doors = { .control = -1, .status = -1 }, .exit_status = EXIT_FAILURE };
+	int binary = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	int spawner, rc;
+	struct err e;
+
+	notify_init(&s.notify);
+	raise_descriptors(log);
+	(void)signal(SIGPIPE, SIG_IGN);		/* SIG_ERR only for a bad number */
+	rc = binary < 0 ? err_sys(&e, errno, "can't open /proc/self/exe") :
+	    sealed_file(&s.conf_fd, "posthouse-conf", buf_view(text), &e);
+	buf_done(text);
+	if (rc == 0)
+		rc = begin(&s, binary, &spawner, &e);
+	if (rc == 0) {
+		serve(&s, binary, spawner);
+		log_simple(log, LEVEL_NOTICE, "stopped", "exit status %d", s.exit_status);
+	} else {
+		log_simple(log, LEVEL_CRIT, "start-failed", "%s", e.text);
+		notify_send(&s.notify, "STATUS=%s\nERRNO=%d", e.text, e.errnum);
+	}
+	finish(&s);
+	if (binary >= 0)
+		(void)close(binary);
+	return s.exit_status;
+}
