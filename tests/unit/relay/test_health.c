@@ -373,10 +373,14 @@ run_to_login(struct fixture *f, size_t *on)
 		assert_true(p.endpoint >= 0);
 		if (p.at_ms > f->now)
 			f->now = p.at_ms;
+		assert_int_equal(health_login_allowed(f->h, f->now),
+		    p.login || account(f).state == ACCOUNT_AVAILABLE);
 		health_probe_started(f->h, (size_t)p.endpoint, f->now);
 		*on = (size_t)p.endpoint;
-		if (p.login)
+		if (p.login) {
+			assert_true(health_login_allowed(f->h, f->now));
 			return f->now;
+		}
 		report(f, (size_t)p.endpoint, SAMPLE_PROBE, HEALTH_OK);
 	}
 	fail();
