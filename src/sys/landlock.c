@@ -124,8 +124,7 @@ landlock_apply(const struct landlock_wish *w, int *abi, struct err *e)
 	int ruleset, rc = -1;
 
 	if (version < 1)
-		return err_set(e, ERR_SYSTEM, "this kernel has no Landlock; "
-		    "sandbox = \"best-effort\" goes on without");
+		return err_set(e, ERR_SYSTEM, "this kernel has no Landlock");
 	if (!w->may_connect)
 		attr.net |= NET_CONNECT_TCP;
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, ruleset_size(v), 0);

@@ -207,8 +207,7 @@ seccomp_apply(enum sandbox_role role, bool *partial, struct err *e)
 		rc = seccomp_load(f);
 	seccomp_release(f);
 	if (rc != 0)
-		return err_sys(e, -rc, "can't filter system calls; "
-		    "sandbox = \"best-effort\" goes on without");
+		return err_sys(e, -rc, "can't filter system calls");
 	*partial = is_partial && role != SANDBOX_SUPERVISOR;
 	return 0;
 }
