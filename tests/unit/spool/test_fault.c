@@ -136,30 +136,35 @@ test_chunks_in_lost_range(void **state)
 	teardown(&p);
 }
 
-/* The same while the commit record itself waits for the next batch. */
+/* The same while the commit record itself waits, behind a batch that is full. */
 static void
 test_commit_withdrawn(void **state)
 {
+	struct commit a, b[8], c;
 	struct spool_txn *big;
-	struct commit a, b;
 	struct pair p;
 
 	setup(&p);
-	big = world_fill(&p.w, 60000, 1, 3000);
+	big = world_fill(&p.w, 100000, 1, 1);
 	world_run(&p.w, 10);
-	world_commit(&p.w, big, &a);		/* the last chunk */
 	p.w.worker.delay_ms = 10;
+	world_commit(&p.w, big, &a);		/* the last chunk is under way */
 	world_run(&p.w, 5);
-	world_commit(&p.w, world_fill(&p.w, 100, 2, 1), &b);
-	world_run(&p.w, 12);			/* chunk written; b is under way, C waits */
+	for (unsigned i = 0; i < 8; i++)	/* a batch has 256 KiB */
+		world_commit(&p.w, world_fill(&p.w, 60000, i, 1), &b[i]);
+	world_run(&p.w, 7);			/* it is written; some of b is under way, C waits */
 	twin_fs_fail(&p.fs, TWIN_SYNC, 0, 1, EIO);
 	world_run(&p.w, 100);
-	assert_int_equal(b.calls, 1);
-	assert_int_equal(b.e.kind, ERR_SYSTEM);
 	assert_int_equal(a.calls, 1);
 	assert_int_equal(a.e.kind, ERR_SYSTEM);
+	assert_int_equal(b[0].e.kind, ERR_SYSTEM);
+	assert_int_equal(b[7].calls, 1);
+	assert_int_equal(b[7].e.kind, ERR_NONE);
+	world_accept(&p.w, 100, 1, &c);
 	world_reopen(&p.w);
-	assert_int_equal(p.w.ntold, 0);
+	assert_null(spool_find(p.w.spool, a.id));
+	assert_non_null(spool_find(p.w.spool, b[7].id));
+	assert_int_equal(p.w.troubles, 1);
 	teardown(&p);
 }
 

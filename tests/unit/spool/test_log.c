@@ -303,6 +303,32 @@ test_damaged(void **state)
 	teardown(&p);
 }
 
+/* The last record of an epoch, its header unreadable: that the next epoch begins is proof. */
+static void
+test_damaged_end_of_epoch(void **state)
+{
+	struct commit a, b, c;
+	struct twin_fs image;
+	struct pair p;
+	struct world w;
+
+	setup(&p);
+	world_commit(&p.w, world_fill(&p.w, 500, 1, 1), &a);
+	world_commit(&p.w, world_fill(&p.w, 600, 2, 1), &b);
+	world_run(&p.w, 20);
+	world_accept(&p.w, 700, 3, &c);
+	crash_and_damage(&p, &image, b.id, 5);
+	world_init(&w, &image);
+	world_open(&w);
+	world_run(&w, 50);
+	assert_int_equal(w.ntold, 2);
+	assert_true(world_has(&w, c.id, 700, 3));
+	assert_int_equal(w.troubles, 1);
+	world_done(&w);
+	twin_fs_done(&image);
+	teardown(&p);
+}
+
 /* A segment that a later one followed in good order was synced to its end. */
 static void
 test_damaged_sealed(void **state)
@@ -427,6 +453,26 @@ test_unreadable(void **state)
 	teardown(&p);
 }
 
+/* What is found is made durable before it is acted on. */
+static void
+test_recovery_syncs_first(void **state)
+{
+	struct commit a;
+	struct pair p;
+
+	setup(&p);
+	world_accept(&p.w, 500, 1, &a);
+	world_close(&p.w);
+	world_open(&p.w);
+	twin_fs_fail(&p.fs, TWIN_SYNC, 0, 1, EIO);
+	world_run(&p.w, 50);
+	assert_int_equal(p.w.ntold, 0);
+	assert_int_equal(p.w.troubles, 1);
+	world_reopen(&p.w);
+	assert_int_equal(p.w.ntold, 1);
+	teardown(&p);
+}
+
 /* Mail is taken before the older segments are read. */
 static void
 test_accept_while_recovering(void **state)
@@ -474,10 +520,12 @@ main(void)
 		cmocka_unit_test(test_numbers_of_quarantine),
 		cmocka_unit_test(test_torn_tail),
 		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_damaged_end_of_epoch),
 		cmocka_unit_test(test_damaged_sealed),
 		cmocka_unit_test(test_forged_records),
 		cmocka_unit_test(test_lost_start),
 		cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_recovery_syncs_first),
 		cmocka_unit_test(test_accept_while_recovering),
 	};
 
