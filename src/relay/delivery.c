@@ -154,6 +154,8 @@ conclude(struct session *s, size_t nresult)
 		m = let_go(s);
 		spool_finish(r->spool, m, &u, NULL);
 		relay_status_changed(r);
+		if (r->draining)
+			pool_kick(r);
 	}
 }
 
@@ -390,8 +392,16 @@ judge(struct session *s, const struct client_result *res, uint32_t i)
 
 	*out = (struct spool_result){ .rcpt = d->index[i], .state = SPOOL_QUEUED };
 	if (fate == FATE_CUT || fate == FATE_UNCERTAIN) {
+		const struct client_failure *f = client_failure(s->client);
+
 		snprintf(out->status, sizeof(out->status), "4.4.2");
-		out->text = view_str(s->lost ? s->lost_text : client_failure(s->client)->detail);
+		if (s->lost) {
+			out->text = view_str(s->lost_text);
+		} else {
+			out->code = (uint16_t)f->reply.code;	/* a 421, say */
+			out->text = view_first(view_str(f->reply.code != 0 ? f->reply.text : f->detail),
+			    SPOOL_TEXT_MAX);
+		}
 		return fate;
 	}
 	out->code = (uint16_t)rc->code;

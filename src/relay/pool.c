@@ -4,7 +4,7 @@
  *
  * health says where; here it is carried out: the ramp, the race while nothing is
  * known to be up, a rest after each failure of an endpoint (so that whatever
- * health says, no endpoint is hammered), one login at a time until one has
+ * health says, no endpoint is hammered), one login at a time unless one has just
  * succeeded (so that a wrong password is tried once).
  */
 #include <stdio.h>
@@ -17,6 +17,7 @@
 #define REST_MAX_MS	60000
 #define PAUSE_FIRST_MS	5000
 #define PAUSE_MAX_MS	300000
+#define LOGIN_PROVEN_MS	60000	/* so long, a login that succeeded speaks for the next ones */
 
 static void pool_run(void *arg);
 
@@ -190,7 +191,7 @@ race_one_out(struct relay *r)
 	race_stop(r);
 }
 
-/* --- one login at a time, until one is proven -------------------------------------- */
+/* --- one login at a time, unless one has just succeeded -------------------------------------- */
 
 bool
 pool_login_gate(struct session *s)
@@ -202,7 +203,7 @@ pool_login_gate(struct session *s)
 		session_quit(s);
 		return false;
 	}
-	if (p->login_proven)
+	if (p->login_ok_ms != 0 && now_of(r) - p->login_ok_ms < LOGIN_PROVEN_MS)
 		return true;
 	if (p->login != NULL && p->login != s) {
 		session_park(s, LOGIN_GATE_MS);
@@ -217,8 +218,7 @@ pool_login_done(struct session *s, bool good)
 {
 	struct relay *r = s->r;
 
-	if (good)
-		r->pool.login_proven = true;
+	r->pool.login_ok_ms = good ? now_of(r) : 0;
 	if (r->pool.login == s)
 		r->pool.login = NULL;
 	pool_kick(r);
@@ -417,8 +417,6 @@ pool_ended(struct session *s, enum health_class class)
 	unsigned *failures = &p->failures[s->endpoint];
 	int64_t rest;
 
-	if (class == HEALTH_AUTH_REFUSED)
-		p->login_proven = false;
 	if (class != HEALTH_OK) {
 		rest = REST_FIRST_MS << (*failures < 8 ? *failures : 8);
 		p->not_before_ms[s->endpoint] = now_of(r) + (rest < REST_MAX_MS ? rest : REST_MAX_MS);

@@ -39,7 +39,8 @@ struct txn {
 	spool_id	 id;
 	uint64_t	 size;		/* of all chunks */
 	size_t		 unacknowledged;/* bytes for which no credit was given back */
-	size_t		 pending;	/* in the spool's memory */
+	size_t		 pending;	/* on its way to the disk */
+	size_t		 held;		/* as counted in reception.bytes */
 };
 
 static void channel_close(struct relay *);
@@ -96,18 +97,22 @@ on_deaf(void *arg)
 
 /* --- transactions ---------------------------------------------------------------- */
 
+/* The spool holds what is pending, and up to a chunk that is not yet full. */
 static void
 set_pending(struct txn *t, size_t pending)
 {
-	t->r->reception.bytes += pending;
-	t->r->reception.bytes -= t->pending;
+	size_t held = pending + (t->size < SPOOL_CHUNK ? (size_t)t->size : SPOOL_CHUNK);
+
+	t->r->reception.bytes += held;
+	t->r->reception.bytes -= t->held;
 	t->pending = pending;
+	t->held = held;
 }
 
 static void
 txn_free(struct txn *t)
 {
-	set_pending(t, 0);
+	t->r->reception.bytes -= t->held;
 	if (t->channel)
 		(void)map_take(&t->r->reception.txns, t->number);
 	list_remove(&t->link);

@@ -243,10 +243,17 @@ static void
 on_sweep(void *arg)
 {
 	struct relay *r = arg;
+	int64_t slept = now_of(r) - r->swept_ms - SWEEP_MS;
 
+	r->swept_ms = now_of(r);
 	timer_set(r->env.loop, &r->sweep, SWEEP_MS);
 	if (r->spool == NULL || r->closing)
 		return;
+	if (slept > SWEEP_MS) {
+		/* The host was asleep: it may be on another network by now. */
+		health_network_changed(r->health, now_of(r));
+		watch_changed(r);
+	}
 	look_at_clock(r);
 	if (!r->draining)
 		expire_some(r);
@@ -611,6 +618,7 @@ relay_new(struct relay **out, const struct relay_env *env, const struct conf *co
 		relay_free(r);
 		return -1;
 	}
+	r->swept_ms = now_of(r);
 	timer_set(env->loop, &r->sweep, SWEEP_MS);
 	task_post(env->loop, &r->ready);
 	*out = r;

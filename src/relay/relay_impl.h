@@ -161,8 +161,8 @@ struct pool {
 	bool		 racing;
 	size_t		 order[HEALTH_ENDPOINTS_MAX], norder, next;
 	struct timer	 head_start, tie;
-	struct session	*login;			/* the one that logs in while no login is proven */
-	bool		 login_proven;
+	struct session	*login;			/* the one that logs in while others wait */
+	int64_t		 login_ok_ms;		/* when a login succeeded; 0: not, or refused since */
 };
 
 void pool_init(struct relay *);
@@ -251,6 +251,7 @@ struct relay {
 	struct task		 reap;
 	struct task		 ready;
 	struct timer		 sweep;
+	int64_t			 swept_ms;
 	struct timer		 status;
 	struct clock_job	*clock;		/* being written, or NULL */
 	struct relay_stats	 stats;

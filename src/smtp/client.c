@@ -330,6 +330,8 @@ take_reply(struct client *c)
 	if (c->outstanding > 0)
 		c->outstanding--;
 	if (r->code == 421 && c->state != CL_QUIT) {
+		if (c->state == CL_DOT)
+			(void)mail_decided(c);	/* it is an answer: the message was not taken */
 		fail(c, FAULT_SHUTTING_DOWN, "");
 		return;
 	}

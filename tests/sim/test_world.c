@@ -343,6 +343,26 @@ refused_login_is_tried_once(void **state)
 }
 
 static void
+a_password_that_went_bad_is_tried_once(void **state)
+{
+	struct world *w = *state;
+	unsigned before;
+
+	world_start(w);
+	world_burst(w, 20, "good-");
+	assert_true(world_settle(w, SECONDS(20)));
+	world_run(w, MINUTES(12));		/* all sessions are closed by now */
+	before = world_logins(w);
+	assert_true(before >= 2);
+	for (int i = 0; i < PORTS; i++)
+		smarthost_fault(&w->port[i], (struct fault){ AT_AUTH, SAY, "535 5.7.8 expired", ALWAYS });
+	world_burst(w, 20, "bad-");
+	world_run(w, MINUTES(50));
+	assert_int_equal(world_logins(w), before + 1);
+	assert_int_equal(world_queued(w), 20);
+}
+
+static void
 login_demanded_in_the_transaction_keeps_mail(void **state)
 {
 	struct world *w = *state;
@@ -371,6 +391,38 @@ throttle_slows_down(void **state)
 	assert_int_equal(count_many(w, 20, "slow-"), 20);
 	assert_int_equal(w->port[P587].ntaken, 20);	/* no other port */
 	assert_int_equal(world_logged(w, "bounced", ""), 0);
+}
+
+static void
+a_throttled_account_is_not_hammered(void **state)
+{
+	struct world *w = *state;
+
+	for (int i = 0; i < PORTS; i++)
+		smarthost_fault(&w->port[i], (struct fault){ AT_MAIL, SAY,
+		    "454 4.7.0 Throttling failure: Daily message quota exceeded.", ALWAYS });
+	world_start(w);
+	world_burst(w, 50, "quota-");
+	world_run(w, MINUTES(30));
+	assert_true(world_logged(w, "deferred", "") <= 40);
+	assert_int_equal(world_queued(w), 50);
+}
+
+static void
+ports_that_greet_badly_are_not_hammered(void **state)
+{
+	struct world *w = *state;
+
+	for (int i = 0; i < PORTS; i++)
+		smarthost_fault(&w->port[i], (struct fault){ AT_GREETING, SAY, "421 4.3.2 not now", ALWAYS });
+	world_start(w);
+	world_burst(w, 50, "greet-");
+	world_run(w, HOURS(1));
+	assert_true(w->net.connects <= 200);
+	for (int i = 0; i < PORTS; i++)
+		smarthost_heal(&w->port[i]);
+	assert_true(world_settle(w, MINUTES(10)));
+	assert_int_equal(count_many(w, 50, "greet-"), 50);
 }
 
 /* --- replies at each step ------------------------------------------------------------------ */
@@ -532,6 +584,46 @@ cut_after_the_dot_is_uncertain(void **state)
 	assert_int_equal(world_logged(w, "uncertain", ""), 1);
 	assert_true(world_settle(w, MINUTES(3)));
 	assert_int_equal(world_count(w, "hello-1."), 2);	/* the one repeat that SMTP makes unavoidable */
+}
+
+static void
+the_dot_waits_for_the_mark(void **state)
+{
+	struct world *w = *state;
+
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	w->commit.stalled = true;		/* the disk is slow */
+	world_run(w, SECONDS(20));
+	assert_int_equal(w->port[P587].transactions, 1);
+	assert_int_equal(world_taken(w), 0);
+	w->commit.stalled = false;
+	twin_worker_kick(&w->commit);
+	assert_true(world_settle(w, SECONDS(1)));
+	assert_int_equal(world_taken(w), 1);
+}
+
+static void
+a_421_is_an_answer(void **state)
+{
+	static const enum step steps[] = { AT_MAIL, AT_RCPT, AT_DATA, AT_DOT };
+
+	for (size_t i = 0; i < lengthof(steps); i++) {
+		struct world *w = xzalloc(sizeof(*w));
+		void *again = w;
+
+		world_init(w);
+		world_start(w);
+		world_mail(w, ALICE, BOB, "warm.");
+		assert_true(world_settle(w, SECONDS(5)));
+		smarthost_fault(&w->port[P587], (struct fault){ steps[i], SAY, "421 4.3.2 closing", 1 });
+		world_mail(w, ALICE, BOB, "hello-1.");
+		assert_true(world_settle(w, MINUTES(2)));
+		assert_int_equal(world_logged(w, "uncertain", ""), 0);
+		assert_int_equal(world_logged(w, "deferred", "code=421"), 1);
+		assert_int_equal(world_count(w, "hello-1."), 1);
+		(void)teardown(&again);
+	}
 }
 
 static void
@@ -796,6 +888,25 @@ broken_frames_end_the_channel(void **state)
 }
 
 static void
+mail_that_comes_in_has_bounded_memory(void **state)
+{
+	struct world *w = *state;
+	uint8_t *big = xzalloc(60000);
+
+	w->conf.queue.segment_size = 64u << 20;
+	world_start(w);
+	world_run(w, 100);
+	for (int i = 0; i < 1300; i++) {	/* 74 MiB of messages that have no end */
+		world_chunk(w, world_open(w, ALICE, BOB), view_of(big, 60000));
+		world_run(w, 2);
+	}
+	assert_non_null(w->intake);
+	assert_in_range(w->refused, 1300 - (64u << 20) / 60000 - 2, 1300 - (64u << 20) / 60000 + 2);
+	assert_true(view_starts(view_str(w->refusal), VIEW("452 4.3.1 Too much mail")));
+	free(big);
+}
+
+static void
 a_wrong_size_is_refused(void **state)
 {
 	struct world *w = *state;
@@ -850,8 +961,11 @@ main(void)
 		T(name_server_down_keeps_mail),
 		T(both_families_are_tried),
 		T(refused_login_is_tried_once),
+		T(a_password_that_went_bad_is_tried_once),
 		T(login_demanded_in_the_transaction_keeps_mail),
 		T(throttle_slows_down),
+		T(a_throttled_account_is_not_hammered),
+		T(ports_that_greet_badly_are_not_hammered),
 		T(temporary_replies_are_retried),
 		T(permanent_replies_are_reported),
 		T(reports_of_local_senders_go_to_admin),
@@ -860,6 +974,8 @@ main(void)
 		T(many_recipients_go_in_portions),
 		T(cut_before_the_dot_moves_on),
 		T(cut_after_the_dot_is_uncertain),
+		T(the_dot_waits_for_the_mark),
+		T(a_421_is_an_answer),
 		T(a_slow_answer_to_the_dot_is_awaited),
 		T(one_stuck_message_holds_up_nobody),
 		T(a_message_that_ends_every_connection_is_charged),
@@ -873,6 +989,7 @@ main(void)
 		T(held_flushed_and_removed),
 		T(broken_frames_end_the_channel),
 		T(a_wrong_size_is_refused),
+		T(mail_that_comes_in_has_bounded_memory),
 		T(a_full_queue_is_told_and_refused),
 	};
 

@@ -230,20 +230,36 @@ has_answer(void *arg)
 	return w->durable + w->refused == w->number || w->intake == NULL;
 }
 
-void
-world_mail(struct world *w, const char *from, const char *rcpts, const char *text)
+static void
+give_mail(struct world *w, const char *from, const char *rcpts, const char *text)
 {
-	unsigned before = w->durable + w->refused;
 	uint64_t number;
 	struct buf body;
 
-	require(before == w->number);
 	buf_init(&body, 1u << 20);
 	require(buf_addf(&body, "Subject: test\r\nFrom: <%s>\r\n\r\n%s\r\n", from, text));
 	number = world_open(w, from, rcpts);
 	world_chunk(w, number, buf_view(&body));
 	world_commit(w, number, buf_len(&body));
 	buf_done(&body);
+}
+
+void
+world_mail(struct world *w, const char *from, const char *rcpts, const char *text)
+{
+	give_mail(w, from, rcpts, text);
+	require(twin_loop_until(&w->loop, has_answer, w, SECONDS(10)));
+}
+
+void
+world_burst(struct world *w, unsigned n, const char *prefix)
+{
+	char text[40];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(text, sizeof(text), "%s%04u.", prefix, i);
+		give_mail(w, "alice@shop.example.com", "bob@example.net", text);
+	}
 	require(twin_loop_until(&w->loop, has_answer, w, SECONDS(10)));
 }
 

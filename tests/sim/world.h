@@ -68,6 +68,8 @@ bool world_settle(struct world *, int64_t ms);
 
 /* A message with this text in its body; rcpts are separated by spaces. Runs until it is durable. */
 void world_mail(struct world *, const char *from, const char *rcpts, const char *text);
+/* n messages at once, "PREFIX0000." and so on; runs until all are durable. */
+void world_burst(struct world *, unsigned n, const char *prefix);
 /* The frames one by one. */
 uint64_t world_open(struct world *, const char *from, const char *rcpts);
 void world_chunk(struct world *, uint64_t number, struct view);
