@@ -43,7 +43,7 @@ on_message(void *owner, struct spool_message *m, const struct envelope *env)
 		report_start(r, m);	/* stopped between its last result and its report */
 		return;
 	}
-	if ((m->flags & SPOOL_HELD) != 0)
+	if ((m->flags & SPOOL_HELD) != 0)	/* until it is released */
 		return;
 	if ((m->flags & SPOOL_UNCERTAIN) != 0) {
 		struct log_line l;
