@@ -95,7 +95,10 @@ on_channel(void *arg, unsigned ready)
 		}
 		/* Roles keep it open to their end: it ends just now, or is of no more use. */
 		close_channel(c);
-		send_kill(c);
+		if (c->lost)
+			child_reaped(c, 0);
+		else
+			send_kill(c);
 	}
 }
 
@@ -154,7 +157,10 @@ on_spawner(void *arg, unsigned ready)
 	}
 	if (got == PACKET_CLOSED) {
 		io_want(c->spawner_watch, 0);
+		c->lost = true;
 		c->events->on_lost(c->owner, c);
+		if (c->channel < 0)
+			child_reaped(c, 0);
 	}
 }
 
@@ -231,7 +237,10 @@ child_kill(struct child *c)
 	if (!child_runs(c))
 		return;
 	c->killed = true;
-	send_kill(c);
+	if (c->lost)
+		child_reaped(c, 0);	/* out of reach; it ends when its channel closes */
+	else
+		send_kill(c);
 }
 
 void

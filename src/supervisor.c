@@ -476,6 +476,23 @@ raise_descriptors(struct log *log)
 		log_simple(log, LEVEL_WARNING, "limits", "can't raise the limit of descriptors");
 }
 
+/*
+ * The locks come before the ports, so that a second daemon learns of the first
+ * and not of a port in use. What is made belongs to the user.
+ */
+static int
+open_places_as(struct supervisor *s, const struct identity *user, struct err *e)
+{
+	int rc;
+
+	if (setegid(user->gid) != 0 || seteuid(user->uid) != 0)
+		return err_sys(e, errno, "can't become user %u", (unsigned)user->uid);
+	rc = places_open(&s->places, s->conf, e);
+	if (seteuid(0) != 0 || setegid(0) != 0)
+		return err_sys(e, errno, "can't become root again to open the ports");
+	return rc;
+}
+
 /* The part as root: returns the spawner's channel, or -1 where none is needed. */
 static int
 begin_as_root(struct supervisor *s, int binary, int *spawner, struct err *e)
@@ -491,7 +508,8 @@ begin_as_root(struct supervisor *s, int binary, int *spawner, struct err *e)
 		    "set intake_user = \"\"");
 	if (user.uid == 0 || intake.uid == 0)
 		return err_set(e, ERR_CONFIG, "user and intake_user must not be root");
-	if (places_make(c, &user, e) != 0 || doors_open_ports(&s->doors, c, s->log, e) != 0)
+	if (places_make(c, &user, e) != 0 || open_places_as(s, &user, e) != 0 ||
+	    doors_open_ports(&s->doors, c, s->log, e) != 0)
 		return -1;
 	if (spawner_start(spawner, binary, "posthoused: intake", intake.uid, intake.gid, e) != 0)
 		return -1;
@@ -505,12 +523,11 @@ begin(struct supervisor *s, int binary, int *spawner, struct err *e)
 	if (geteuid() == 0) {
 		if (begin_as_root(s, binary, spawner, e) != 0)
 			return -1;
-	} else if (places_make(s->conf, NULL, e) != 0 ||
+	} else if (places_make(s->conf, NULL, e) != 0 || places_open(&s->places, s->conf, e) != 0 ||
 	    doors_open_ports(&s->doors, s->conf, s->log, e) != 0) {
 		return -1;
 	}
-	if (sandbox_early(e) != 0 || places_open(&s->places, s->conf, e) != 0 ||
-	    doors_open_sockets(&s->doors, s->conf, e) != 0 ||
+	if (sandbox_early(e) != 0 || doors_open_sockets(&s->doors, s->conf, e) != 0 ||
 	    secret_fetch(&s->secret_fd, &s->conf->relay, e) != 0)
 		return -1;
 	return loop_new(&s->loop, e);

@@ -116,7 +116,9 @@ notify_sockets(struct activated out[ACTIVATION_MAX])
 			(void)close(fd);
 			continue;
 		}
-		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);	/* of an open descriptor: can't fail */
+		/* systemd passes blocking sockets unless told; accept() would stop the loop. */
+		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);	/* of open descriptors these can't fail */
+		(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 		out[i].fd = fd;
 		if (!view_split(&rest, ':', &name) || name.n == 0 || name.n >= sizeof(out[i].name))
 			name = VIEW("unknown");

@@ -31,7 +31,7 @@ int64_t notify_watchdog_ms(void);
 #define ACTIVATION_MAX 16
 
 struct activated {
-	int	fd;		/* made close-on-exec */
+	int	fd;		/* made close-on-exec and non-blocking */
 	char	name[64];	/* FileDescriptorName=, or "unknown" */
 };
 

@@ -172,13 +172,16 @@ activated_child(const char *for_pid)
 {
 	struct activated a[ACTIVATION_MAX];
 	char pid[20];
+	int pair[2];
 
 	(void)snprintf(pid, sizeof(pid), "%d", for_pid != NULL ? 1 : (int)getpid());
 	(void)setenv("LISTEN_PID", pid, 1);
 	(void)setenv("LISTEN_FDS", "18", 1);
 	(void)setenv("LISTEN_FDNAMES", "smtp:smtp-unix", 1);
+	if (pipe(pair) != 0 || dup2(pair[1], 30) != 30)
+		return 1;
 	for (int i = 3; i < 21; i++)
-		if (dup2(2, i) != i)
+		if (dup2(30, i) != i)
 			return 1;
 	if (for_pid != NULL)
 		return notify_sockets(a) == 0 ? 0 : 2;
@@ -187,6 +190,8 @@ activated_child(const char *for_pid)
 	if (strcmp(a[0].name, "smtp") != 0 || strcmp(a[1].name, "smtp-unix") != 0 ||
 	    strcmp(a[2].name, "unknown") != 0)
 		return 4;
+	if ((fcntl(3, F_GETFL) & O_NONBLOCK) == 0)
+		return 6;
 	return fcntl(3, F_GETFD) == FD_CLOEXEC && fcntl(20, F_GETFD) == -1 ? 0 : 5;
 }
 
