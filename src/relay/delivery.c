@@ -328,6 +328,8 @@ delivery_body(struct session *s)
 {
 	struct delivery *d = &s->d;
 
+	if (s->closed)
+		return false;
 	if (!d->marked) {
 		if (s->mark_pending)
 			return false;	/* of the transaction before */
@@ -350,6 +352,12 @@ delivery_body(struct session *s)
 	}
 	if (s->mark_pending)
 		return false;		/* the dot must not overtake the mark */
+	/*
+	 * Of a long text all has to be out of our hands before the dot is: a connection that
+	 * is lost until then leaves no doubt. A short one leaves in one write with its dot.
+	 */
+	if (d->m->size > SPOOL_CHUNK && stream_output_len(s->stream) > 0)
+		return false;
 	client_body_end(s->client);
 	return true;
 }

@@ -104,6 +104,7 @@ struct session {
 	bool			 quitting;
 	bool			 retire;	/* no further message */
 	bool			 late;		/* of a race that another one has won */
+	bool			 closed;	/* the stream has ended: only replies that came before count */
 	bool			 lost;		/* the connection ended or we gave up: lost_* */
 	bool			 mark_pending;	/* spool_update will call back: not to be freed before */
 	bool			 noted;		/* health has learned of ready_ms */

@@ -451,7 +451,7 @@ on_closed(void *owner, const struct stream_end *end)
 {
 	struct session *s = owner;
 
-	s->retire = true;
+	s->retire = s->closed = true;
 	session_drive(s);	/* what was said before the end counts */
 	if (s->phase == SESSION_OVER)
 		return;

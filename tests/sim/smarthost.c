@@ -86,6 +86,10 @@ meet_fault(struct conn *c, enum step at, struct view line)
 	case SAY:
 		say(c, f->reply);
 		return WENT_WRONG;
+	case DEAF:
+		stream_pause(c->stream, true);
+		c->mute = true;
+		return WENT_WRONG;
 	case MUTE:
 	case TAKE_SILENTLY:
 		c->mute = true;

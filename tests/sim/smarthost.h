@@ -17,7 +17,8 @@ enum what {
 	CUT,			/* reset, without an answer */
 	TAKE_AND_CUT,		/* at the dot: keep the message, then reset */
 	TAKE_SILENTLY,		/* at the dot: keep the message, never answer */
-	MUTE			/* no answer */
+	MUTE,			/* no answer */
+	DEAF			/* reads no further */
 };
 
 #define ALWAYS (-1)

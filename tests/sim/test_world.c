@@ -302,6 +302,24 @@ name_server_down_keeps_mail(void **state)
 }
 
 static void
+a_hiccup_does_not_take_a_lone_port_down(void **state)
+{
+	struct world *w = *state;
+
+	w->conf.relay.nendpoint = 1;
+	world_start(w);
+	world_mail(w, ALICE, BOB, "warm.");
+	world_run(w, MINUTES(2));
+	smarthost_fault(&w->port[P587], (struct fault){ AT_GREETING, SAY, "421 4.3.2 not now", ALWAYS });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, SECONDS(3));
+	assert_in_range(world_logged(w, "attempt-failed", "banner_4xx"), 2, 4);
+	smarthost_heal(&w->port[P587]);
+	assert_true(world_settle(w, SECONDS(10)));
+	assert_int_equal(world_logged(w, "endpoint-down", ""), 0);
+}
+
+static void
 both_families_are_tried(void **state)
 {
 	struct world *w = *state;
@@ -492,6 +510,19 @@ reports_of_local_senders_go_to_admin(void **state)
 }
 
 static void
+intake_makes_no_reports(void **state)
+{
+	struct world *w = *state;
+
+	smarthost_fault(&w->port[P587], (struct fault){ AT_RCPT, SAY, "550 5.1.1 unknown", ALWAYS, BOB });
+	w->as_report = true;
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	assert_true(world_settle(w, SECONDS(20)));
+	assert_int_equal(world_logged(w, "reported", "report_to=\"" ALICE "\""), 1);
+}
+
+static void
 a_report_is_never_reported(void **state)
 {
 	struct world *w = *state;
@@ -568,6 +599,32 @@ cut_before_the_dot_moves_on(void **state)
 		assert_int_equal(world_logged(w, "deferred", "why=cut"), 1);
 		(void)teardown(&again);
 	}
+}
+
+static void
+a_long_text_is_out_before_its_dot(void **state)
+{
+	struct world *w = *state;
+	uint8_t *big = xzalloc(60000);
+	uint64_t n;
+
+	for (size_t i = 0; i < 60000; i++)
+		big[i] = i % 60 == 58 ? '\r' : i % 60 == 59 ? '\n' : 'x';
+	world_start(w);
+	world_mail(w, ALICE, BOB, "warm.");
+	assert_true(world_settle(w, SECONDS(5)));
+	/* The server stops reading in the middle of the text. */
+	smarthost_fault(&w->port[P587], (struct fault){ AT_BODY, DEAF, NULL, 1 });
+	n = world_open(w, ALICE, BOB);
+	for (int i = 0; i < 3; i++)
+		world_chunk(w, n, view_of(big, 60000));
+	world_commit(w, n, 180000);
+	world_run(w, SECONDS(60));
+	twin_endpoint_reset(w->port[P587].ep);
+	assert_true(world_settle(w, SECONDS(20)));
+	assert_int_equal(world_logged(w, "uncertain", ""), 0);
+	assert_int_equal(world_logged(w, "deferred", "why=cut"), 1);
+	free(big);
 }
 
 static void
@@ -778,15 +835,17 @@ a_jumping_clock_expires_nothing(void **state)
 	world_start(w);
 	world_mail(w, ALICE, BOB, "warm.");
 	assert_true(world_settle(w, SECONDS(5)));
-	smarthost_fault(&w->port[P587], (struct fault){ AT_RCPT, SAY, "450 4.2.1 busy", 3, BOB });
+	smarthost_fault(&w->port[P587], (struct fault){ AT_RCPT, SAY, "450 4.2.1 busy", 6, BOB });
 	world_mail(w, ALICE, BOB, "hello-1.");
 	world_run(w, MINUTES(2));
 	w->loop.wall_ms += DAYS(3650);
 	world_run(w, MINUTES(2));
-	/* Also over a restart. */
-	world_crash(w, TWIN_KEEP_ALL);
+	/* And while relay is not there to see it. */
 	w->loop.wall_ms += DAYS(3650);
-	assert_true(world_settle(w, HOURS(1)));
+	world_crash(w, TWIN_KEEP_ALL);
+	world_run(w, MINUTES(5));
+	assert_int_equal(world_queued(w), 1);
+	assert_true(world_settle(w, HOURS(3)));
 	assert_int_equal(world_count(w, "hello-1."), 1);
 	assert_int_equal(world_logged(w, "expired", ""), 0);
 }
@@ -883,7 +942,14 @@ broken_frames_end_the_channel(void **state)
 	world_chunk(w, n, VIEW("late"));
 	world_run(w, 100);
 	assert_null(w->intake);
-	assert_int_equal(world_logged(w, "handover-fault", ""), 4);
+
+	world_crash(w, TWIN_KEEP_ALL);
+	(void)world_open(w, ALICE, BOB);
+	w->number--;
+	(void)world_open(w, ALICE, BOB);		/* the same number again */
+	world_run(w, 100);
+	assert_null(w->intake);
+	assert_int_equal(world_logged(w, "handover-fault", ""), 5);
 	free(big);
 }
 
@@ -959,6 +1025,7 @@ main(void)
 		T(port_that_dies_under_traffic),
 		T(all_dead_for_two_hours),
 		T(name_server_down_keeps_mail),
+		T(a_hiccup_does_not_take_a_lone_port_down),
 		T(both_families_are_tried),
 		T(refused_login_is_tried_once),
 		T(a_password_that_went_bad_is_tried_once),
@@ -969,10 +1036,12 @@ main(void)
 		T(temporary_replies_are_retried),
 		T(permanent_replies_are_reported),
 		T(reports_of_local_senders_go_to_admin),
+		T(intake_makes_no_reports),
 		T(a_report_is_never_reported),
 		T(each_recipient_has_its_own_fate),
 		T(many_recipients_go_in_portions),
 		T(cut_before_the_dot_moves_on),
+		T(a_long_text_is_out_before_its_dot),
 		T(cut_after_the_dot_is_uncertain),
 		T(the_dot_waits_for_the_mark),
 		T(a_421_is_an_answer),

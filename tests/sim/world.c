@@ -200,6 +200,7 @@ world_open(struct world *w, const char *from, const char *rcpts)
 	env.pid = -1;
 	env.helo = VIEW("localhost");
 	env.protocol = PROTOCOL_ESMTP;
+	env.bounce = w->as_report;
 	require(envelope_encode(&text, &env));
 	world_frame(w, FRAME_OPEN, ++w->number, buf_view(&text));
 	envelope_done(&env);

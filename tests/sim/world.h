@@ -39,6 +39,7 @@ struct world {
 	uint64_t		 number;
 	unsigned		 durable, refused;
 	uint64_t		 credit;	/* given, all transactions */
+	bool			 as_report;	/* it claims that its mail is a report of ours */
 	char			 refusal[200];
 	char			 policy[200];
 	/* the real one, if there is */
