@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "secrets.h"
+
+#include "base/banned.h"
+
+static char dir[64], path[128];
+static struct err e;
+
+static int
+make_dir(void **state)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	(void)snprintf(dir, sizeof(dir), "%.30s/posthouse-secret-XXXXXX", tmp != NULL ? tmp : "/tmp");
+	if (mkdtemp(dir) == NULL)
+		return -1;
+	(void)snprintf(path, sizeof(path), "%s/secret", dir);
+	return 0;
+}
+
+static int
+remove_dir(void **state)
+{
+	(void)unlink(path);
+	return rmdir(dir);
+}
+
+static void
+write_file(struct view v, mode_t mode)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(v.p, 1, v.n, f), v.n);
+	(void)fclose(f);
+	assert_int_equal(chmod(path, mode), 0);
+}
+
+/* "" when it was refused; why is in e. */
+static const char *
+fetch(const struct conf_relay *r)
+{
+	static char text[200];
+	int fd = -1;
+	ssize_t n;
+
+	err_clear(&e);
+	if (secret_fetch(&fd, r, &e) != 0) {
+		assert_int_equal(fd, -1);
+		return "";
+	}
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	text[n > 0 ? n : 0] = '\0';
+	(void)close(fd);
+	return text;
+}
+
+static void
+check_why(const char *file, int line, const char *why)
+{
+	if (strstr(e.text, why) == NULL) {
+		print_error("expected \"%s\", got \"%s\"\n", why, e.text);
+		_fail(file, line);
+	}
+}
+#define assert_why(why) check_why(__FILE__, __LINE__, why)
+
+static void
+test_none(void **state)
+{
+	struct conf_relay r = { .secret = CONF_SECRET_NONE };
+	int fd = 7;
+
+	assert_int_equal(secret_fetch(&fd, &r, &e), 0);
+	assert_int_equal(fd, -1);
+}
+
+/* What is passed on can be read, at any time, and never changed. */
+static void
+test_sealed(void **state)
+{
+	int fd = -1;
+	struct buf b;
+
+	assert_int_equal(sealed_file(&fd, "test", VIEW("geheim"), &e), 0);
+	assert_int_equal(pwrite(fd, "x", 1, 0), -1);
+	assert_int_equal(ftruncate(fd, 0), -1);
+	assert_int_equal(ftruncate(fd, 100), -1);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	buf_init(&b, 6);
+	assert_int_equal(read_whole(fd, &b, &e), 0);
+	assert_int_equal(buf_len(&b), 6);
+	buf_done(&b);
+	buf_init(&b, 5);
+	assert_int_equal(read_whole(fd, &b, &e), -1);
+	buf_done(&b);
+	(void)close(fd);
+}
+
+static void
+test_file(void **state)
+{
+	struct conf_relay r = { .secret = CONF_SECRET_FILE, .secret_from = path };
+	static const mode_t open_modes[] = { 0604, 0602, 0601, 0644, 0666 };
+	char big[SECRET_MAX + 1];
+
+	assert_string_equal(fetch(&r), "");
+	assert_why("can't open the password file");
+	write_file(VIEW("geheim\n"), 0600);
+	assert_string_equal(fetch(&r), "geheim");
+	write_file(VIEW("ge heim\r\n"), 0640);
+	assert_string_equal(fetch(&r), "ge heim");
+	for (size_t i = 0; i < sizeof(open_modes) / sizeof(open_modes[0]); i++) {
+		assert_int_equal(chmod(path, open_modes[i]), 0);
+		assert_string_equal(fetch(&r), "");
+		assert_why("is open to every user");
+		assert_int_equal(secret_check(&r, &e), -1);
+	}
+	write_file(VIEW("\n"), 0600);
+	assert_string_equal(fetch(&r), "");
+	assert_why("the password is empty");
+	write_file(VIEW("geheim\nzwei\n"), 0600);
+	assert_string_equal(fetch(&r), "");
+	assert_why("more than one line");
+	assert_null(strstr(e.text, "geheim"));
+	write_file(view_of("a\0b", 3), 0600);
+	assert_string_equal(fetch(&r), "");
+	memset(big, 'x', sizeof(big));
+	write_file(view_of(big, sizeof(big)), 0600);
+	assert_string_equal(fetch(&r), "");
+	assert_why("longer than 65536 bytes");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);	/* must not wait for a writer */
+	assert_string_equal(fetch(&r), "");
+	assert_why("is not a regular file");
+}
+
+static void
+test_credential(void **state)
+{
+	struct conf_relay r = { .secret = CONF_SECRET_CREDENTIAL };
+	char name[] = "secret", other[] = "other";
+
+	r.secret_from = name;
+	assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+	assert_string_equal(fetch(&r), "");
+	assert_why("LoadCredential=secret:FILE");
+	(void)setenv("CREDENTIALS_DIRECTORY", dir, 1);
+	write_file(VIEW("geheim"), 0400);
+	assert_string_equal(fetch(&r), "geheim");
+	r.secret_from = other;
+	assert_string_equal(fetch(&r), "");
+	assert_why("can't open the credential other");
+}
+
+static void
+test_env(void **state)
+{
+	char name[] = "POSTHOUSE_TEST_SECRET";
+	struct conf_relay r = { .secret = CONF_SECRET_ENV, .secret_from = name };
+
+	(void)unsetenv(name);
+	assert_string_equal(fetch(&r), "");
+	assert_why("has no variable");
+	(void)setenv(name, "geheim", 1);
+	assert_string_equal(fetch(&r), "geheim");
+	(void)unsetenv(name);
+}
+
+static const char *
+run(const char *script)
+{
+	char sh[] = "/bin/sh", c[] = "-c", text[400];
+	char *argv[] = { sh, c, text, NULL };
+	struct conf_relay r = { .secret = CONF_SECRET_COMMAND, .command = argv };
+
+	(void)snprintf(text, sizeof(text), "%s", script);
+	return fetch(&r);
+}
+
+static void
+test_command(void **state)
+{
+	char nothing[] = "/nonexistent/pass";
+	char *argv[] = { nothing, NULL };
+	struct conf_relay r = { .secret = CONF_SECRET_COMMAND, .command = argv };
+
+	assert_string_equal(run("echo geheim; echo remark"), "geheim");
+	(void)setenv("POSTHOUSE_TEST_LEAK", "x", 1);
+	assert_string_equal(run("echo \"[$POSTHOUSE_TEST_LEAK]\""), "[]");
+	assert_string_equal(run("cat; echo in"), "in");		/* standard input is empty */
+	assert_string_equal(run("[ -e /proc/self/fd/9 ] || echo closed"), "closed");
+	assert_string_equal(run("echo geheim; exit 3"), "");
+	assert_why("failed (exit status 3)");
+	assert_string_equal(run("kill -9 $$"), "");
+	assert_why("failed (signal 9)");
+	assert_string_equal(run("exit 0"), "");
+	assert_why("the password is empty");
+	assert_string_equal(run("yes geheim"), "");
+	assert_why("printed more than 65536 bytes");
+	assert_string_equal(fetch(&r), "");
+	assert_why("can't be run");
+	assert_int_equal(secret_check(&r, &e), -1);
+}
+
+/* It is ended with everything it has started. */
+static void
+test_command_too_slow(void **state)
+{
+	struct view v;
+	struct buf b;
+	char script[300];
+	int fd;
+
+	(void)snprintf(script, sizeof(script), "echo $$ > %s; tail -f /dev/null & tail -f /dev/null", path);
+	assert_string_equal(run(script), "");
+	assert_why("took longer than");
+	fd = open(path, O_RDONLY);
+	buf_init(&b, 100);
+	assert_int_equal(read_whole(fd, &b, &e), 0);
+	(void)close(fd);
+	v = view_trim(buf_view(&b));
+	(void)snprintf(script, sizeof(script), "/proc/%.*s", (int)v.n - 1, (const char *)v.p);
+	assert_int_equal(access(script, F_OK), -1);
+	buf_done(&b);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_none),
+		cmocka_unit_test(test_sealed),
+		cmocka_unit_test_setup_teardown(test_file, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(test_credential, make_dir, remove_dir),
+		cmocka_unit_test(test_env),
+		cmocka_unit_test(test_command),
+		cmocka_unit_test_setup_teardown(test_command_too_slow, make_dir, remove_dir),
+	};
+
+	/* So that a leak of it into commands would show. */
+	(void)dup2(2, 9);
+	return cmocka_run_group_tests_name("secrets", tests, NULL, NULL);
+}
