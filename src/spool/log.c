@@ -204,7 +204,8 @@ log_release(struct spool *s)
 {
 	struct segment *head;
 
-	if (s->releasing != NULL || s->recovery != NULL || s->sealing || list_is_empty(&s->segments) ||
+	/* Recovery that was cut short by the stop does not know what the segments hold. */
+	if (s->releasing != NULL || !s->recovered || s->sealing || list_is_empty(&s->segments) ||
 	    loop_now(s->env.loop) < s->release_after)
 		return;
 	head = list_entry(s->segments.next, struct segment, link);

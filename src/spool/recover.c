@@ -246,6 +246,7 @@ finish(struct recovery *rc)
 		trouble(s, "%llu records make no sense and are ignored", (unsigned long long)rc->replay.unclear);
 	recovery_free(rc);
 	s->recovery = NULL;
+	s->recovered = complete;
 	if (complete)
 		s->events.on_recovered(s->owner);
 	space_update(s);

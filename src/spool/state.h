@@ -144,7 +144,8 @@ struct spool {
 	char		 why[160];
 	struct task	 health_task;
 
-	struct recovery	*recovery;	/* NULL when all is read */
+	struct recovery	*recovery;	/* NULL when it has ended */
+	bool		 recovered;	/* all is read: it is known what the segments hold */
 	unsigned	 nreaders;
 	bool		 closing, sealing;
 	void		(*on_closed)(void *owner);
