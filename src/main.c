@@ -144,7 +144,8 @@ main(int argc, char **argv)
 	buf_init(&text, CONF_TEXT_MAX);
 	buf_init(&report, 1u << 20);
 	rc = supervisor_read_conf(params.conf_path, &conf, &text, &report);
-	(void)fwrite(buf_view(&report).p, 1, buf_len(&report), stderr);
+	if (buf_len(&report) > 0)
+		(void)fwrite(buf_view(&report).p, 1, buf_len(&report), stderr);
 	buf_done(&report);
 	if (rc != 0)
 		status = EX_CONFIG;

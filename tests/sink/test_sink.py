@@ -218,9 +218,13 @@ def test_cut_and_hang():
         s.fault("587", "dot", "hang")
         c = client(s, "587")
         c.login(s.USER, s.PASSWORD)
-        c.sock.settimeout(0.5)
-        expect((TimeoutError, smtplib.SMTPServerDisconnected), c.sendmail, "a@x.example",
-               ["b@x.example"], MAIL)
+        start = s.mark()
+        assert c.mail("a@x.example")[0] == 250 and c.rcpt("b@x.example")[0] == 250
+        assert c.docmd("DATA")[0] == 354
+        c.send(MAIL + b".\r\n")
+        s.wait_received(1, start)
+        c.sock.settimeout(0.3)
+        expect((TimeoutError, smtplib.SMTPServerDisconnected), c.getreply)
         assert [m.acknowledged for m in s.messages()] == [False, False]
         start = s.mark()
         s.cut("587")
