@@ -45,7 +45,11 @@ extern const struct stream_limits relay_handover_limits;
 void relay_set_intake(struct relay *, struct stream *);
 /* Finish running transactions for at most drain_ms, seal the spool, call back; then free. Handovers are taken until sessions are done. */
 void relay_drain(struct relay *, void (*on_drained)(void *owner), void *owner);
-void relay_free(struct relay *);	/* at once; the spool is left as after a crash */
+/*
+ * At once. Without relay_drain() before, the spool is left as after a crash; then
+ * the workers must be at rest.
+ */
+void relay_free(struct relay *);
 
 /* --- for control/ -------------------------------------------------------- */
 
