@@ -65,6 +65,8 @@ fault_at(struct smarthost *h, enum step at, struct view line)
 
 		if (f->at != at || f->times == 0 || (f->match != NULL && !contains(line, f->match)))
 			continue;
+		if (f->percent != 0 && rng_below(&h->rng, 100) >= f->percent)
+			continue;
 		if (f->times > 0)
 			f->times--;
 		return f;
@@ -352,6 +354,7 @@ void
 smarthost_init(struct smarthost *h, struct twin_net *net, const char *address, bool implicit)
 {
 	*h = (struct smarthost){ .net = net, .implicit = implicit };
+	rng_init(&h->rng, 587);
 	list_init(&h->conns);
 	list_init(&h->taken);
 	h->ep = twin_net_endpoint(net, address);

@@ -8,6 +8,7 @@
 #ifndef SIM_SMARTHOST_H
 #define SIM_SMARTHOST_H
 
+#include "base/rng.h"
 #include "twin/net.h"
 
 enum step { AT_GREETING, AT_EHLO, AT_STARTTLS, AT_AUTH, AT_MAIL, AT_RCPT, AT_DATA, AT_BODY, AT_DOT };
@@ -29,6 +30,7 @@ struct fault {
 	const char	*reply;		/* "451 4.3.0 later" */
 	int		times;		/* how often; ALWAYS */
 	const char	*match;		/* only for commands that contain it; NULL: all */
+	unsigned	percent;	/* chance; 0: certain */
 };
 
 #define FAULTS_MAX 4
@@ -47,6 +49,7 @@ struct smarthost {
 	bool			 implicit;
 	bool			 no_starttls, no_auth;
 	struct fault		 fault[FAULTS_MAX];
+	struct rng		 rng;
 	struct list		 conns;
 	struct list		 taken;
 	unsigned		 ntaken, logins, transactions, sessions, quits;

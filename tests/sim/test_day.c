@@ -70,6 +70,41 @@ arrivals(struct world *w, unsigned n)
 	return sum;
 }
 
+/* --- how long messages took ---------------------------------------------------------- */
+
+static int
+compare_ms(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The 99th percentile, for days with one message a minute from began_ms on. */
+static int64_t
+delay_p99(struct world *w, int64_t began_ms, unsigned n)
+{
+	int64_t *delay = xcalloc(2 * n, sizeof(*delay)), p99;
+	size_t k = 0;
+
+	for (size_t p = 0; p < PORTS; p++)
+		list_foreach(link, &w->port[p].taken) {
+			const struct taken *t = list_entry(link, struct taken, link);
+			struct view v = buf_view(&t->text);
+			unsigned i = 0;
+
+			v = view_from(v, view_search(v, VIEW("day-")) + 4);
+			for (int c = 0; c < 6; c++)
+				i = i * 10 + (v.p[c] - '0');
+			assert_true(k < 2 * n);
+			delay[k++] = t->at_ms - began_ms - MINUTES(i);
+		}
+	qsort(delay, k, sizeof(*delay), compare_ms);
+	p99 = delay[k * 99 / 100];
+	free(delay);
+	return p99;
+}
+
 /* What happens at this minute of the day. */
 typedef void incident_fn(struct world *, unsigned minute);
 
@@ -160,6 +195,59 @@ a_bad_day(void **state)
 	assert_true(world_logged(w, "attempt-failed", "") < 30);
 }
 
+/* The situations of the table in doc/health.md that a day of real relay can show. */
+static void
+a_lossy_first_port(void **state)
+{
+	struct world *w = *state;
+	int64_t began = w->loop.mono_ms;
+	unsigned n;
+
+	smarthost_fault(&w->port[P587], (struct fault){ AT_GREETING, CUT, NULL, ALWAYS, NULL, 30 });
+	n = run_day(w, nothing);
+	assert_int_equal(arrivals(w, n), n);
+	assert_true(world_logged(w, "attempt-failed", "") <= 40);
+	assert_true(delay_p99(w, began, n) <= SECONDS(10));
+}
+
+static void
+every_port_loses_some(void **state)
+{
+	struct world *w = *state;
+	int64_t began = w->loop.mono_ms;
+	unsigned n;
+
+	for (int i = 0; i < PORTS; i++)
+		smarthost_fault(&w->port[i], (struct fault){ AT_GREETING, CUT, NULL, ALWAYS, NULL, 20 });
+	n = run_day(w, nothing);
+	assert_int_equal(arrivals(w, n), n);
+	assert_true(delay_p99(w, began, n) <= SECONDS(30));
+	assert_true(world_logged(w, "route-changed", "") <= 150);
+}
+
+static void
+on_and_off(struct world *w, unsigned minute)
+{
+	if (minute % 20 == 10) {
+		w->port[P587].ep->mode = TWIN_SILENT;
+		twin_endpoint_cut(w->port[P587].ep);
+	} else if (minute % 20 == 0) {
+		w->port[P587].ep->mode = TWIN_ACCEPT;
+	}
+}
+
+static void
+a_first_port_that_comes_and_goes(void **state)
+{
+	struct world *w = *state;
+	int64_t began = w->loop.mono_ms;
+	unsigned n = run_day(w, on_and_off);
+
+	assert_int_equal(arrivals(w, n), n);
+	assert_true(delay_p99(w, began, n) <= SECONDS(20));
+	assert_true(world_logged(w, "route-changed", "") <= 8);
+}
+
 static void
 kills(struct world *w, unsigned minute)
 {
@@ -237,6 +325,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_calm_day),
 		T(a_bad_day),
+		T(a_lossy_first_port),
+		T(every_port_loses_some),
+		T(a_first_port_that_comes_and_goes),
 		T(a_day_with_kills),
 		T(relay_gone_for_a_while),
 		T(twenty_programs_at_a_time),
