@@ -143,7 +143,8 @@ class Received:
     def header(self, name):
         """First header field of that name, unfolded, or None."""
         head = self.body.partition(b"\r\n\r\n")[0]
-        m = re.search(rb"(?im)^" + re.escape(name.encode()) + rb":[ \t]*(.*(?:\r\n[ \t].*)*)", head)
+        m = re.search(rb"(?im)^" + re.escape(name.encode()) + rb":[ \t]*([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)",
+                      head)
         return re.sub(r"\r\n[ \t]+", " ", m.group(1).decode("utf-8", "replace")).strip() \
             if m else None
 
@@ -264,7 +265,7 @@ class Daemon:
         self.binary = binary
         self.bin = self.place / "bin"
         self.bin.mkdir()
-        for name in (binary, "posthousectl", "sendmail"):
+        for name in (binary, "posthousectl", "posthouse-sendmail"):
             shutil.copy2(program(name), self.bin / name)    # BUILD may be closed to others
         for name in ("state", "run"):
             (self.place / name).mkdir()
@@ -374,7 +375,7 @@ class Daemon:
             raise Failure(f"wanted {code}, got {answer[0]} {answer[1].decode()}")
 
     def sendmail(self, argv, text, check=True):
-        p = subprocess.run([self.bin / "sendmail", *argv], input=text, capture_output=True,
+        p = subprocess.run([self.bin / "posthouse-sendmail", *argv], input=text, capture_output=True,
                            timeout=PATIENCE, env=dict(os.environ, **self.sendmail_env()))
         if check and p.returncode != 0:
             raise Failure(f"sendmail: status {p.returncode}: {p.stderr.decode()}")
