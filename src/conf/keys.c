@@ -89,7 +89,7 @@ const struct key keys[] = {
 	  .def = "4G", .help = "Largest queue on disk; beyond it new mail is refused for now." },
 	{ QUEUE("free_min", free_min), .type = KEY_SIZE, .min = 0, .max = 64 * TiB, .def = "256M",
 	  .help = "Free disk space below which new mail is refused for now." },
-	{ QUEUE("segment_size", segment_size), .type = KEY_SIZE, .min = 64 * KiB, .max = 4 * GiB,
+	{ QUEUE("segment_size", segment_size), .type = KEY_SIZE, .min = MiB, .max = GiB,
 	  .def = "64M", .help = "Size of one file of the log." },
 	{ QUEUE("messages_max", messages_max), .type = KEY_COUNT, .min = 1, .max = 10000000,
 	  .def = "500000", .help = "Most messages in the queue." },

@@ -559,7 +559,7 @@ static int
 open_spool(struct relay *r, struct err *e)
 {
 	struct spool_params p = {
-		.segment_size = r->conf->queue.segment_size,
+		.segment_size = r->conf->queue.segment_size & ~UINT64_C(63), /* whole records */
 		.bytes_max = r->conf->queue.bytes_max,
 		.messages_max = r->conf->queue.messages_max,
 		.free_min = r->conf->queue.free_min,

@@ -113,11 +113,12 @@ may_say_password(const struct client *c)
 static unsigned
 choose_login(struct client *c)
 {
+	/* A probe that does not log in tells whether a session could. */
+	if (c->params.login && (c->caps.flags & (CAP_AUTH_PLAIN | CAP_AUTH_LOGIN)) == 0)
+		return FAIL(FAULT_NO_AUTH);
 	if (!wants_login(c))
 		return TO_LOGGED_IN;
 	if (!may_say_password(c))
-		return FAIL(FAULT_NO_AUTH);
-	if ((c->caps.flags & (CAP_AUTH_PLAIN | CAP_AUTH_LOGIN)) == 0)
 		return FAIL(FAULT_NO_AUTH);
 	c->plain = (c->caps.flags & CAP_AUTH_PLAIN) != 0;
 	c->prompts = 0;

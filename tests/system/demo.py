@@ -38,7 +38,8 @@ def show_ports(posthouse):
         port = f"{row['port']} (as {names[row['port']]})"
         score = f"{row['score']:.0f}" if row["score"] is not None else "-"
         say(f"    {port:<16}{row['tls']:<10}{row['state']:<12}{score:>6}  "
-            f"{'yes' if row['current'] else '':<8}{row['why'] or ''}")
+            f"{'' if not row['current'] else 'avoided' if row['suspect'] else 'yes':<8}"
+            f"{row['why'] or ''}")
 
 
 def show_received(message):
@@ -124,7 +125,8 @@ def main():
         step("Sending again")
         mark = posthouse.process.mark()
         send_by_smtp(posthouse, "after the block", 2)
-        say("    waiting for it to come out somewhere ...")
+        say("    waiting for it to come out somewhere (a port that swallows everything is told\n"
+            "    from a slow one only by time, about 15 s) ...")
         sink.wait_received(3)
         got = sink.messages()[-1]
         if got.port == blocked:
@@ -132,6 +134,10 @@ def main():
         show_received(got)
         say("    what posthoused logged meanwhile:")
         log_since(posthouse, mark)
+        step("And once more: posthouse knows by now")
+        send_by_smtp(posthouse, "a second one after the block", 3)
+        sink.wait_received(4)
+        say(f"    it left at once, over {sink.messages()[-1].port}")
         step("The ports now")
         show_ports(posthouse)
         say(f"\n    The mail left over {got.port} because {blocked} is blocked.")

@@ -5,8 +5,9 @@
  * Linked in place of fs_new() (-Wl,--wrap) into posthoused-faulty. While a file
  * "fault-full" is in the spool's directory, whatever needs new blocks fails with
  * ENOSPC (what was allocated can still be written, as on a real disk); with
- * "fault-sync", syncs fail with EIO, as a dying disk does it. The files are looked
- * up anew for each operation, so a test switches them at will.
+ * "fault-sync", syncs fail with EIO, as a dying disk does it; "fault-sync-once" is
+ * for one of them. The files are looked up anew for each operation, so a test
+ * switches them at will.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -49,6 +50,11 @@ check_full(struct fs *f, struct err *e)
 static int
 check_sync(struct fs *f, struct err *e)
 {
+	struct err ignored;
+
+	if (is_ordered(f, "fault-sync-once") &&
+	    fs_unlink(real_of(f), "fault-sync-once", &ignored) == 0)
+		return err_sys(e, EIO, "disk fault");
 	return is_ordered(f, "fault-sync") ? err_sys(e, EIO, "disk fault") : 0;
 }
 

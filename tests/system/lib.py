@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import smtplib
@@ -26,7 +27,7 @@ TOP = pathlib.Path(os.environ.get("top_srcdir", pathlib.Path(__file__).parents[2
 BUILD = pathlib.Path(os.environ.get("top_builddir", TOP / "build")).resolve()
 
 # Deadlines are for failures only; slow machines and sanitizers get ten times as long.
-PATIENCE = float(os.environ.get("POSTHOUSE_TEST_PATIENCE", "60"))
+PATIENCE = float(os.environ.get("POSTHOUSE_TEST_PATIENCE", "90"))
 
 
 class Failure(Exception):
@@ -103,8 +104,12 @@ class Process:
         self.child.stdin.flush()
 
     def wait_exit(self, timeout=None):
+        """Exit status; all that it said is in lines by then."""
         try:
-            return self.child.wait(timeout or PATIENCE)
+            status = self.child.wait(timeout or PATIENCE)
+            with self.changed:
+                self.changed.wait_for(lambda: self.open_streams == 0, 5)
+            return status
         except subprocess.TimeoutExpired:
             raise Failure(f"{self.name}: does not end; it said last:\n"
                           + "\n".join(self.lines[-40:])) from None
@@ -229,7 +234,7 @@ ORDINARY = 65534    # nobody: who runs the daemon when the tests run as root
 
 
 def program(name):
-    for path in (BUILD / name, BUILD / "src" / name):
+    for path in (BUILD / name, BUILD / "tests/system" / name):
         if path.is_file():
             return path
     raise Failure(f"{name} is not built in {BUILD}")
@@ -320,12 +325,13 @@ class Daemon:
         self.process = Process([self.bin / self.binary, "-c", self.config], self.binary, env=env,
                                merge=True, cwd=self.place, stdin=subprocess.DEVNULL,
                                **self._as_user())
-        notify.settimeout(PATIENCE)
-        try:
-            while b"READY=1" not in notify.recv(4096).split(b"\n"):
-                pass
-        except TimeoutError:
-            raise Failure("posthoused: is not ready; it said:\n" + self.process.text()) from None
+        deadline = time.monotonic() + PATIENCE
+        told = b""
+        while b"READY=1" not in told.split(b"\n"):
+            ready = select.select([notify], [], [], max(0, deadline - time.monotonic()))[0]
+            if not ready:
+                raise Failure("posthoused: is not ready; it said:\n" + self.process.text())
+            told = notify.recv(4096)
         self.notify = notify
 
     def stop(self):
@@ -338,8 +344,11 @@ class Daemon:
     def roles(self):
         """Word -> process id of the children by their command line."""
         found = {}
-        children = pathlib.Path(f"/proc/{self.process.child.pid}/task/{self.process.child.pid}"
-                                "/children").read_text().split()
+        pid = self.process.child.pid
+        try:
+            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        except OSError:
+            return found
         for pid in children:
             with contextlib.suppress(OSError):
                 line = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
@@ -398,8 +407,20 @@ class Daemon:
         return {names[row["port"]]: row for row in self.ctl("ports")["ports"]}
 
     def kill(self):
-        if self.process is not None:
-            self.process.kill()
+        """kill -9 of all processes, and wait until all are gone."""
+        if self.process is None:
+            return
+        gone = []
+        for pid in self.roles().values():
+            with contextlib.suppress(ProcessLookupError):
+                gone.append(os.pidfd_open(pid))
+        for fd in gone:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+        self.process.kill()
+        for fd in gone:
+            select.select([fd], [], [], PATIENCE)
+            os.close(fd)
 
 
 _tokens = itertools.count(1)

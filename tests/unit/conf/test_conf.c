@@ -291,7 +291,7 @@ test_relations(void **state)
 {
 	assert_refused(RELAY "limits = { message_size = \"1G\"; }; queue = { bytes_max = \"1G\"; };",
 	    "more than half of queue.bytes_max");
-	assert_refused(RELAY "queue = { segment_size = \"2G\"; };", "more than a quarter");
+	assert_refused(RELAY "queue = { bytes_max = \"2G\"; segment_size = \"1G\"; };", "more than a quarter");
 	assert_refused(RELAY "queue = { retry_first = \"2h\"; };", "longer than queue.retry_max");
 	conf_free(load(RELAY "hostname = \"web1\";"));
 	assert_says("test.conf:2: warning: the host name \"web1\" has no domain");

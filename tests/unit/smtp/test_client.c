@@ -562,9 +562,17 @@ test_probe_leaves_when_ready(void **state)
 	(void)hear(c, "220 go\r\n");
 	client_tls_ready(c);
 	buf_clear(client_output(c));
-	assert_int_equal(hear(c, "250 AUTH PLAIN\r\n"), CLIENT_WANT_INPUT);
+	assert_int_equal(hear(c, "250-mx\r\n250 AUTH PLAIN\r\n"), CLIENT_WANT_INPUT);
 	assert_says(c, "QUIT\r\n");
 	assert_int_equal(hear(c, "221 bye\r\n"), CLIENT_CLOSE);
+	client_free(c);
+
+	/* A port where no session could log in does not work. */
+	c = up_to_starttls(&p);
+	(void)hear(c, "220 go\r\n");
+	client_tls_ready(c);
+	assert_int_equal(hear(c, "250 mx\r\n"), CLIENT_FAILED);
+	assert_int_equal(client_failure(c)->fault, FAULT_NO_AUTH);
 	client_free(c);
 
 	p.probe_login = true;
