@@ -33,6 +33,14 @@ pool_kick(struct relay *r)
 	task_post(r->env.loop, &r->pool.task);
 }
 
+bool
+pool_has_choice(struct relay *r)
+{
+	size_t order[HEALTH_ENDPOINTS_MAX];
+
+	return health_race_order(r->health, now_of(r), order) > 1;
+}
+
 static void
 wake_at(struct relay *r, int64_t at_ms)
 {

@@ -96,6 +96,7 @@ struct session {
 	enum session_phase	 phase;
 	bool			 driving;
 	bool			 tls_begun;
+	bool			 hurry;		/* there is another endpoint to go to */
 	bool			 ready;		/* got as far as mail could be sent */
 	bool			 idle;		/* ready, no message */
 	bool			 proven;	/* ready but for the login: what a race is about */
@@ -169,6 +170,7 @@ struct pool {
 void pool_init(struct relay *);
 void pool_done(struct relay *);
 void pool_kick(struct relay *);			/* look at it soon */
+bool pool_has_choice(struct relay *);		/* more than one endpoint is usable */
 /* The session is ready but for the login. True: go on now; false: it was parked or told to quit. */
 bool pool_proven(struct session *);
 bool pool_login_gate(struct session *);		/* the same, for the login */

@@ -28,11 +28,11 @@ is_probe(const struct session *s)
 	return s->kind == SESSION_PROBE || s->kind == SESSION_PROBE_LOGIN;
 }
 
-/* A probe's time limits: a race is one, too, until it is won. */
+/* A probe's time limits: also for mail that has another endpoint to go to, up to the login. */
 static bool
 is_short(const struct session *s)
 {
-	return s->kind != SESSION_MAIL;
+	return is_probe(s) || (s->hurry && !s->proven);
 }
 
 /* --- the end ---------------------------------------------------------------- */
@@ -541,6 +541,7 @@ session_new(struct relay *r, size_t endpoint, enum session_kind kind)
 	s->r = r;
 	s->endpoint = endpoint;
 	s->kind = kind;
+	s->hurry = kind != SESSION_MAIL || pool_has_choice(r);
 	s->ready_ms = -1;
 	s->started_ms = loop_now(r->env.loop);
 	list_init(&s->link);

@@ -60,7 +60,7 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 	};
 
 	s->noted = s->noted || s->ready;
-	if (!mail)
+	if (s->kind != SESSION_MAIL && (s->kind != SESSION_RACE || class == HEALTH_OK))
 		log_probe(s, class, detail);
 	else if (class != HEALTH_OK && scope != SCOPE_MESSAGE)
 		log_attempt(s, class, detail);

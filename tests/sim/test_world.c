@@ -243,6 +243,38 @@ every_fault_at_the_first_port(void **state)
 }
 
 static void
+a_port_that_falls_silent_is_left_soon(void **state)
+{
+	struct world *w = *state;
+	int64_t began;
+
+	world_start(w);
+	world_mail(w, ALICE, BOB, "warm.");
+	world_run(w, MINUTES(2));
+	w->port[P587].ep->mode = TWIN_MUTE;	/* accepts, and never greets */
+	began = now(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	assert_true(world_settle(w, SECONDS(30)));
+	assert_true(now(w) - began <= SECONDS(20));
+	assert_int_equal(world_logged(w, "attempt-failed", "no_banner"), 1);
+}
+
+static void
+a_lone_slow_port_gets_its_time(void **state)
+{
+	struct world *w = *state;
+
+	w->conf.relay.nendpoint = 1;
+	world_start(w);
+	world_mail(w, ALICE, BOB, "warm.");
+	world_run(w, MINUTES(2));
+	w->port[P587].ep->delay_ms = SECONDS(14);	/* 28 s for each answer */
+	world_mail(w, ALICE, BOB, "hello-1.");
+	assert_true(world_settle(w, MINUTES(10)));
+	assert_int_equal(world_logged(w, "attempt-failed", ""), 0);
+}
+
+static void
 port_that_dies_under_traffic(void **state)
 {
 	struct world *w = *state;
@@ -1022,6 +1054,8 @@ main(void)
 		T(mute_first_port),
 		T(two_dead_ports),
 		T(every_fault_at_the_first_port),
+		T(a_port_that_falls_silent_is_left_soon),
+		T(a_lone_slow_port_gets_its_time),
 		T(port_that_dies_under_traffic),
 		T(all_dead_for_two_hours),
 		T(name_server_down_keeps_mail),
