@@ -49,18 +49,18 @@ current_endpoint(struct relay *relay)
 	return -1;
 }
 
-/* What is known of one endpoint, as a sentence. */
+/* Why the endpoint is in its state: the model's sentence, and what the peer said. */
 static void
-endpoint_why(const struct endpoint_view *v, char *text, size_t cap)
+report_why(struct relay *relay, size_t i, const struct endpoint_view *v, struct report *r)
 {
-	const struct health_class_info *info = health_class_info(v->why_class);
-	const char *detail = v->detail != NULL ? v->detail : "";
+	struct buf why;
 
-	if (v->why_class == HEALTH_OK)
-		(void)snprintf(text, cap, "%s", v->last_success_ms >= 0 ? "works" : "not tried yet");
-	else
-		(void)snprintf(text, cap, "%s: %s%s%s", info->word, info->sentence,
-		    detail[0] != '\0' ? ": " : "", detail);
+	buf_init(&why, 1024);
+	if (health_why(relay_health(relay), i, &why) && v->why_class != HEALTH_OK &&
+	    v->detail != NULL && v->detail[0] != '\0')
+		ignore_result(buf_addf(&why, " (%s)", v->detail));	/* the sentence is enough */
+	report_text(r, "why", buf_view(&why));
+	buf_done(&why);
 }
 
 const char *
@@ -214,7 +214,6 @@ answer_ports(struct relay *relay, struct report *r)
 {
 	const struct conf_relay *conf = &relay_conf(relay)->relay;
 	int64_t now = loop_now(relay_env(relay)->loop);
-	char why[600];
 
 	report_word(r, "relay", conf->name);
 	report_word(r, "host", conf->host);
@@ -225,7 +224,6 @@ answer_ports(struct relay *relay, struct report *r)
 
 		health_endpoint(relay_health(relay), i, now, &v);
 		state = endpoint_state_word(v.state);
-		endpoint_why(&v, why, sizeof(why));
 		report_row(r);
 		report_num(r, "port", conf->endpoint[i].port);
 		report_word(r, "tls", tls_word(conf->endpoint[i].tls));
@@ -239,23 +237,22 @@ answer_ports(struct relay *relay, struct report *r)
 		report_hide(r);
 		report_time(r, "next_probe", wall_of(relay, v.next_probe_ms));
 		report_word(r, "class", health_class_info(v.why_class)->word);
-		report_word(r, "advice", health_class_info(v.why_class)->advice);
+		report_word(r, "advice", health_advice(relay_health(relay), i));
 		report_show(r);
-		report_text(r, "why", view_str(why));
+		report_why(relay, i, &v, r);
 		report_end(r);
 	}
 	report_end(r);
 	if (r->json)
 		return;
 	for (size_t i = 0; i < conf->nendpoint; i++) {
-		struct endpoint_view v;
+		const char *advice = health_advice(relay_health(relay), i);
 		char key[16];
 
-		health_endpoint(relay_health(relay), i, now, &v);
-		if (v.why_class == HEALTH_OK || health_class_info(v.why_class)->advice[0] == '\0')
+		if (advice[0] == '\0')
 			continue;
 		(void)snprintf(key, sizeof(key), "%u", conf->endpoint[i].port);
-		report_word(r, key, health_class_info(v.why_class)->advice);
+		report_word(r, key, advice);
 	}
 }
 
