@@ -236,9 +236,9 @@ answer_ports(struct relay *relay, struct report *r)
 		report_duration(r, "ready_ms", v.ready_ms);
 		report_hide(r);
 		report_time(r, "next_probe", wall_of(relay, v.next_probe_ms));
-		report_word(r, "class", health_class_info(v.why_class)->word);
 		report_word(r, "advice", health_advice(relay_health(relay), i));
 		report_show(r);
+		report_word(r, "class", health_class_info(v.why_class)->word);
 		report_why(relay, i, &v, r);
 		report_end(r);
 	}

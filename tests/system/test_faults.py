@@ -93,7 +93,7 @@ def check_blame(posthouse, port, word):
     """posthousectl ports names the cause, at the latest after a probe."""
     posthouse.ctl("probe")
     row = poll(lambda: [r for n, r in posthouse.ports().items()
-                        if n == port and re.search(rf"\b({word})\b", r["why"])],
+                        if n == port and re.fullmatch(word, r["class"])],
                f"{word} in posthousectl ports")[0]
     assert not (row["current"] and row["state"] == "up" and not row["suspect"]), row
 
