@@ -641,6 +641,7 @@ def test_root_is_given_up():
         os.kill(spawner, signal.SIGKILL)
         expect(p.process.wait_exit() == 1, p.process.text())
         expect("spawner-lost" in p.process.text(), p.process.text())
+        expect("role-killed" not in p.process.text(), "the end of intake was not noticed")
 
 
 def ids_parent(pid):
