@@ -119,7 +119,7 @@ wait_again(struct session *s, const struct outcome_plan *plan, size_t nresult)
 	if (plan->when != WHEN_NOW)
 		u.next_ms = loop_wall(r->env.loop) + (at - now);
 	(void)let_go(s);
-	if (plan->when != WHEN_NOW && relay_is_expired(r, m)) {
+	if (plan->when != WHEN_NOW && sweep_is_expired(r, m)) {
 		report_result(r, m, &u);
 		return;
 	}

@@ -21,7 +21,8 @@ struct dial_try {
 };
 
 /* s is connected and has to be owned anew; or NULL, and end tells most about why. */
-typedef void dial_fn(void *owner, struct stream *s, const struct address *, const struct stream_end *end);
+typedef void dial_fn(void *owner, struct stream *s, const struct address *,
+    const struct stream_end *end);
 
 struct dial {
 	struct net		*net;

@@ -11,7 +11,6 @@
 #include "base/banned.h"
 
 #define STATUS_DELAY_MS	1000
-#define CLOCK_NAME	"clock"
 
 static int64_t
 now_of(const struct relay *r)
@@ -111,22 +110,6 @@ relay_wait(struct relay *r, struct spool_message *m, int64_t at_ms)
 	pool_kick(r);
 }
 
-/* Before ages are looked at: has the wall clock jumped? */
-static void
-look_at_clock(struct relay *r)
-{
-	if (schedule_tick(&r->schedule, now_of(r), loop_wall(r->env.loop)))
-		log_simple(r->env.log, LEVEL_WARNING, "clock-jumped",
-		    "the wall clock jumped forward; no message ages by that");
-}
-
-bool
-relay_is_expired(struct relay *r, const struct spool_message *m)
-{
-	look_at_clock(r);
-	return schedule_is_expired(&r->schedule, m, now_of(r), loop_wall(r->env.loop));
-}
-
 void
 relay_damaged(struct relay *r, struct spool_message *m, const struct err *e)
 {
@@ -141,123 +124,6 @@ relay_damaged(struct relay *r, struct spool_message *m, const struct err *e)
 	log_end(&l);
 	schedule_remove(&r->schedule, m);
 	spool_update(r->spool, m, &u, NULL, NULL);
-}
-
-/* Messages that are too old, a bounded number at a time. */
-static void
-expire_some(struct relay *r)
-{
-	struct spool_message *m;
-	int64_t now = now_of(r), wall = loop_wall(r->env.loop);
-	size_t pos = 0;
-	unsigned n = 0;
-
-	while (n < SWEEP_EXPIRE_MAX && (m = spool_next(r->spool, &pos)) != NULL) {
-		if (m->delivery != NULL || (m->flags & SPOOL_HELD) != 0 ||
-		    !schedule_is_expired(&r->schedule, m, now, wall))
-			continue;
-		report_start(r, m);
-		n++;
-	}
-}
-
-/* --- the clock's file ----------------------------------------------------------------------- */
-
-struct clock_job {
-	struct job	 job;
-	struct relay	*r;		/* NULL: it has ended meanwhile */
-	struct fs	*fs;
-	struct buf	 text;
-	struct err	 e;
-	bool		 ok;
-};
-
-static void
-clock_run(struct job *job)
-{
-	struct clock_job *j = container_of(job, struct clock_job, job);
-
-	j->ok = fs_replace(j->fs, "", CLOCK_NAME, buf_view(&j->text), &j->e) == 0;
-}
-
-static void
-clock_free(struct clock_job *j)
-{
-	buf_done(&j->text);
-	free(j);
-}
-
-static void
-clock_done(struct job *job)
-{
-	struct clock_job *j = container_of(job, struct clock_job, job);
-
-	if (j->r != NULL) {
-		if (!j->ok)
-			log_simple(j->r->env.log, LEVEL_WARNING, "clock-not-kept", "%s", j->e.text);
-		j->r->clock = NULL;
-	}
-	clock_free(j);
-}
-
-/* Only while there is mail whose age matters: an idle host's disk sleeps. */
-static void
-clock_keep(struct relay *r)
-{
-	struct clock_job *j;
-	struct spool_stats st;
-
-	spool_stats(r->spool, &st);
-	if (r->clock != NULL || st.messages == 0)
-		return;
-	j = xzalloc(sizeof(*j));
-	j->job.run = clock_run;
-	j->job.done = clock_done;
-	j->r = r;
-	j->fs = r->env.fs;
-	buf_init(&j->text, SCHEDULE_CLOCK_MAX);
-	if (!schedule_clock_text(&r->schedule, &j->text)) {
-		clock_free(j);
-		return;
-	}
-	r->clock = j;
-	worker_submit(r->env.reader, &j->job);
-}
-
-static void
-clock_load(struct relay *r)
-{
-	uint8_t text[SCHEDULE_CLOCK_MAX];
-	int fd = fs_open(r->env.fs, CLOCK_NAME, FS_READ, NULL);
-	int64_t n;
-
-	if (fd < 0)
-		return;		/* the first start */
-	n = fs_read(r->env.fs, fd, text, sizeof(text), 0, NULL);
-	fs_close(r->env.fs, fd);
-	if (n > 0)
-		schedule_clock_read(&r->schedule, view_of(text, (size_t)n));
-}
-
-static void
-on_sweep(void *arg)
-{
-	struct relay *r = arg;
-	int64_t slept = now_of(r) - r->swept_ms - SWEEP_MS;
-
-	r->swept_ms = now_of(r);
-	timer_set(r->env.loop, &r->sweep, SWEEP_MS);
-	if (r->spool == NULL || r->closing)
-		return;
-	if (slept > SWEEP_MS) {
-		/* The host was asleep: it may be on another network by now. */
-		health_network_changed(r->health, now_of(r));
-		watch_changed(r);
-	}
-	look_at_clock(r);
-	if (!r->draining)
-		expire_some(r);
-	clock_keep(r);
 }
 
 /* --- one line for people --------------------------------------------------------------------- */
@@ -309,7 +175,7 @@ relay_status_changed(struct relay *r)
 		timer_set(r->env.loop, &r->status, STATUS_DELAY_MS);
 }
 
-/* --- draining ------------------------------------------------------------------------------------ */
+/* --- draining ---------------------------------------------------- */
 
 static void
 on_spool_closed(void *owner)
@@ -352,7 +218,7 @@ close_spool(struct relay *r)
 	end_sessions(r);
 	report_done(r);		/* what is not written yet is written by the next run */
 	reception_stop(r);
-	clock_keep(r);
+	sweep_keep_clock(r);
 	spool_close(r->spool, on_spool_closed, r);
 }
 
@@ -384,7 +250,7 @@ relay_drain(struct relay *r, void (*on_drained)(void *owner), void *owner)
 	pool_kick(r);
 }
 
-/* --- control ---------------------------------------------------------------------------------------- */
+/* --- control ----------------------------------------------------- */
 
 struct spool *
 relay_spool(struct relay *r)
@@ -511,7 +377,7 @@ relay_set_intake(struct relay *r, struct stream *s)
 	reception_set(r, s);
 }
 
-/* --- life --------------------------------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------- */
 
 static void
 on_reap(void *arg)
@@ -593,11 +459,11 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 	list_init(&r->dead);
 	task_init(&r->reap, on_reap, r);
 	task_init(&r->ready, on_ready_task, r);
-	timer_init(&r->sweep, on_sweep, r);
 	timer_init(&r->status, on_status_timer, r);
 	timer_init(&r->drain, on_drain_timer, r);
 	make_health(r);
 	make_schedule(r);
+	sweep_init(r);
 	watch_init(r);
 	pool_init(r);
 	prober_init(r);
@@ -608,18 +474,16 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 }
 
 int
-relay_new(struct relay **out, const struct relay_env *env, const struct conf *conf, struct view secret,
-    const struct relay_events *events, void *owner, struct err *e)
+relay_new(struct relay **out, const struct relay_env *env, const struct conf *conf,
+    struct view secret, const struct relay_events *events, void *owner, struct err *e)
 {
 	struct relay *r = relay_init(env, conf, secret, events, owner);
 
-	clock_load(r);
 	if (open_spool(r, e) < 0) {
 		relay_free(r);
 		return -1;
 	}
-	r->swept_ms = now_of(r);
-	timer_set(env->loop, &r->sweep, SWEEP_MS);
+	sweep_start(r);
 	task_post(env->loop, &r->ready);
 	*out = r;
 	return 0;
@@ -639,7 +503,7 @@ relay_free(struct relay *r)
 		return;
 	pool_done(r);
 	timer_cancel(r->env.loop, &r->prober.timer);
-	timer_cancel(r->env.loop, &r->sweep);
+	sweep_done(r);
 	timer_cancel(r->env.loop, &r->status);
 	timer_cancel(r->env.loop, &r->drain);
 	task_cancel(&r->watch.task);
@@ -655,8 +519,6 @@ relay_free(struct relay *r)
 	lookup_done(&r->lookup);
 	schedule_done(&r->schedule);
 	health_free(r->health);
-	if (r->clock != NULL)
-		r->clock->r = NULL;
 	for (size_t i = 0; i < HEALTH_ENDPOINTS_MAX; i++)
 		free(r->endpoint_name[i]);
 	secret_free(r->secret, r->nsecret);

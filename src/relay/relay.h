@@ -43,7 +43,10 @@ int relay_new(struct relay **out, const struct relay_env *, const struct conf *,
 extern const struct stream_limits relay_handover_limits;
 /* The other end is an intake. A new one replaces the old (whose open transactions are aborted). */
 void relay_set_intake(struct relay *, struct stream *);
-/* Finish running transactions for at most drain_ms, seal the spool, call back; then free. Handovers are taken until sessions are done. */
+/*
+ * Finish running transactions for at most drain_ms, seal the spool, call back; then free.
+ * Handovers are taken until sessions are done.
+ */
 void relay_drain(struct relay *, void (*on_drained)(void *owner), void *owner);
 /*
  * At once. Without relay_drain() before, the spool is left as after a crash; then

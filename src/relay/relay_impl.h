@@ -5,7 +5,8 @@
  * relay.c owns everything. reception takes messages in; pool decides which
  * session is opened where and which message it gets; session runs one upstream
  * connection; delivery is the message in a session; probe asks endpoints how they
- * are; report ends messages that failed; watch is the way to and from health.
+ * are; report ends messages that failed; sweep looks at clocks and ages; watch is the
+ * way to and from health.
  */
 #ifndef RELAY_RELAY_IMPL_H
 #define RELAY_RELAY_IMPL_H
@@ -132,7 +133,8 @@ void session_resume(struct session *);		/* something that it waited for is there
 void session_park(struct session *, int64_t ms);	/* nothing is said until session_unpark() */
 void session_unpark(struct session *);
 void session_quit(struct session *);		/* politely; no message is in it */
-void session_abort(struct session *, enum health_class, const char *why);	/* as if the connection had ended */
+/* As if the connection had ended. */
+void session_abort(struct session *, enum health_class, const char *why);
 /* Move what the machine says into the stream; false: not all of it went in. */
 bool session_flush(struct session *);
 void session_reap(struct relay *);		/* free the dead */
@@ -228,6 +230,14 @@ void report_start(struct relay *, struct spool_message *);
 void report_result(struct relay *, struct spool_message *, const struct spool_update *);
 bool report_is_idle(const struct relay *);
 
+/* --- sweep: time and age ------------------------------------------------------ */
+
+void sweep_init(struct relay *);		/* reads the clock's file */
+void sweep_start(struct relay *);
+void sweep_done(struct relay *);
+void sweep_keep_clock(struct relay *);
+bool sweep_is_expired(struct relay *, const struct spool_message *);
+
 /* --- relay ------------------------------------------------------------------- */
 
 struct relay {
@@ -273,7 +283,6 @@ relay_upstream(const struct relay *r)
 void relay_status_changed(struct relay *);
 /* Wait until at_ms (loop), unless it is held. */
 void relay_wait(struct relay *, struct spool_message *, int64_t at_ms);
-bool relay_is_expired(struct relay *, const struct spool_message *);
 void relay_drain_check(struct relay *);
 /* The stored message is damaged: held, said. */
 void relay_damaged(struct relay *, struct spool_message *, const struct err *);

@@ -110,7 +110,7 @@ log_end_of(struct report *p, uint32_t rcpt, const char *event, const struct spoo
 	log_end(&l);
 }
 
-/* All that failed or expire now, for the report and for the log. now is in the recipients' order. */
+/* All that failed or expire now, for report and log. now is in the recipients' order. */
 static size_t
 list_failed(struct report *p, const struct spool_result *now, size_t nnow, struct bounce_rcpt *out)
 {

@@ -13,7 +13,8 @@
 enum report_to { REPORT_NOBODY, REPORT_SENDER, REPORT_ADMIN };
 
 /* hostname: this host's name; admin "" if there is none. */
-enum report_to report_choose(struct view sender, bool is_report, const char *hostname, const char *admin);
+enum report_to report_choose(struct view sender, bool is_report, const char *hostname,
+    const char *admin);
 /* Is there a host in the world that takes mail for this domain, as far as its name tells? */
 bool report_domain_is_public(struct view domain, const char *hostname);
 

@@ -493,7 +493,8 @@ session_talk(struct session *s)
 }
 
 static void
-on_dialled(void *owner, struct stream *stream, const struct address *a, const struct stream_end *end)
+on_dialled(void *owner, struct stream *stream, const struct address *a,
+    const struct stream_end *end)
 {
 	struct session *s = owner;
 

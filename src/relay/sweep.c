@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sweep - once a minute: has the wall clock jumped, was the host asleep, which
+ * messages are too old; and the file that remembers the clock.
+ */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "relay/relay_impl.h"
+
+#include "base/banned.h"
+
+#define CLOCK_NAME	"clock"
+
+static int64_t
+now_of(const struct relay *r)
+{
+	return loop_now(r->env.loop);
+}
+
+/* Before ages are looked at: has the wall clock jumped? */
+static void
+look_at_clock(struct relay *r)
+{
+	if (schedule_tick(&r->schedule, now_of(r), loop_wall(r->env.loop)))
+		log_simple(r->env.log, LEVEL_WARNING, "clock-jumped",
+		    "the wall clock jumped forward; no message ages by that");
+}
+
+bool
+sweep_is_expired(struct relay *r, const struct spool_message *m)
+{
+	look_at_clock(r);
+	return schedule_is_expired(&r->schedule, m, now_of(r), loop_wall(r->env.loop));
+}
+
+/* Messages that are too old, a bounded number at a time. */
+static void
+expire_some(struct relay *r)
+{
+	struct spool_message *m;
+	int64_t now = now_of(r), wall = loop_wall(r->env.loop);
+	size_t pos = 0;
+	unsigned n = 0;
+
+	while (n < SWEEP_EXPIRE_MAX && (m = spool_next(r->spool, &pos)) != NULL) {
+		if (m->delivery != NULL || (m->flags & SPOOL_HELD) != 0 ||
+		    !schedule_is_expired(&r->schedule, m, now, wall))
+			continue;
+		report_start(r, m);
+		n++;
+	}
+}
+
+/* --- the clock's file ----------------------------------------------------------------------- */
+
+struct clock_job {
+	struct job	 job;
+	struct relay	*r;		/* NULL: it has ended meanwhile */
+	struct fs	*fs;
+	struct buf	 text;
+	struct err	 e;
+	bool		 ok;
+};
+
+static void
+clock_run(struct job *job)
+{
+	struct clock_job *j = container_of(job, struct clock_job, job);
+
+	j->ok = fs_replace(j->fs, "", CLOCK_NAME, buf_view(&j->text), &j->e) == 0;
+}
+
+static void
+clock_free(struct clock_job *j)
+{
+	buf_done(&j->text);
+	free(j);
+}
+
+static void
+clock_done(struct job *job)
+{
+	struct clock_job *j = container_of(job, struct clock_job, job);
+
+	if (j->r != NULL) {
+		if (!j->ok)
+			log_simple(j->r->env.log, LEVEL_WARNING, "clock-not-kept", "%s", j->e.text);
+		j->r->clock = NULL;
+	}
+	clock_free(j);
+}
+
+/* Only while there is mail whose age matters: an idle host's disk sleeps. */
+void
+sweep_keep_clock(struct relay *r)
+{
+	struct clock_job *j;
+	struct spool_stats st;
+
+	spool_stats(r->spool, &st);
+	if (r->clock != NULL || st.messages == 0)
+		return;
+	j = xzalloc(sizeof(*j));
+	j->job.run = clock_run;
+	j->job.done = clock_done;
+	j->r = r;
+	j->fs = r->env.fs;
+	buf_init(&j->text, SCHEDULE_CLOCK_MAX);
+	if (!schedule_clock_text(&r->schedule, &j->text)) {
+		clock_free(j);
+		return;
+	}
+	r->clock = j;
+	worker_submit(r->env.reader, &j->job);
+}
+
+static void
+clock_load(struct relay *r)
+{
+	uint8_t text[SCHEDULE_CLOCK_MAX];
+	int fd = fs_open(r->env.fs, CLOCK_NAME, FS_READ, NULL);
+	int64_t n;
+
+	if (fd < 0)
+		return;		/* the first start */
+	n = fs_read(r->env.fs, fd, text, sizeof(text), 0, NULL);
+	fs_close(r->env.fs, fd);
+	if (n > 0)
+		schedule_clock_read(&r->schedule, view_of(text, (size_t)n));
+}
+
+static void
+on_sweep(void *arg)
+{
+	struct relay *r = arg;
+	int64_t slept = now_of(r) - r->swept_ms - SWEEP_MS;
+
+	r->swept_ms = now_of(r);
+	timer_set(r->env.loop, &r->sweep, SWEEP_MS);
+	if (r->spool == NULL || r->closing)
+		return;
+	if (slept > SWEEP_MS) {
+		/* The host was asleep: it may be on another network by now. */
+		health_network_changed(r->health, now_of(r));
+		watch_changed(r);
+	}
+	look_at_clock(r);
+	if (!r->draining)
+		expire_some(r);
+	sweep_keep_clock(r);
+}
+
+void
+sweep_init(struct relay *r)
+{
+	timer_init(&r->sweep, on_sweep, r);
+	clock_load(r);
+	r->swept_ms = now_of(r);
+}
+
+void
+sweep_start(struct relay *r)
+{
+	timer_set(r->env.loop, &r->sweep, SWEEP_MS);
+}
+
+void
+sweep_done(struct relay *r)
+{
+	timer_cancel(r->env.loop, &r->sweep);
+	if (r->clock != NULL)
+		r->clock->r = NULL;
+}
