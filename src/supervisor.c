@@ -31,6 +31,7 @@
 #define PINGS_LOST 12			/* a role this deaf is killed */
 #define GRACE_MS 5000			/* beyond drain, before SIGKILL */
 #define DESCRIPTORS_WANTED 16384
+#define DESCRIPTORS_BESIDES 64		/* what a role needs besides its clients */
 
 enum reload_step { RELOAD_NONE, RELOAD_RELAY, RELOAD_INTAKE };
 
@@ -465,15 +466,22 @@ ping(void *arg)
 
 /* One descriptor a client, and what the roles need besides; they inherit the limit. */
 static void
-raise_descriptors(struct log *log)
+raise_descriptors(struct log *log, const struct conf *c)
 {
 	struct rlimit r;
 
-	if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= DESCRIPTORS_WANTED)
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0)
 		return;
-	r.rlim_cur = r.rlim_max < DESCRIPTORS_WANTED ? r.rlim_max : DESCRIPTORS_WANTED;
-	if (setrlimit(RLIMIT_NOFILE, &r) != 0)
-		log_simple(log, LEVEL_WARNING, "limits", "can't raise the limit of descriptors");
+	if (r.rlim_cur < DESCRIPTORS_WANTED) {
+		r.rlim_cur = r.rlim_max < DESCRIPTORS_WANTED ? r.rlim_max : DESCRIPTORS_WANTED;
+		if (setrlimit(RLIMIT_NOFILE, &r) != 0)
+			log_simple(log, LEVEL_WARNING, "limits", "can't raise the limit of descriptors");
+	}
+	if (r.rlim_cur < c->limits.connections + DESCRIPTORS_BESIDES)
+		log_simple(log, LEVEL_WARNING, "limits", "limits.connections is %u, but the system "
+		    "allows %llu descriptors: further connections will wait; raise the hard limit "
+		    "(LimitNOFILE=) or lower limits.connections", c->limits.connections,
+		    (unsigned long long)r.rlim_cur);
 }
 
 /*
@@ -597,7 +605,7 @@ supervisor_run(const struct supervisor_params *params, struct conf *conf, struct
 	struct err e;
 
 	notify_init(&s.notify);
-	raise_descriptors(log);
+	raise_descriptors(log, conf);
 	(void)signal(SIGPIPE, SIG_IGN);		/* SIG_ERR only for a bad number */
 	rc = binary < 0 ? err_sys(&e, errno, "can't open /proc/self/exe") :
 	    sealed_file(&s.conf_fd, "posthouse-conf", buf_view(text), &e);

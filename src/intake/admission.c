@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "intake/admission.h"
 
-#include <netinet/in.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -9,17 +8,11 @@
 
 #include "base/banned.h"
 
-enum key_kind { KEY_UID, KEY_IPV4, KEY_IPV6 };
-
-struct key {
-	enum key_kind	kind;
-	int64_t		uid;
-	uint8_t		address[16];
-};
+#define KEY_TCP (-2)		/* besides the uids, and -1 */
 
 struct client {
 	struct list	link;
-	struct key	key;
+	int64_t		key;
 	unsigned	connections;
 };
 
@@ -37,52 +30,26 @@ admission_reply(enum admission_verdict v)
 }
 
 /* A unix peer whose uid is not known counts as uid -1: one client. */
-static void
-key_of(struct key *k, const struct address *peer, int64_t uid)
+static int64_t
+key_of(const struct address *peer, int64_t uid)
 {
-	*k = (struct key){ .kind = KEY_UID, .uid = uid };
-	if (peer->ss.ss_family == AF_INET) {
-		struct sockaddr_in in;
-
-		memcpy(&in, &peer->ss, sizeof(in));
-		k->kind = KEY_IPV4;
-		k->uid = 0;
-		memcpy(k->address, &in.sin_addr, sizeof(in.sin_addr));
-	} else if (peer->ss.ss_family == AF_INET6) {
-		struct sockaddr_in6 in6;
-
-		memcpy(&in6, &peer->ss, sizeof(in6));
-		k->kind = KEY_IPV6;
-		k->uid = 0;
-		memcpy(k->address, &in6.sin6_addr, sizeof(in6.sin6_addr));
-	}
-}
-
-static bool
-key_eq(const struct key *a, const struct key *b)
-{
-	return a->kind == b->kind && a->uid == b->uid &&
-	    memcmp(a->address, b->address, sizeof(a->address)) == 0;
+	return address_is_unix(peer) ? uid : KEY_TCP;
 }
 
 /* Lists stay short: there are no more clients than connections. */
 static struct list *
-bucket_of(struct admission *a, const struct key *k)
+bucket_of(struct admission *a, int64_t key)
 {
-	uint64_t sum = (uint64_t)k->uid * 31 + (unsigned)k->kind;
-
-	for (size_t i = 0; i < sizeof(k->address); i++)
-		sum = sum * 31 + k->address[i];
-	return &a->bucket[sum % lengthof(a->bucket)];
+	return &a->bucket[(uint64_t)key % lengthof(a->bucket)];
 }
 
 static struct client *
-find(struct list *bucket, const struct key *k)
+find(struct list *bucket, int64_t key)
 {
 	list_foreach(link, bucket) {
 		struct client *c = list_entry(link, struct client, link);
 
-		if (key_eq(&c->key, k))
+		if (c->key == key)
 			return c;
 	}
 	return NULL;
@@ -107,17 +74,14 @@ admission_done(struct admission *a)
 enum admission_verdict
 admission_enter(struct admission *a, const struct address *peer, int64_t uid, struct client **out)
 {
-	struct list *bucket;
-	struct client *c;
-	struct key key;
+	int64_t key = key_of(peer, uid);
+	struct list *bucket = bucket_of(a, key);
+	struct client *c = find(bucket, key);
 
 	if (!address_is_loopback(peer))
 		return ADMISSION_FOREIGN;
 	if (a->connections >= a->connections_max)
 		return ADMISSION_FULL;
-	key_of(&key, peer, uid);
-	bucket = bucket_of(a, &key);
-	c = find(bucket, &key);
 	if (c != NULL && c->connections >= a->per_client_max)
 		return ADMISSION_CLIENT_FULL;
 	if (c == NULL) {

@@ -175,14 +175,13 @@ intake_has_relay(const struct intake *in)
 /* --- connections --------------------------------------------------------------------- */
 
 static void
-turn_away(struct intake *in, struct stream *s, const struct session_peer *peer,
-    const struct admission_reply *why)
+log_turned_away(struct intake *in, const struct session_peer *peer, const struct admission_reply *why)
 {
 	char text[ADDRESS_TEXT_MAX];
 	struct log_line line;
-	struct buf reply;
-	bool told;
 
+	if (!refusals_count(&in->host.refusals))
+		return;
 	log_begin(&line, in->host.log, LEVEL_INFO, "refused");
 	log_num(&line, "code", why->code);
 	log_text(&line, "reason", view_str(why->text));
@@ -190,6 +189,16 @@ turn_away(struct intake *in, struct stream *s, const struct session_peer *peer,
 	if (peer->uid >= 0)
 		log_num(&line, "uid", peer->uid);
 	log_end(&line);
+}
+
+static void
+turn_away(struct intake *in, struct stream *s, const struct session_peer *peer,
+    const struct admission_reply *why)
+{
+	struct buf reply;
+	bool told;
+
+	log_turned_away(in, peer, why);
 	in->host.refused++;
 	on_change(&in->host);
 	buf_init(&reply, 512);
@@ -272,6 +281,7 @@ intake_new(const struct intake_env *env, const struct conf *conf)
 	list_init(&in->host.sessions);
 	list_init(&in->host.waiting);
 	admission_init(&in->host.admission, conf->limits.connections, conf->limits.connections_per_client);
+	refusals_init(&in->host.refusals, env->loop, env->log);
 	timer_init(&in->stats_timer, send_stats, in);
 	timer_init(&in->drain_timer, end_all, in);
 	task_init(&in->drained_task, say_drained, in);
@@ -293,6 +303,7 @@ intake_free(struct intake *in)
 	timer_cancel(in->host.loop, &in->drain_timer);
 	task_cancel(&in->drained_task);
 	admission_done(&in->host.admission);
+	refusals_done(&in->host.refusals);
 	free(in->sandbox);
 	free(in);
 }

@@ -218,6 +218,8 @@ log_refused(struct session *s, struct view code, struct view reason)
 
 	s->host->refused++;
 	s->host->on_change(s->host);
+	if (!refusals_count(&s->host->refusals))
+		return;
 	for (size_t i = 0; i < code.n; i++)
 		n = n * 10 + (uint64_t)(code.p[i] - '0');
 	log_begin(&line, s->host->log, LEVEL_INFO, "refused");
@@ -316,6 +318,8 @@ expired_text(struct session *s)
 static void
 expired_open(struct session *s)
 {
+	if (stream_input(s->stream).n > 0)
+		server_data_followed(s->server);
 	server_data_ready(s->server, &no_relay);
 	(void)write_output(s);
 	move(s, STATE_COMMAND);

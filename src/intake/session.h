@@ -16,6 +16,7 @@
 #include "conf/conf.h"
 #include "intake/admission.h"
 #include "intake/channel.h"
+#include "intake/refusals.h"
 #include "smtp/server.h"
 #include "sys/log.h"
 
@@ -33,6 +34,7 @@ struct session_host {
 	struct list		 sessions;
 	struct list		 waiting;	/* for a relay, for credit, for room */
 	struct admission	 admission;
+	struct refusals		 refusals;
 	uint64_t		 numbers;
 	uint64_t		 accepted, refused;
 	/* A session began or ended, or a count changed. */

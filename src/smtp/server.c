@@ -256,6 +256,13 @@ server_data_ready(struct server *s, const struct server_answer *refusal)
 }
 
 void
+server_data_followed(struct server *s)
+{
+	if (s->state == SV_DATA_WAIT)
+		s->followed = true;
+}
+
+void
 server_commit_result(struct server *s, const struct server_answer *a)
 {
 	if (s->state == SV_CLOSING)

@@ -83,6 +83,8 @@ enum server_action server_step(struct server *, struct view in, size_t *used, st
 
 /* Answers. refusal NULL: 354, send the message. */
 void server_data_ready(struct server *, const struct server_answer *refusal);
+/* Bytes came while that answer was awaited: the client did not wait for the 354. */
+void server_data_followed(struct server *);
 /* 250 with the id in the text, or the refusal. */
 void server_commit_result(struct server *, const struct server_answer *);
 /*

@@ -67,6 +67,16 @@ check_disk(struct spool *s, uint64_t more, struct err *e)
 	return 0;
 }
 
+/* Also while a message comes in: many that begin below the limit must not pass it together. */
+int
+space_check_bytes(struct spool *s, uint64_t more, struct err *e)
+{
+	if (log_bytes(s) + s->gathered_bytes + more <= s->params.bytes_max)
+		return 0;
+	return err_set(e, ERR_FULL, "the spool has reached its limit of %llu MiB",
+	    (unsigned long long)(s->params.bytes_max >> 20));
+}
+
 static int
 check_limits(struct spool *s, uint64_t bytes, struct err *e)
 {
@@ -75,10 +85,7 @@ check_limits(struct spool *s, uint64_t bytes, struct err *e)
 	if (messages >= s->params.messages_max)
 		return err_set(e, ERR_FULL, "%llu messages are queued, that is the limit",
 		    (unsigned long long)messages);
-	if (log_bytes(s) + s->gathered_bytes + bytes > s->params.bytes_max)
-		return err_set(e, ERR_FULL, "the spool has reached its limit of %llu MiB",
-		    (unsigned long long)(s->params.bytes_max >> 20));
-	return 0;
+	return space_check_bytes(s, bytes, e);
 }
 
 /* Without recipients: a message that was let in already. */

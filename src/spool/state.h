@@ -200,6 +200,7 @@ void message_from_envelope(struct spool_message *m, const struct envelope *env);
 void space_init(struct spool *s);
 /* May a message with so many recipients and bytes be accepted now? */
 int space_check(struct spool *s, uint32_t nrcpt, uint64_t bytes, struct err *e) must_use;
+int space_check_bytes(struct spool *s, uint64_t more, struct err *e) must_use;
 /* Number of the spare to make in the next job, or 0. */
 uint64_t space_spare_to_make(struct spool *s, bool one_is_used) must_use;
 void space_learn(struct spool *s, const struct commit_job *j);

@@ -82,12 +82,17 @@ spool_begin(struct spool_txn **out, struct spool *s, const struct envelope *env,
 static int
 flush_chunk(struct spool_txn *t, size_t n, struct err *e)
 {
-	struct batch *b = commit_gather(t->s, n);
+	struct batch *b;
 	struct entry *x;
 
+	if (space_check_bytes(t->s, n, e) < 0) {
+		space_update(t->s);
+		return -1;
+	}
 	if (t->nqueued == EXTENTS_MAX ||
 	    (uint64_t)(t->nqueued + 1) * EXTENT_LINE > t->s->params.segment_size / 4)
 		return err_set(e, ERR_INPUT, "the message is longer than the spool can hold");
+	b = commit_gather(t->s, n);
 	x = batch_begin(b, RECORD_CHUNK, t->id, n);
 	if (x == NULL)
 		return err_set(e, ERR_FULL, "out of memory");

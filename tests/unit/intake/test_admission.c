@@ -64,8 +64,8 @@ test_limits(void **state)
 	assert_int_equal(enter(&a, "127.0.0.1:1", -1, &c[0]), ADMISSION_GRANTED);
 	assert_int_equal(enter(&a, "127.0.0.1:2", -1, &c[1]), ADMISSION_GRANTED);
 	assert_int_equal(enter(&a, "127.0.0.1:3", -1, &none), ADMISSION_CLIENT_FULL);
-	assert_int_equal(enter(&a, "127.0.0.2:3", -1, &c[2]), ADMISSION_GRANTED);	/* another client */
-	assert_int_equal(enter(&a, "[::1]:3", -1, &c[3]), ADMISSION_GRANTED);
+	assert_int_equal(enter(&a, "unix:/w", 34, &c[2]), ADMISSION_GRANTED);	/* another client */
+	assert_int_equal(enter(&a, "unix:/w", -1, &c[3]), ADMISSION_GRANTED);
 	assert_int_equal(enter(&a, "unix:/x", 0, &c[4]), ADMISSION_GRANTED);
 	assert_int_equal(enter(&a, "unix:/x", 33, &none), ADMISSION_FULL);
 	admission_leave(&a, c[1]);
@@ -81,18 +81,35 @@ test_limits(void **state)
 	admission_done(&a);
 }
 
+/* Nobody gets more places by calling from, or to, many loopback addresses. */
+static void
+test_addresses_are_one_client(void **state)
+{
+	static const char *const others[] = {
+		"127.0.0.2:1", "127.255.255.254:1", "[::1]:1", "[::ffff:127.0.0.1]:1",
+	};
+	struct admission a;
+	struct client *c[2], *none;
+
+	admission_init(&a, 100, 1);
+	assert_int_equal(enter(&a, "127.0.0.1:1", -1, &c[0]), ADMISSION_GRANTED);
+	for (size_t i = 0; i < lengthof(others); i++)
+		assert_int_equal(enter(&a, others[i], -1, &none), ADMISSION_CLIENT_FULL);
+	assert_int_equal(enter(&a, "unix:/x", -1, &c[1]), ADMISSION_GRANTED);
+	admission_leave(&a, c[0]);
+	admission_leave(&a, c[1]);
+	admission_done(&a);
+}
+
 static void
 test_many_clients(void **state)
 {
 	static struct client *c[3000];
 	struct admission a;
-	char text[32];
 
 	admission_init(&a, lengthof(c), 1);
-	for (unsigned i = 0; i < lengthof(c); i++) {
-		(void)snprintf(text, sizeof(text), "127.0.%u.%u:25", i / 250, i % 250 + 1);
-		assert_int_equal(enter(&a, text, -1, &c[i]), ADMISSION_GRANTED);
-	}
+	for (unsigned i = 0; i < lengthof(c); i++)
+		assert_int_equal(enter(&a, "unix:/x", i, &c[i]), ADMISSION_GRANTED);
 	for (unsigned i = 0; i < lengthof(c); i++)
 		admission_leave(&a, c[(i * 7) % lengthof(c)]);
 	admission_done(&a);
@@ -114,6 +131,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_only_this_host),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_addresses_are_one_client),
 		cmocka_unit_test(test_many_clients),
 		cmocka_unit_test(test_replies),
 	};

@@ -404,12 +404,11 @@ test_relay_that_never_reads(void **state)
 	struct frame f;
 	unsigned opens = 0, aborts = 0;
 
+	w.conf.limits.connections_per_client = lengthof(c);
+	world_renew(&w);
 	r = relay(&w);
 	for (size_t i = 0; i < lengthof(c); i++) {
-		char from[32];
-
-		(void)snprintf(from, sizeof(from), "127.0.1.%zu:1", i / 10 + 1);
-		c[i] = client_at(&w, from);
+		c[i] = client(&w);
 		begin_message(c[i]);
 		says(c[i], HEAD "\r\n");
 		fill(c[i], HANDOVER_WINDOW);
@@ -563,6 +562,21 @@ test_waiting_for_relay(void **state)
 	assert_hears(in_vain, DATA_OK);
 	(void)relay_expects(r, FRAME_OPEN, 1);
 	(void)relay_expects(r, FRAME_OPEN, 2);
+}
+
+/* The client did not wait for the 354: what it sent is a message, none of it a command. */
+static void
+test_text_while_waiting_for_relay(void **state)
+{
+	struct wire *c = client(&w);
+
+	begin_message(c);
+	says(c, "Subject: x\r\n\r\nRSET\r\nMAIL FROM:<eve@x>\r\nRCPT TO:<bob@x>\r\n");
+	assert_hears(c, "");
+	world_run(&w, 30000);
+	assert_hears(c, "451 4.3.2 The queue is not available, try again later\r\n");
+	assert_true(c->closed);
+	assert_false(c->aborted);
 }
 
 /* A relay that is there but has not said HELLO takes nothing yet. */
@@ -721,8 +735,10 @@ test_connection_limits(void **state)
 	assert_false(refused->aborted);
 	assert_true(world_logged(&w, "refused code=421 reason=\"Too many connections from you, try again later\" "
 	    "peer=127.0.0.1\n"));
+	refused = client_at(&w, "[::1]:5");
+	assert_hears(refused, "421 4.3.2 Too many connections from you, try again later\r\n");
 	for (int i = 10; i < 20; i++)
-		c[i] = client_at(&w, "[::1]:5");
+		c[i] = client_at(&w, "unix:/x");
 	refused = client_at(&w, "127.0.0.2:5");
 	assert_hears(refused, "421 4.3.2 Too many connections, try again later\r\n");
 	says(c[0], "QUIT\r\n");
@@ -731,6 +747,36 @@ test_connection_limits(void **state)
 	refused = client_at(&w, "192.0.2.7:5");
 	assert_hears(refused, "554 5.7.1 Only programs on this host are served\r\n");
 	assert_true(refused->closed);
+}
+
+/* Refusals without end do not fill the log. */
+static void
+test_flood_of_refusals(void **state)
+{
+	struct wire *c;
+	struct view line, v;
+	unsigned lines = 0;
+
+	w.conf.limits.recipients = 1;
+	world_renew(&w);
+	c = client(&w);
+	says(c, "HELO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n");
+	(void)hear(c);
+	for (unsigned i = 0; i < 500; i++) {
+		says(c, "RCPT TO:<e@f>\r\n");
+		assert_hears(c, "452 4.5.3 Too many recipients\r\n");
+	}
+	world_run(&w, 10000);
+	assert_true(world_logged(&w, "refused-more count=300\n"));
+	for (v = buf_view(&w.logged); view_split(&v, '\n', &line);)
+		lines++;
+	assert_in_range(lines, 201, 205);
+	/* And from then on they are logged again. */
+	buf_clear(&w.logged);
+	says(c, "RCPT TO:<e@f>\r\n");
+	assert_true(world_logged(&w, "refused code=452"));
+	world_run(&w, 10000);
+	assert_false(world_logged(&w, "refused-more"));
 }
 
 static void
@@ -1050,6 +1096,7 @@ main(void)
 		T(test_window), T(test_commit_waits_for_credit), T(test_short_pieces_gather),
 		T(test_relay_that_never_reads),
 		T(test_refused), T(test_refused_and_pipelined), T(test_policy), T(test_relay_lost), T(test_waiting_for_relay),
+		T(test_text_while_waiting_for_relay), T(test_flood_of_refusals),
 		T(test_silent_relay), T(test_relay_never_answers), T(test_another_relay_takes_over),
 		T(test_hostile_relay), T(test_credit_beyond_the_window), T(test_relay_of_another_version),
 		T(test_connection_limits), T(test_unix_peer), T(test_trickled_command),

@@ -366,6 +366,44 @@ test_limits(void **state)
 	teardown(&p);
 }
 
+/* Messages that were let in side by side do not pass the limit together. */
+static void
+test_limit_while_messages_come_in(void **state)
+{
+	static const uint8_t block[100000];
+	struct spool_txn *t[20] = { NULL };
+	struct spool_stats stats;
+	unsigned refused = 0;
+	struct pair p;
+	struct err e = { 0 };
+	size_t pending;
+
+	setup(&p);
+	p.w.params.bytes_max = 2500000;
+	world_reopen(&p.w);
+	for (size_t i = 0; i < lengthof(t); i++) {
+		t[i] = world_begin(&p.w, 1, &e);
+		assert_non_null(t[i]);
+	}
+	for (unsigned round = 0; round < 10; round++) {
+		for (size_t i = 0; i < lengthof(t); i++) {
+			if (t[i] == NULL || spool_append(t[i], view_of(block, sizeof(block)), &pending, &e) == 0)
+				continue;
+			assert_int_equal(e.kind, ERR_FULL);
+			spool_abort(t[i]);
+			t[i] = NULL;
+			refused++;
+		}
+		world_run(&p.w, 10);
+	}
+	assert_int_equal(refused, lengthof(t));
+	spool_stats(p.w.spool, &stats);
+	assert_in_range(stats.log_bytes, 1, 2500000 + SEGMENT);
+	world_run(&p.w, 5000);
+	assert_int_equal(p.w.health, SPOOL_OK);		/* nothing of them is kept */
+	teardown(&p);
+}
+
 /* A client that ignores its credit costs bounded memory. */
 static void
 test_no_credit(void **state)
@@ -448,6 +486,7 @@ main(void)
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_restart_on_full_disk),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_limit_while_messages_come_in),
 		cmocka_unit_test(test_no_credit),
 		cmocka_unit_test(test_refusals),
 	};
