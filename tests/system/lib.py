@@ -262,8 +262,9 @@ class Daemon:
     """posthoused with its own configuration, directories and port, as an ordinary user."""
 
     def __init__(self, place, sink, certs, endpoints=("587", "465", "2525"), binary="posthoused",
-                 queue=None, relay=None, **options):
+                 queue=None, relay=None, wrapper=(), **options):
         self.place = pathlib.Path(place)
+        self.wrapper = wrapper
         self.sink = sink
         self.port = HeldPort()
         self.process = None
@@ -322,8 +323,8 @@ class Daemon:
         notify.bind(str(path))
         path.chmod(0o666)
         env = dict(os.environ, NOTIFY_SOCKET=str(path))
-        self.process = Process([self.bin / self.binary, "-c", self.config], self.binary, env=env,
-                               merge=True, cwd=self.place, stdin=subprocess.DEVNULL,
+        self.process = Process([*self.wrapper, self.bin / self.binary, "-c", self.config],
+                               self.binary, env=env, merge=True, cwd=self.place, stdin=subprocess.DEVNULL,
                                **self._as_user())
         deadline = time.monotonic() + PATIENCE
         told = b""
