@@ -19,7 +19,8 @@ import unittest
 
 PROGRAM = pathlib.Path(os.environ.get("top_builddir", ".")).resolve() / "posthouse-sendmail"
 PATIENCE = 60
-SANITIZED = b"__asan_init" in PROGRAM.read_bytes()      # reserves terabytes of addresses
+BINARY = PROGRAM.read_bytes()
+SANITIZED = b"__asan_init" in BINARY or b"__tsan_init" in BINARY  # reserve terabytes of addresses
 USER = pwd.getpwuid(os.getuid()).pw_name
 
 
