@@ -89,6 +89,7 @@ role_intake_main(void)
 	role_run(r);
 	close_listeners(&m);
 	intake_free(m.intake);
+	loop_turn(r->loop);	/* streams and listeners go when their callbacks are over */
 	net_free(m.net);
 	role_end(r);
 	return EXIT_SUCCESS;

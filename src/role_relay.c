@@ -199,6 +199,7 @@ role_relay_main(void)
 	role_run(r);
 	control_free(m.control);
 	relay_free(m.relay);
+	loop_turn(r->loop);	/* streams and listeners go when their callbacks are over */
 	net_free(m.net);
 	worker_free(m.commit);
 	worker_free(m.reader);

@@ -34,6 +34,12 @@ class Failure(Exception):
     """What was expected did not happen."""
 
 
+# What the sanitizers of gcc and clang print. A role that died of it is started
+# again, so that the mail may well arrive in spite of it.
+REPORT = re.compile(r"runtime error:|(Address|Leak|Thread|UndefinedBehavior)Sanitizer")
+reports = []
+
+
 class Process:
     """A child whose lines of output are kept and can be waited for."""
 
@@ -55,6 +61,8 @@ class Process:
         def run():
             for raw in stream:
                 line = raw.decode("utf-8", "replace").rstrip("\n")
+                if REPORT.search(line):
+                    reports.append(f"{self.name}: {line}")
                 with self.changed:
                     self.lines.append(line)
                     self.changed.notify_all()
@@ -62,7 +70,8 @@ class Process:
                 self.open_streams -= 1
                 self.changed.notify_all()
 
-        threading.Thread(target=run, daemon=True).start()
+        self.reader = threading.Thread(target=run, daemon=True)
+        self.reader.start()
 
     def wait_until(self, condition, what, timeout=None):
         """Until condition(lines) is true; it is asked again whenever a line comes."""
@@ -119,6 +128,7 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.child.pid, signal.SIGKILL)
         self.child.wait()
+        self.reader.join(5)     # what it said last
         if self.child.stdin:
             with contextlib.suppress(OSError):
                 self.child.stdin.close()
@@ -511,7 +521,10 @@ def run_tests(names):
             continue
         begin = time.monotonic()
         try:
+            reports.clear()
             function()
+            if reports:
+                raise Failure("a sanitizer reports\n" + "\n".join(reports))
         except Exception as error:    # a test fails by any of them
             failed += 1
             if not isinstance(error, Failure):

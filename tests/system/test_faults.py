@@ -339,7 +339,9 @@ def main():
             failed += 1
             lib.traceback.print_exception(error, file=lib.sys.stdout)
             print(f"FAIL {name} ({seconds:.1f} s): {error}", flush=True)
-    lib.sys.exit(1 if failed else 0)
+    for line in lib.reports:
+        print(f"FAIL a sanitizer reports: {line}")
+    lib.sys.exit(1 if failed or lib.reports else 0)
 
 
 main()

@@ -281,15 +281,15 @@ test_calls(void **state)
 	need_filters();
 	expect_denied(SANDBOX_INTAKE, make_socket);
 	expect_killed(SANDBOX_INTAKE, execute);
-	expect_killed(SANDBOX_INTAKE, trace);
 	expect_killed(SANDBOX_RELAY, execute);
-	expect_killed(SANDBOX_RELAY, trace);
 	prepared = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	expect_denied(SANDBOX_INTAKE, listen_on);
 	expect_denied(SANDBOX_RELAY, listen_on);
 	(void)close(prepared);
 	if (PARTIAL)
 		return;
+	expect_killed(SANDBOX_INTAKE, trace);
+	expect_killed(SANDBOX_RELAY, trace);
 	expect_denied(SANDBOX_INTAKE, make_process);
 	expect_denied(SANDBOX_RELAY, make_process);
 	expect_denied(SANDBOX_INTAKE, map_code);
@@ -304,7 +304,8 @@ test_supervisor(void **state)
 	expect_works(SANDBOX_SUPERVISOR, execute);
 	expect_works(SANDBOX_SUPERVISOR, read_a_file);
 	expect_works(SANDBOX_SUPERVISOR, make_process);
-	expect_denied(SANDBOX_SUPERVISOR, trace);
+	if (!PARTIAL)
+		expect_denied(SANDBOX_SUPERVISOR, trace);
 }
 
 /* --- what must go on working ------------------------------------------------- */
