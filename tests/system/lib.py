@@ -250,6 +250,15 @@ def program(name):
     raise Failure(f"{name} is not built in {BUILD}")
 
 
+def copy_program(name, folder):
+    """BUILD may be closed to other users.
+
+    Copied by a process of its own: a child that another thread forks meanwhile
+    would hold the new file open for writing, and nobody could run it (ETXTBSY).
+    """
+    subprocess.run(["cp", program(name), folder], check=True)
+
+
 def config_text(value, indent=""):
     """Python values as libconfig text."""
     if isinstance(value, bool):
@@ -282,7 +291,7 @@ class Daemon:
         self.bin = self.place / "bin"
         self.bin.mkdir()
         for name in (binary, "posthousectl", "posthouse-sendmail"):
-            shutil.copy2(program(name), self.bin / name)    # BUILD may be closed to others
+            copy_program(name, self.bin)
         for name in ("state", "run"):
             (self.place / name).mkdir()
         secret = self.place / "password"

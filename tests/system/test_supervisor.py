@@ -7,7 +7,6 @@ import os
 import pathlib
 import re
 import select
-import shutil
 import signal
 import smtplib
 import socket
@@ -72,7 +71,7 @@ class Posthoused:
         self.wrapper = list(wrapper)
         self.port = lib.HeldPort()
         self.binary = self.place / "posthoused"
-        shutil.copy2(lib.program("posthoused"), self.binary)
+        lib.copy_program("posthoused", self.place)
         self.settings = {
             "hostname": "client.example.com", "admin": "admin@example.com",
             "listen": [f"127.0.0.1:{self.port.number}"],
