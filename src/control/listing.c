@@ -142,6 +142,8 @@ state_word(struct relay *relay, const struct spool_message *m)
 {
 	if (m->delivery != NULL)
 		return "sending";
+	if (m->flags & SPOOL_DAMAGED)
+		return "damaged";
 	if (m->flags & SPOOL_HELD)
 		return "held";
 	if (m->flags & SPOOL_UNCERTAIN)
@@ -172,6 +174,11 @@ explain_why(struct listing *l, const struct spool_message *m, const struct spool
 {
 	char closed[700];
 
+	if (m->flags & SPOOL_DAMAGED) {
+		(void)snprintf(text, cap, "the stored message fails its check and can't be sent; a copy and a "
+		    "note are in the spool's quarantine/, posthousectl remove ends it");
+		return;
+	}
 	if (m->flags & SPOOL_HELD) {
 		(void)snprintf(text, cap, "held by the administrator; posthousectl release sends it");
 		return;
@@ -292,6 +299,9 @@ may_see(const struct listing *l, const struct envelope *env)
 static bool
 show_message(struct listing *l, const struct spool_message *m)
 {
+	/* In place of an envelope that can't be read. */
+	struct view nobody = VIEW("?");
+	const struct envelope unreadable = { .from = nobody, .rcpt = &nobody, .nrcpt = 1, .uid = -1, .pid = -1 };
 	const struct envelope *env;
 	const struct spool_result *result = NULL;
 	const char *endpoint = NULL;
@@ -302,8 +312,11 @@ show_message(struct listing *l, const struct spool_message *m)
 	got = spool_reader_envelope(l->reader, &env, &e);
 	if (got == READER_WAIT)
 		return false;
-	if (got == READER_BAD)
-		return true;	/* reported by the spool; the listing goes on without it */
+	if (got == READER_BAD) {
+		if (l->uid >= 0)
+			return true;	/* nobody knows whose it is */
+		env = &unreadable;
+	}
 	if (!may_see(l, env))
 		return true;
 	got = spool_reader_outcome(l->reader, &result, &n, &endpoint, &e);

@@ -175,7 +175,7 @@ damaged(struct session *s, const struct err *e)
 	struct relay *r = s->r;
 	struct spool_message *m = let_go(s);
 
-	relay_damaged(r, m, e);
+	relay_unreadable(r, m, e);
 }
 
 static void

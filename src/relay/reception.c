@@ -23,6 +23,7 @@
 #define CREDIT_MIN	65536		/* given in portions of at least this */
 #define REPLY_ROOM	8192		/* no frame is taken while less is free for answers */
 #define TRACE_MAX	4096
+#define REPLY_MAX	256
 
 const struct stream_limits relay_handover_limits = {
 	.input_max = FRAME_HEADER + FRAME_OPEN_MAX,
@@ -76,17 +77,23 @@ refuse(struct relay *r, uint64_t number, const char *reply)
 	answer(r, FRAME_REFUSED, number, view_str(reply));
 }
 
+/* The reason is ours, and a local user's to know: which limit, or what the disk says. */
 static const char *
-reply_for(const struct err *e)
+reply_for(char text[REPLY_MAX], const struct err *e)
 {
 	switch (e->kind) {
 	case ERR_FULL:
-		return "452 4.3.1 The queue is full; try again later";
+		(void)snprintf(text, REPLY_MAX, "452 4.3.1 The queue is full: %.200s", e->text);
+		break;
 	case ERR_BUSY:
-		return "451 4.3.2 Restarting; try again";
+		(void)snprintf(text, REPLY_MAX, "451 4.3.2 Restarting; try again");
+		break;
 	default:
-		return "451 4.3.0 The message could not be stored; try again later";
+		(void)snprintf(text, REPLY_MAX, "451 4.3.0 The message could not be stored: %.200s", e->text);
+		break;
 	}
+	quote_flatten((uint8_t *)text, strlen(text));
+	return text;
 }
 
 static void
@@ -202,6 +209,7 @@ static void
 txn_open(struct relay *r, uint64_t number, struct envelope *env)
 {
 	struct reception *c = &r->reception;
+	char reply[REPLY_MAX];
 	struct spool_txn *spool;
 	struct txn *t;
 	spool_id id;
@@ -212,7 +220,7 @@ txn_open(struct relay *r, uint64_t number, struct envelope *env)
 		return;
 	}
 	if (spool_begin(&spool, r->spool, env, &id, &e) < 0) {
-		refuse(r, number, reply_for(&e));
+		refuse(r, number, reply_for(reply, &e));
 		return;
 	}
 	t = xzalloc(sizeof(*t));
@@ -225,7 +233,7 @@ txn_open(struct relay *r, uint64_t number, struct envelope *env)
 	map_put(&c->txns, number, t);
 	spool_txn_on_written(spool, on_written, t);
 	if (!put_trace(t, env, &e))
-		txn_refuse(t, reply_for(&e));
+		txn_refuse(t, reply_for(reply, &e));
 }
 
 static void
@@ -275,6 +283,7 @@ static void
 on_chunk(struct relay *r, const struct frame *f)
 {
 	struct txn *t = txn_find(r, f);
+	char reply[REPLY_MAX];
 	size_t pending = 0;
 	struct err e;
 
@@ -291,7 +300,7 @@ on_chunk(struct relay *r, const struct frame *f)
 		return;
 	}
 	if (spool_append(t->spool, f->payload, &pending, &e) < 0) {
-		txn_refuse(t, reply_for(&e));
+		txn_refuse(t, reply_for(reply, &e));
 		return;
 	}
 	set_pending(t, pending);
@@ -302,12 +311,12 @@ static void
 on_committed(void *owner, spool_id id, const struct err *e)
 {
 	struct txn *t = owner;
-	char text[17];
+	char text[17], reply[REPLY_MAX];
 
 	if (t->channel && e == NULL)
 		answer(t->r, FRAME_DURABLE, t->number, view_str(spool_id_text(text, id)));
 	else if (t->channel)
-		refuse(t->r, t->number, reply_for(e));
+		refuse(t->r, t->number, reply_for(reply, e));
 	txn_free(t);
 }
 

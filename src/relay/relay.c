@@ -38,6 +38,8 @@ on_message(void *owner, struct spool_message *m, const struct envelope *env)
 
 	m->lane = 0;
 	m->delivery = NULL;
+	if ((m->flags & SPOOL_DAMAGED) != 0)
+		return;			/* held, until it is removed; the spool has told of it */
 	if (!has_queued(m)) {
 		report_start(r, m);	/* stopped between its last result and its report */
 		return;
@@ -110,7 +112,7 @@ relay_wait(struct relay *r, struct spool_message *m, int64_t at_ms)
 	pool_kick(r);
 }
 
-void
+static void
 relay_damaged(struct relay *r, struct spool_message *m, const struct err *e)
 {
 	struct spool_update u = {
@@ -123,7 +125,24 @@ relay_damaged(struct relay *r, struct spool_message *m, const struct err *e)
 	log_err(&l, e);
 	log_end(&l);
 	schedule_remove(&r->schedule, m);
+	spool_quarantine(r->spool, m, e);
 	spool_update(r->spool, m, &u, NULL, NULL);
+}
+
+void
+relay_unreadable(struct relay *r, struct spool_message *m, const struct err *e)
+{
+	struct log_line l;
+
+	if (e->kind == ERR_DAMAGED) {
+		relay_damaged(r, m, e);
+		return;
+	}
+	log_begin(&l, r->env.log, LEVEL_ERROR, "unreadable");
+	log_id(&l, m->id);
+	log_err(&l, e);
+	log_end(&l);
+	relay_wait(r, m, now_of(r) + r->schedule.params.retry_first_ms);
 }
 
 /* --- one line for people --------------------------------------------------------------------- */

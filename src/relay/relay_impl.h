@@ -284,7 +284,7 @@ void relay_status_changed(struct relay *);
 /* Wait until at_ms (loop), unless it is held. */
 void relay_wait(struct relay *, struct spool_message *, int64_t at_ms);
 void relay_drain_check(struct relay *);
-/* The stored message is damaged: held, said. */
-void relay_damaged(struct relay *, struct spool_message *, const struct err *);
+/* The stored message can't be read. If it is damaged it is held; else it is read again later. */
+void relay_unreadable(struct relay *, struct spool_message *, const struct err *);
 
 #endif

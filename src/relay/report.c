@@ -277,7 +277,7 @@ report_run(void *owner)
 		return;
 	case READER_BAD:
 		m->delivery = NULL;
-		relay_damaged(r, m, &e);
+		relay_unreadable(r, m, &e);
 		break;
 	default:
 		report_finish(p, text);

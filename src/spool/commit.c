@@ -15,7 +15,7 @@
 static uint64_t
 batch_limit(const struct spool *s)
 {
-	uint64_t quarter = s->params.segment_size / 4;
+	uint64_t quarter = (s->current != NULL ? s->current->size : s->params.segment_size) / 4;
 
 	return quarter < BATCH_MAX ? quarter : BATCH_MAX;
 }
@@ -365,6 +365,7 @@ abandon_current(struct spool *s, struct segment *sg, const struct err *why)
 	sg->abandon_from = sg->synced;
 	s->abandons = sg->number;
 	s->abandons_from = sg->synced;
+	s->abandons_tail = false;
 	s->current = NULL;
 	log_opened(s, sg, -1);
 	txn_lost_range(s, sg->number, sg->synced, why);
@@ -425,6 +426,7 @@ note_rotation(struct spool *s, struct commit_job *j)
 	s->current = j->fresh;
 	s->last_nonce = j->fresh->nonce;
 	s->abandons = 0;
+	s->abandons_tail = false;
 	log_add_segment(s, j->fresh);
 }
 
@@ -463,7 +465,8 @@ plan_rotation(struct spool *s, struct commit_job *j)
 	j->old = s->current;
 	j->start = (struct segment_start){ .number = log_next_number(s), .nonce = rng_u64(s->env.rng),
 		.created_ms = loop_wall(s->env.loop), .previous = last->number,
-		.previous_nonce = last->nonce, .abandons = s->abandons, .abandons_from = s->abandons_from };
+		.previous_nonce = last->nonce, .abandons = s->abandons, .abandons_from = s->abandons_from,
+		.abandons_tail = s->abandons_tail };
 	j->fresh = segment_new((uint32_t)j->start.number, j->start.nonce);
 	j->fresh->size = s->params.segment_size;
 	j->fresh->written = j->fresh->synced = segment_start_room(&j->start);
@@ -505,7 +508,7 @@ plan(struct spool *s, struct commit_job *j)
 	if (b != NULL && !held) {
 		j->target = s->current;
 		if (s->current == NULL || s->current->written + buf_len(&b->bytes) + SEGMENT_SEAL_ROOM >
-		    s->params.segment_size)
+		    s->current->size)
 			plan_rotation(s, j);
 		list_remove(&b->link);
 		j->batch = b;

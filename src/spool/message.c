@@ -8,6 +8,7 @@
 #include "base/num.h"
 #include "base/require.h"
 #include "spool/outcome.h"
+#include "spool/quarantine.h"
 #include "spool/state.h"
 
 #include "base/banned.h"
@@ -69,6 +70,63 @@ message_remove(struct spool *s, struct spool_message *m)
 	s->recipients -= m->nrcpt;
 	s->bytes_queued -= m->size;
 	/* Its reserve is given back when the record of its end is written. */
+}
+
+/* --- a damaged one ------------------------------------------------------------ */
+
+struct setting_aside {
+	struct job	 job;
+	struct spool	*s;
+	spool_id	 id;
+	struct quarantine_source from;
+	int64_t		 now_ms;
+	struct err	 why, e;
+};
+
+static void
+set_aside_run(struct job *job)
+{
+	struct setting_aside *a = container_of(job, struct setting_aside, job);
+	struct quarantine_note note = { .found_ms = a->now_ms, .message = a->id, .why = a->why.text };
+
+	(void)quarantine_message(a->s->env.fs, &a->from, &note, &a->e);		/* told by the err */
+}
+
+static void
+set_aside_done(struct job *job)
+{
+	struct setting_aside *a = container_of(job, struct setting_aside, job);
+	struct spool *s = a->s;
+
+	if (a->e.kind == ERR_NONE)
+		s->quarantined++;
+	else
+		trouble(s, "message %016llx is damaged; it can't be copied to quarantine: %s",
+		    (unsigned long long)a->id, a->e.text);
+	free(a);
+	s->nreaders--;
+	spool_check_closed(s);
+}
+
+void
+spool_quarantine(struct spool *s, struct spool_message *m, const struct err *why)
+{
+	const struct segment *sg = log_segment(s, m->segment);
+	struct setting_aside *a;
+
+	if ((m->flags & SPOOL_DAMAGED) != 0)
+		return;
+	m->flags |= SPOOL_DAMAGED;
+	a = xzalloc(sizeof(*a));
+	a->job = (struct job){ .run = set_aside_run, .done = set_aside_done };
+	a->s = s;
+	a->id = m->id;
+	a->from = (struct quarantine_source){ .segment = m->segment, .nonce = sg != NULL ? sg->nonce : 0,
+		.at = (uint64_t)m->offset64 * RECORD_UNIT, .length = (uint64_t)m->length64 * RECORD_UNIT };
+	a->now_ms = loop_wall(s->env.loop);
+	a->why = *why;
+	s->nreaders++;
+	worker_submit(s->env.reader, &a->job);
 }
 
 struct spool_message *

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/require.h"
 #include "spool/load.h"
+#include "spool/quarantine.h"
 #include "spool/replay.h"
 #include "spool/state.h"
 
@@ -18,7 +19,7 @@
 
 #define STEP_BYTES	(4u << 20)	/* of log in one job */
 #define STEP_MESSAGES	64u		/* announced in one job */
-#define COPY_BYTES	(64u << 10)
+#define LEFTOVER_MIN	(64u << 10)	/* less is not worth giving back */
 
 /* What the job must know of a segment; the loop owns the segment itself. */
 struct source {
@@ -29,8 +30,8 @@ struct source {
 struct announced {
 	struct spool_message *m;
 	struct buf	 lines;
-	bool		 ok;
-	struct err	 e;
+	struct err	 e;		/* it is damaged */
+	struct err	 copy_err;	/* and not copied */
 };
 
 struct recovery {
@@ -38,7 +39,8 @@ struct recovery {
 	struct spool	*s;
 	struct replay	 replay;
 	size_t		 nfound;	/* of it, as the loop may know */
-	uint32_t	 first;		/* segment of this run */
+	uint64_t	 first;		/* number above those of the runs before */
+	int64_t		 started_ms;	/* wall */
 	struct list	*at;		/* segment that is walked */
 	struct segment	*walked;
 	struct scan	 scan;
@@ -48,6 +50,7 @@ struct recovery {
 	struct err	 e;
 	int		 fd;		/* opened by the job */
 	struct err	 quarantine_err;
+	uint64_t	 new_size;	/* of the segment; 0: as it was */
 	/* second part */
 	struct spool_message **message;
 	size_t		 n, next;
@@ -63,50 +66,6 @@ uint64_t
 recover_messages(const struct spool *s)
 {
 	return s->recovery != NULL ? s->recovery->nfound : 0;
-}
-
-/* --- quarantine, on the reader --------------------------------------------------------- */
-
-/* A copy of the range, once; the file is complete when it has its name. */
-static int
-quarantine(struct fs *fs, int from, uint32_t number, const struct scan_record *x, struct err *e)
-{
-	char name[64], part[80];
-	uint8_t *bytes = xzalloc(COPY_BYTES);
-	int fd, rc = -1;
-
-	(void)snprintf(name, sizeof(name), "%s/%016x-%08llx.bin", DIR_QUARANTINE, number,
-	    (unsigned long long)x->at);
-	(void)snprintf(part, sizeof(part), "%s.part", name);
-	fd = fs_open(fs, name, FS_READ, NULL);
-	if (fd >= 0) {			/* by an earlier start */
-		rc = 0;
-		goto out;
-	}
-	(void)fs_unlink(fs, part, NULL);	/* left by a crash, or absent */
-	fd = fs_open(fs, part, FS_CREATE, e);
-	if (fd < 0)
-		goto out;
-	for (uint64_t done = 0; done < x->length;) {
-		size_t n = x->length - done < COPY_BYTES ? (size_t)(x->length - done) : COPY_BYTES;
-		int64_t got = fs_read(fs, from, bytes, n, x->at + done, e);
-		struct iovec iov = { bytes, got > 0 ? (size_t)got : 0 };
-
-		if (got < 0 || (got > 0 && fs_writev(fs, fd, &iov, 1, done, e) < 0))
-			goto out;
-		if (got == 0)
-			break;
-		done += (uint64_t)got;
-	}
-	if (fs_sync(fs, fd, e) < 0 || fs_rename(fs, part, name, e) < 0 ||
-	    fs_sync_dir(fs, DIR_QUARANTINE, e) < 0)
-		goto out;
-	rc = 0;
-out:
-	if (fd >= 0)
-		fs_close(fs, fd);
-	free(bytes);
-	return rc;
 }
 
 /* --- first part: replay ------------------------------------------------------------------ */
@@ -133,16 +92,54 @@ begin_scan(struct recovery *rc)
 	return 0;
 }
 
+static struct quarantine_note
+note(const struct recovery *rc, spool_id message, const char *why)
+{
+	return (struct quarantine_note){ .found_ms = rc->started_ms, .message = message, .why = why };
+}
+
 /* No record of it can be read. Kept whole, out of the way: it would hold up all release. */
 static bool
 set_aside(struct recovery *rc)
 {
-	char from[SEGMENT_NAME_MAX], to[SEGMENT_NAME_MAX];
-	struct fs *fs = rc->s->env.fs;
+	struct quarantine_note n = note(rc, 0, "the start of the segment is lost, and no later one knows its nonce");
 
-	return fs_rename(fs, segment_name(from, DIR_LOG, rc->walked->number),
-	    segment_name(to, DIR_QUARANTINE, rc->walked->number), &rc->e) == 0 &&
-	    fs_sync_dir(fs, DIR_QUARANTINE, &rc->e) == 0 && fs_sync_dir(fs, DIR_LOG, &rc->e) == 0;
+	return quarantine_segment(rc->s->env.fs, rc->walked->number, &n, &rc->e) == 0;
+}
+
+static void
+quarantine_damage(struct recovery *rc)
+{
+	struct quarantine_note n = note(rc, rc->damage.head.id, rc->damage.head.type != 0 ?
+	    "the payload of the record fails its checksum" : "the header of a record can't be read");
+
+	/* Failure is told by the err. */
+	(void)quarantine_range(rc->s->env.fs, rc->fd, rc->walked->number, rc->damage.at, rc->damage.length,
+	    &n, &rc->quarantine_err);
+}
+
+/*
+ * A segment that was not closed still has the blocks that were reserved for it. They are
+ * given back, so that kill after kill does not fill the disk; whatever was written, torn
+ * or not, stays. Only space is at stake: a failure is of no consequence.
+ */
+static void
+give_back(struct recovery *rc)
+{
+	char name[SEGMENT_NAME_MAX];
+	struct fs *fs = rc->s->env.fs;
+	uint64_t end;
+	int fd;
+
+	if (rc->walked->size - rc->scan.at < LEFTOVER_MIN || scan_last_byte(&rc->scan, &end) < 0 ||
+	    rc->walked->size - end < LEFTOVER_MIN)
+		return;
+	fd = fs_open(fs, segment_name(name, DIR_LOG, rc->walked->number), FS_WRITE, NULL);
+	if (fd < 0)
+		return;
+	if (fs_truncate(fs, fd, end, NULL) == 0)
+		rc->new_size = end;
+	fs_close(fs, fd);
 }
 
 static void
@@ -154,6 +151,7 @@ replay_run(struct job *job)
 	rc->result = SCAN_FAIL;
 	err_clear(&rc->e);
 	err_clear(&rc->quarantine_err);
+	rc->new_size = 0;
 	if (rc->walked->nonce == 0) {
 		rc->set_aside = rc->walked->lost_start && set_aside(rc);
 		return;
@@ -171,8 +169,9 @@ replay_run(struct job *job)
 			rc->damage = x;
 	} while (rc->result == SCAN_RECORD && rc->scan.at - begin < STEP_BYTES);
 	if (rc->result == SCAN_DAMAGE)
-		(void)quarantine(rc->s->env.fs, rc->fd, rc->walked->number, &rc->damage,
-		    &rc->quarantine_err);		/* told by the err */
+		quarantine_damage(rc);
+	else if (rc->result == SCAN_END)
+		give_back(rc);
 }
 
 static void announce_begin(struct recovery *rc);
@@ -191,6 +190,7 @@ tell_damage(struct recovery *rc)
 		rc->walked->kept = true;
 		return;
 	}
+	s->quarantined++;
 	trouble(s, "segment %016x is damaged at %llu, %llu bytes: copied to quarantine, message %016llx",
 	    rc->walked->number, (unsigned long long)x->at, (unsigned long long)x->length,
 	    (unsigned long long)x->head.id);
@@ -204,6 +204,7 @@ segment_walked(struct recovery *rc)
 	sg->users--;
 	if (rc->set_aside) {
 		rc->set_aside = false;
+		rc->s->quarantined++;
 		trouble(rc->s, "segment %016x can't be read, its start is lost: moved to quarantine",
 		    sg->number);
 		log_drop_segment(rc->s, sg);
@@ -212,9 +213,11 @@ segment_walked(struct recovery *rc)
 	if (rc->result == SCAN_FAIL) {
 		sg->kept = true;
 		trouble(rc->s, "segment %016x can't be read and is kept: %s", sg->number,
-		    rc->e.kind == ERR_NONE ? "its start is lost" : rc->e.text);
+		    rc->e.kind == ERR_NONE ? "its start can't be read" : rc->e.text);
 	} else {
 		sg->written = rc->scan.at;
+		if (rc->new_size != 0)
+			sg->size = rc->new_size;
 	}
 	if (rc->fd >= 0 && sg->fd < 0)
 		log_opened(rc->s, sg, rc->fd);
@@ -378,41 +381,72 @@ out:
 	return result;
 }
 
+/* Its envelope can't be read: so nobody can deliver it. */
+static void
+copy_damaged(struct recovery *rc, struct announced *a)
+{
+	const struct source *src = bsearch(&(struct source){ .number = a->m->segment }, rc->source,
+	    rc->nsource, sizeof(*src), compare_source);
+	struct quarantine_source from = { .segment = a->m->segment, .nonce = src != NULL ? src->nonce : 0,
+		.at = (uint64_t)a->m->offset64 * RECORD_UNIT, .length = (uint64_t)a->m->length64 * RECORD_UNIT };
+	struct quarantine_note n = note(rc, a->m->id, a->e.text);
+
+	(void)quarantine_message(rc->s->env.fs, &from, &n, &a->copy_err);	/* told by the err */
+}
+
 static void
 announce_run(struct job *job)
 {
 	struct recovery *rc = container_of(job, struct recovery, job);
 
-	for (size_t i = 0; i < rc->nstep; i++)
-		rc->step[i].ok = load_envelope(rc, &rc->step[i]) == 0;
+	for (size_t i = 0; i < rc->nstep; i++) {
+		struct announced *a = &rc->step[i];
+		struct envelope env;
+
+		if (load_envelope(rc, a) == 0 && envelope_decode(&env, buf_view(&a->lines), &a->e) == 0) {
+			if (env.nrcpt != a->m->nrcpt)
+				(void)err_set(&a->e, ERR_DAMAGED, "recipients are missing");
+			envelope_done(&env);
+		}
+		if (a->e.kind != ERR_NONE)
+			copy_damaged(rc, a);
+	}
 	if (rc->next == rc->n && rc->fd >= 0) {
 		fs_close(rc->s->env.fs, rc->fd);
 		rc->fd = -1;
 	}
 }
 
+/* In the queue it is held, so that it is seen; it ends when the administrator removes it. */
+static void
+announce_damaged(struct recovery *rc, struct announced *a)
+{
+	struct spool *s = rc->s;
+	struct spool_message *m = a->m;
+
+	s->quarantined += a->copy_err.kind == ERR_NONE;
+	trouble(s, "message %016llx is damaged and held: %s; %s%s", (unsigned long long)m->id, a->e.text,
+	    a->copy_err.kind == ERR_NONE ? "a copy is in quarantine" : "it can't be copied to quarantine: ",
+	    a->copy_err.text);
+	m->flags |= SPOOL_HELD | SPOOL_DAMAGED;
+	s->events.on_message(s->owner, m, NULL);
+}
+
 static void
 announce_one(struct recovery *rc, struct announced *a)
 {
 	struct spool *s = rc->s;
-	struct spool_message *m = a->m;
 	struct envelope env;
 
-	if (!a->ok || envelope_decode(&env, buf_view(&a->lines), &a->e) < 0) {
-		/* It stays where it is, and so does its segment. */
-		trouble(s, "message %016llx is damaged and kept aside: %s", (unsigned long long)m->id,
-		    a->e.text);
+	map_take(&rc->replay.found, a->m->id);
+	rc->nfound--;
+	message_add(s, a->m);
+	if (a->e.kind != ERR_NONE) {
+		announce_damaged(rc, a);
 		return;
 	}
-	if (env.nrcpt == m->nrcpt) {
-		map_take(&rc->replay.found, m->id);
-		rc->nfound--;
-		message_add(s, m);
-		s->events.on_message(s->owner, m, &env);
-	} else {
-		trouble(s, "message %016llx is damaged and kept aside: recipients are missing",
-		    (unsigned long long)m->id);
-	}
+	require(envelope_decode(&env, buf_view(&a->lines), NULL) == 0);	/* the job has done it */
+	s->events.on_message(s->owner, a->m, &env);
 	envelope_done(&env);
 }
 
@@ -443,6 +477,7 @@ announce_step(struct recovery *rc)
 
 		a->m = rc->message[rc->next++];
 		err_clear(&a->e);
+		err_clear(&a->copy_err);
 		buf_clear(&a->lines);
 	}
 	rc->job.run = announce_run;
@@ -490,7 +525,8 @@ recover_start(struct spool *s)
 	struct recovery *rc = xzalloc(sizeof(*rc));
 
 	rc->s = s;
-	rc->first = s->current->number;
+	rc->first = s->first_number;
+	rc->started_ms = loop_wall(s->env.loop);
 	rc->at = s->segments.next;
 	rc->fd = -1;
 	replay_init(&rc->replay);

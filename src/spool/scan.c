@@ -12,6 +12,7 @@ void
 scan_init(struct scan *sc, struct fs *fs, int fd, const struct segment *sg, bool proven)
 {
 	*sc = (struct scan){ .fs = fs, .fd = fd, .nonce = sg->nonce, .proven = proven,
+		.size = sg->size,
 		.end = sg->size < sg->abandon_from ? sg->size : sg->abandon_from };
 	buf_init(&sc->window, PAYLOAD_MAX + WINDOW);
 }
@@ -158,4 +159,26 @@ scan_next(struct scan *sc, struct scan_record *out, struct err *e)
 	sc->epoch = r.epoch;
 	sc->sealed = r.type == RECORD_SEAL;
 	return SCAN_RECORD;
+}
+
+int
+scan_last_byte(struct scan *sc, uint64_t *out)
+{
+	uint64_t size = sc->size, end = sc->at;
+	struct view v;
+
+	sc->end = size;		/* also what is abandoned */
+	for (uint64_t at = sc->at; at < size; at += v.n) {
+		if (look(sc, at, size - at < WINDOW ? (size_t)(size - at) : WINDOW, &v, NULL) < 0)
+			return -1;
+		if (v.n == 0)
+			break;
+		for (size_t i = v.n; i > 0; i--)
+			if (v.p[i - 1] != 0) {
+				end = at + (i + RECORD_UNIT - 1) / RECORD_UNIT * RECORD_UNIT;
+				break;
+			}
+	}
+	*out = end < size ? end : size;
+	return 0;
 }

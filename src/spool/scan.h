@@ -17,7 +17,8 @@ struct scan {
 	int		 fd;
 	uint64_t	 nonce;
 	uint64_t	 at;		/* of the next record */
-	uint64_t	 end;		/* of the file, or where it is abandoned */
+	uint64_t	 size;		/* of the file */
+	uint64_t	 end;		/* the same, or where it is abandoned */
 	bool		 proven;	/* a later segment proves that all up to end was synced */
 	uint64_t	 epoch;		/* of the last good record */
 	bool		 sealed;	/* Z was seen */
@@ -44,5 +45,7 @@ struct scan_record {
 void scan_init(struct scan *sc, struct fs *fs, int fd, const struct segment *sg, bool proven);
 void scan_done(struct scan *sc);
 enum scan_result scan_next(struct scan *sc, struct scan_record *out, struct err *e);
+/* After SCAN_END: the end of what was ever written behind it, a whole unit; nothing: where it ended. */
+int scan_last_byte(struct scan *sc, uint64_t *out);
 
 #endif

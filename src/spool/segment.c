@@ -106,6 +106,7 @@ segment_begin(struct fs *fs, const struct segment_start *start, uint64_t spare, 
     struct err *e)
 {
 	char from[SEGMENT_NAME_MAX], to[SEGMENT_NAME_MAX];
+	const char *stray = NULL;
 	struct buf text;
 	int fd = -1, rc = -1;
 
@@ -116,7 +117,7 @@ segment_begin(struct fs *fs, const struct segment_start *start, uint64_t spare, 
 		if (segment_make_spare(fs, spare, size, e) < 0)
 			goto out;
 	}
-	segment_name(from, DIR_SPARE, spare);
+	stray = segment_name(from, DIR_SPARE, spare);
 	segment_name(to, DIR_LOG, start->number);
 	fd = fs_open(fs, from, FS_WRITE, e);
 	if (fd < 0)
@@ -127,15 +128,21 @@ segment_begin(struct fs *fs, const struct segment_start *start, uint64_t spare, 
 	 * A file in log/ always has a durable S. The name leaves spare/ before it is
 	 * sure to be in log/: a file with two names could be begun twice.
 	 */
-	if (fs_sync(fs, fd, e) < 0 || fs_rename(fs, from, to, e) < 0 ||
-	    fs_sync_dir(fs, DIR_SPARE, e) < 0 || fs_sync_dir(fs, DIR_LOG, e) < 0)
+	if (fs_sync(fs, fd, e) < 0 || fs_rename(fs, from, to, e) < 0)
+		goto out;
+	stray = to;
+	if (fs_sync_dir(fs, DIR_SPARE, e) < 0 || fs_sync_dir(fs, DIR_LOG, e) < 0)
 		goto out;
 	*out = fd;
 	fd = -1;
+	stray = NULL;
 	rc = 0;
 out:
 	if (fd >= 0)
 		fs_close(fs, fd);
+	/* Nobody would use it again: failure after failure must not fill the disk. */
+	if (stray != NULL)
+		(void)fs_unlink(fs, stray, NULL);
 	buf_done(&text);
 	return rc;
 }

@@ -53,6 +53,7 @@ struct spool_rcpt {
 #define SPOOL_UNCERTAIN	0x02u	/* the final dot went out, no reply came back (or not yet) */
 #define SPOOL_BOUNCE	0x04u	/* our own report */
 #define SPOOL_EIGHT_BIT	0x08u
+#define SPOOL_DAMAGED	0x10u	/* the stored message fails its check; not recorded, found again */
 
 /*
  * What is in memory of one message: 128 bytes with one recipient, all in all.
@@ -101,7 +102,10 @@ enum spool_health {
 };
 
 struct spool_events {
-	/* A message is durable (new or found at recovery) and to be delivered. env is valid during the call. */
+	/*
+	 * A message is durable (new or found at recovery) and to be delivered. env is valid
+	 * during the call; NULL: it is damaged, held, and can't be delivered.
+	 */
 	void (*on_message)(void *owner, struct spool_message *, const struct envelope *env);
 	/* All segments are read. */
 	void (*on_recovered)(void *owner);
@@ -123,6 +127,7 @@ struct spool_stats {
 	uint64_t	log_bytes, segments;
 	uint64_t	commits, syncs, sync_us_last;
 	uint64_t	accepted, finished;
+	uint64_t	quarantined;	/* notes in quarantine/ */
 	bool		recovering;
 	enum spool_health health;
 	char		why[160];
@@ -202,6 +207,12 @@ struct spool_bounce {
 };
 void spool_finish(struct spool *, struct spool_message *, const struct spool_update *u,
     const struct spool_bounce *bounce);
+
+/*
+ * m was found to be damaged: it is marked so, and copied to quarantine/ with a note of
+ * why, once. The caller holds it.
+ */
+void spool_quarantine(struct spool *, struct spool_message *m, const struct err *why);
 
 /* --- looking ------------------------------------------------------------- */
 

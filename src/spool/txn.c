@@ -119,7 +119,8 @@ flush_full(struct spool_txn *t, struct err *e)
 	    !buf_add(&t->lines, view_first(buf_view(&t->stream), t->envelope_length)))
 		return err_set(e, ERR_FULL, "out of memory");
 	while (buf_len(&t->stream) >= SPOOL_CHUNK)
-		if (flush_chunk(t, SPOOL_CHUNK, e) < 0)
+		/* Not into the room that is kept for outcomes. */
+		if (space_check(t->s, 0, 0, e) < 0 || flush_chunk(t, SPOOL_CHUNK, e) < 0)
 			return -1;
 	return 0;
 }

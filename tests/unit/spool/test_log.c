@@ -294,7 +294,7 @@ test_damaged(void **state)
 			assert_true(world_has(&w, c.id, 700, 3));
 			assert_true(world_has(&w, d.id, 800, 4));
 			assert_int_equal(w.troubles, run + 1);
-			assert_int_equal(twin_fs_count(&image, "quarantine"), 1);
+			assert_int_equal(twin_fs_count(&image, "quarantine"), 2);	/* and its note */
 			world_close(&w);
 		}
 		world_done(&w);

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -71,11 +72,408 @@ test_stop_in_recovery(void **state)
 	teardown(&p);
 }
 
+/* --- space ----------------------------------------------------------------------- */
+
+static void
+hold(struct pair *p, spool_id id)
+{
+	struct spool_update u = { .flags = SPOOL_HELD, .endpoint = "" };
+
+	spool_update(p->w.spool, spool_find(p->w.spool, id), &u, NULL, NULL);
+	world_run(&p->w, 2000);
+}
+
+/* Start after start, most of them after a kill, behind a message that keeps the first segment. */
+static void
+test_many_restarts(void **state)
+{
+	struct commit held, c;
+	struct pair p;
+
+	setup(&p);
+	world_accept(&p.w, 500, 1, &held);
+	hold(&p, held.id);
+	for (unsigned i = 0; i < 50; i++) {
+		world_accept(&p.w, 3000, i, &c);
+		world_finish(&p.w, c.id);
+		world_run(&p.w, 2000);
+		if (i % 5 == 0)
+			world_close(&p.w);
+		else
+			world_kill(&p.w);
+		world_open(&p.w);
+		world_run(&p.w, 100);
+		assert_int_equal(p.w.ntold, 1);
+	}
+	/* Current, spare, and 50 of what was really written. */
+	assert_true(twin_fs_used(&p.fs) < 3 * SEGMENT + 50 * 8192);
+	assert_int_equal(p.w.troubles, 0);
+	assert_true(world_has(&p.w, held.id, 500, 1));
+	assert_true(spool_find(p.w.spool, held.id)->flags & SPOOL_HELD);
+	world_finish(&p.w, held.id);
+	world_run(&p.w, 3000);
+	assert_int_equal(twin_fs_count(&p.fs, "log"), 1);
+	assert_int_equal(twin_fs_count(&p.fs, "spare"), 1);
+	teardown(&p);
+}
+
+/* What is behind the torn place was written once: it stays to be looked at. */
+static void
+test_torn_is_kept(void **state)
+{
+	char name[64];
+	struct commit a, b;
+	uint64_t size, at = 0;
+	uint8_t *bytes;
+	struct pair p;
+
+	setup(&p);
+	world_accept(&p.w, 500, 1, &a);
+	world_commit(&p.w, world_fill(&p.w, 600, 2, 1), &b);
+	world_run(&p.w, 20);
+	world_kill(&p.w);
+	(void)snprintf(name, sizeof(name), "%s", twin_fs_name(&p.fs, "log", 0));
+	bytes = twin_fs_content(&p.fs, name, &size);
+	assert_int_equal(size, SEGMENT);
+	for (uint64_t i = 0; i < size; i++)
+		if (bytes[i] != 0)
+			at = i;
+	twin_fs_damage(&p.fs, name, at - 100);
+	world_open(&p.w);
+	world_run(&p.w, 100);
+	assert_int_equal(p.w.ntold, 1);
+	assert_non_null(twin_fs_content(&p.fs, name, &size));
+	assert_true(size > at && size <= at + 64);
+	teardown(&p);
+}
+
+/* The disk has no byte left, and there is no spare: what is queued is seen, and goes on when there is room. */
+static void
+test_start_without_room(void **state)
+{
+	struct spool_stats st;
+	struct commit c, d;
+	struct pair p;
+	struct err e;
+
+	setup(&p);
+	world_accept(&p.w, 1000, 1, &c);
+	world_kill(&p.w);
+	assert_int_equal(fs_unlink(&p.fs.fs, twin_fs_name(&p.fs, "spare", 0), NULL), 0);
+	p.fs.space = twin_fs_used(&p.fs);
+	world_open(&p.w);
+	world_run(&p.w, 10);
+	assert_int_equal(p.w.ntold, 1);
+	assert_true(world_has(&p.w, c.id, 1000, 1));
+	assert_int_equal(p.w.health, SPOOL_FULL);
+	assert_null(world_begin(&p.w, 1, &e));
+	assert_int_equal(e.kind, ERR_FULL);
+	world_finish(&p.w, c.id);
+	world_run(&p.w, 10);
+	p.fs.space = 0;
+	world_run(&p.w, 20000);
+	assert_int_equal(p.w.health, SPOOL_OK);
+	world_accept(&p.w, 1000, 2, &d);
+	assert_int_equal(d.e.kind, ERR_NONE);
+	world_reopen(&p.w);
+	assert_int_equal(p.w.ntold, 1);
+	assert_int_equal(p.w.told[0], d.id);
+
+	/* And it can be stopped. */
+	world_kill(&p.w);
+	assert_int_equal(fs_unlink(&p.fs.fs, twin_fs_name(&p.fs, "spare", 0), NULL), 0);
+	p.fs.space = 1;
+	world_open(&p.w);
+	world_run(&p.w, 10);
+	world_close(&p.w);
+	p.fs.space = 0;
+	world_open(&p.w);
+	world_run(&p.w, 100);
+	spool_stats(p.w.spool, &st);
+	assert_int_equal(st.messages, 1);
+	teardown(&p);
+}
+
+/* A torn tail before a start without room is no damage after it. */
+static void
+test_torn_then_no_room(void **state)
+{
+	struct commit a, b;
+	struct pair p;
+	uint64_t size;
+	uint8_t *bytes;
+
+	setup(&p);
+	world_accept(&p.w, 500, 1, &a);
+	world_commit(&p.w, world_fill(&p.w, 600, 2, 1), &b);
+	world_run(&p.w, 20);
+	world_kill(&p.w);
+	bytes = twin_fs_content(&p.fs, twin_fs_name(&p.fs, "log", 0), &size);
+	while (size > 0 && bytes[size - 1] == 0)
+		size--;
+	twin_fs_damage(&p.fs, twin_fs_name(&p.fs, "log", 0), size - 100);
+	assert_int_equal(fs_unlink(&p.fs.fs, twin_fs_name(&p.fs, "spare", 0), NULL), 0);
+	p.fs.space = 1;
+	world_open(&p.w);
+	world_run(&p.w, 10);
+	p.fs.space = 0;
+	world_run(&p.w, 20000);
+	for (unsigned run = 0; run < 2; run++) {
+		assert_int_equal(p.w.ntold, 1);
+		assert_true(world_has(&p.w, a.id, 500, 1));
+		assert_int_equal(twin_fs_count(&p.fs, "quarantine"), 0);
+		world_reopen(&p.w);
+	}
+	teardown(&p);
+}
+
+/* Segments fit the disk, whatever is configured. */
+static void
+test_small_disk(void **state)
+{
+	struct spool_stats st;
+	struct commit c[8];
+	struct pair p;
+
+	twin_fs_init(&p.fs);
+	p.fs.space = 16u << 20;
+	world_init(&p.w, &p.fs);
+	p.w.params.segment_size = 64u << 20;
+	p.w.params.free_min = 256u << 20;
+	world_open(&p.w);
+	world_run(&p.w, 50);
+	assert_int_equal(p.w.health, SPOOL_OK);
+	assert_int_equal(p.w.troubles, 2);		/* both are told */
+	accept_many(&p, c, 8, 300000);
+	world_reopen(&p.w);
+	for (unsigned i = 0; i < 8; i++) {
+		assert_true(world_has(&p.w, c[i].id, 300000, i));
+		world_finish(&p.w, c[i].id);
+	}
+	world_run(&p.w, 3000);
+	spool_stats(p.w.spool, &st);
+	assert_int_equal(st.segments, 1);
+	assert_true(twin_fs_used(&p.fs) <= 4u << 20);
+	teardown(&p);
+}
+
+/* Segments that can't be begun leave nothing behind, however often it is tried. */
+static void
+test_no_strays(void **state)
+{
+	static const enum twin_op ops[] = { TWIN_RENAME, TWIN_SYNC_DIR, TWIN_SYNC };
+	struct commit c;
+
+	for (unsigned i = 0; i < lengthof(ops); i++) {
+		struct pair p;
+
+		setup(&p);
+		world_accept(&p.w, 100, 1, &c);
+		twin_fs_fail(&p.fs, TWIN_WRITE, 0, 1, EIO);	/* a new segment is needed */
+		twin_fs_fail(&p.fs, ops[i], 0, 20, EIO);
+		world_commit(&p.w, world_fill(&p.w, 100, 2, 1), &c);
+		world_run(&p.w, 80000);
+		assert_true(twin_fs_count(&p.fs, "spare") <= 2);
+		twin_fs_fail(&p.fs, ops[i], 0, 0, 0);
+		world_run(&p.w, 80000);
+		world_reopen(&p.w);
+		world_run(&p.w, 2000);
+		assert_int_equal(twin_fs_count(&p.fs, "quarantine"), 0);
+		assert_int_equal(twin_fs_count(&p.fs, "log"), 3);	/* of before, after, and now */
+		assert_int_equal(p.w.ntold, 1);
+		teardown(&p);
+	}
+}
+
+/* The room of the last segment is for outcomes: a message half in gets none of it. */
+static void
+test_room_for_outcomes(void **state)
+{
+	static uint8_t text[100000];
+	struct spool_txn *t;
+	struct commit c[12];
+	size_t pending;
+	struct pair p;
+	struct err e = { 0 };
+	unsigned n = 0;
+
+	setup(&p);
+	accept_many(&p, c, 3, 250000);
+	t = world_begin(&p.w, 1, &e);
+	assert_non_null(t);
+	p.fs.space = twin_fs_used(&p.fs);
+	/* Fill the current segment with outcomes, so that the spare is taken. */
+	while (twin_fs_count(&p.fs, "spare") == 1 && n++ < 4000) {
+		struct spool_update u = { .attempts = 1, .endpoint = "h:587" };
+
+		spool_update(p.w.spool, spool_find(p.w.spool, c[0].id), &u, NULL, NULL);
+		world_run(&p.w, 5);
+	}
+	assert_int_equal(twin_fs_count(&p.fs, "spare"), 0);
+	assert_int_equal(spool_append(t, view_of(text, sizeof(text)), &pending, &e), -1);
+	assert_int_equal(e.kind, ERR_FULL);
+	spool_abort(t);
+	p.fs.space = 0;
+	world_run(&p.w, 3000);
+	assert_int_equal(p.w.health, SPOOL_OK);
+	teardown(&p);
+}
+
+/* --- damage ------------------------------------------------------------------------ */
+
+static uint64_t
+find_chunk(struct pair *p, spool_id id, unsigned which)
+{
+	char head[23] = "@B";
+	uint64_t size;
+	const uint8_t *at = twin_fs_content(&p->fs, twin_fs_name(&p->fs, "log", 0), &size);
+
+	(void)spool_id_text(head + 3, id);
+	for (uint64_t i = 0; i + 64 <= size; i += 64)
+		if (at[i] == '@' && at[i + 1] == 'B' && memcmp(at + i + 20, head + 3, 16) == 0 && which-- == 0)
+			return i;
+	fail();
+	return 0;
+}
+
+static bool
+note_says(struct pair *p, const char *name, const char *words)
+{
+	uint64_t size;
+	const uint8_t *text = twin_fs_content(&p->fs, name, &size);
+
+	return text != NULL && view_search(view_of(text, size), view_str(words)) < size;
+}
+
+/* A body that fails its check when it is read: one copy, one note. */
+static void
+test_damaged_body(void **state)
+{
+	char name[80], note[80], id[17];
+	struct buf text;
+	struct commit c, d;
+	struct spool_stats st;
+	uint32_t nrcpt;
+	uint64_t size;
+	struct pair p;
+	struct err e;
+
+	setup(&p);
+	world_accept(&p.w, 200000, 1, &c);
+	world_accept(&p.w, 10, 2, &d);
+	twin_fs_damage(&p.fs, twin_fs_name(&p.fs, "log", 0), find_chunk(&p, c.id, 1) + 1000);
+	buf_init(&text, 1u << 20);
+	assert_int_equal(world_read(&p.w, c.id, &text, &nrcpt, &e), READER_BAD);
+	assert_int_equal(e.kind, ERR_DAMAGED);
+	spool_quarantine(p.w.spool, spool_find(p.w.spool, c.id), &e);
+	spool_quarantine(p.w.spool, spool_find(p.w.spool, c.id), &e);
+	hold(&p, c.id);
+	(void)snprintf(name, sizeof(name), "quarantine/message-%s.bin", spool_id_text(id, c.id));
+	(void)snprintf(note, sizeof(note), "quarantine/message-%s.why", id);
+	assert_non_null(twin_fs_content(&p.fs, name, &size));
+	assert_true(size > 200000);
+	assert_true(note_says(&p, note, e.text));
+	assert_true(note_says(&p, note, id));
+	spool_stats(p.w.spool, &st);
+	assert_int_equal(st.quarantined, 1);
+	assert_true(world_has(&p.w, d.id, 10, 2));
+	world_reopen(&p.w);			/* the damage is found in the walk now */
+	assert_true(spool_find(p.w.spool, c.id)->flags & SPOOL_HELD);
+	spool_stats(p.w.spool, &st);
+	assert_int_equal(st.quarantined, 2);
+	assert_int_equal(st.messages, 2);
+	buf_done(&text);
+	teardown(&p);
+}
+
+/* Found at the start: in the queue, held, until it is removed; and no number is used up by its name. */
+static void
+test_damaged_envelope(void **state)
+{
+	struct commit c, d;
+	struct pair p;
+	char note[80], id[17];
+
+	setup(&p);
+	world_accept(&p.w, 200000, 1, &c);
+	world_accept(&p.w, 10, 2, &d);
+	twin_fs_damage(&p.fs, twin_fs_name(&p.fs, "log", 0), find_chunk(&p, c.id, 0) + 70);
+	world_close(&p.w);
+	for (unsigned run = 0; run < 2; run++) {
+		world_open(&p.w);
+		world_run(&p.w, 100);
+		assert_int_equal(p.w.ntold, 2);
+		assert_int_equal(p.w.damaged, 1);
+		assert_true(spool_find(p.w.spool, c.id)->flags & SPOOL_HELD);
+		world_close(&p.w);
+	}
+	(void)snprintf(note, sizeof(note), "quarantine/message-%s.why", spool_id_text(id, c.id));
+	assert_true(note_says(&p, note, "check"));
+	world_open(&p.w);
+	world_run(&p.w, 100);
+	world_finish(&p.w, c.id);
+	world_finish(&p.w, d.id);
+	world_run(&p.w, 3000);
+	assert_int_equal(twin_fs_count(&p.fs, "log"), 1);
+	teardown(&p);
+}
+
+/* Names that are no numbers of segments. */
+static void
+test_foreign_names(void **state)
+{
+	struct pair p;
+	struct commit c;
+
+	setup(&p);
+	world_close(&p.w);
+	fs_close(&p.fs.fs, fs_open(&p.fs.fs, "quarantine/690f1a2b00000001.eml", FS_CREATE, NULL));
+	world_open(&p.w);
+	world_accept(&p.w, 10, 1, &c);
+	assert_int_equal(c.e.kind, ERR_NONE);
+	teardown(&p);
+}
+
+/* A segment that can't be opened holds up nobody; it is there at the next start. */
+static void
+test_not_opened(void **state)
+{
+	struct commit c, d;
+	struct pair p;
+
+	setup(&p);
+	world_accept(&p.w, 500, 1, &c);
+	world_close(&p.w);
+	twin_fs_fail(&p.fs, TWIN_OPEN, 1, 2, EACCES);		/* after the spare; by the start and by recovery */
+	world_open(&p.w);
+	world_run(&p.w, 100);
+	assert_int_equal(p.w.ntold, 0);
+	assert_true(p.w.troubles >= 1);
+	world_accept(&p.w, 500, 2, &d);
+	world_finish(&p.w, d.id);
+	world_run(&p.w, 3000);
+	world_reopen(&p.w);
+	assert_int_equal(p.w.ntold, 1);
+	assert_true(world_has(&p.w, c.id, 500, 1));
+	teardown(&p);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stop_in_recovery),
+		cmocka_unit_test(test_many_restarts),
+		cmocka_unit_test(test_torn_is_kept),
+		cmocka_unit_test(test_start_without_room),
+		cmocka_unit_test(test_torn_then_no_room),
+		cmocka_unit_test(test_small_disk),
+		cmocka_unit_test(test_no_strays),
+		cmocka_unit_test(test_room_for_outcomes),
+		cmocka_unit_test(test_damaged_body),
+		cmocka_unit_test(test_damaged_envelope),
+		cmocka_unit_test(test_foreign_names),
+		cmocka_unit_test(test_not_opened),
 	};
 
 	return cmocka_run_group_tests_name("restart", tests, NULL, NULL);

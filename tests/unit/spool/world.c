@@ -17,7 +17,10 @@ on_message(void *owner, struct spool_message *m, const struct envelope *env)
 {
 	struct world *w = owner;
 
-	require(env->nrcpt == m->nrcpt && env->size == m->size && w->ntold < WORLD_MESSAGES);
+	require(w->ntold < WORLD_MESSAGES);
+	require((env == NULL) == ((m->flags & SPOOL_DAMAGED) != 0));
+	require(env == NULL || (env->nrcpt == m->nrcpt && env->size == m->size));
+	w->damaged += env == NULL;
 	require(spool_find(w->spool, m->id) == m);
 	w->told[w->ntold++] = m->id;
 }
@@ -84,7 +87,7 @@ world_open(struct world *w)
 
 	set_env(w, &env);
 	w->closed = false;
-	w->ntold = 0;
+	w->ntold = w->damaged = 0;
 	w->health = SPOOL_OK;
 	if (spool_open(&w->spool, &w->params, &env, &events, w, &e) < 0) {
 		fprintf(stderr, "spool_open: %s\n", e.text);
@@ -104,6 +107,13 @@ world_close(struct world *w)
 	world_begin_close(w);
 	world_run(w, 60000);
 	require(w->closed);
+}
+
+void
+world_kill(struct world *w)
+{
+	spool_free(w->spool);
+	w->spool = NULL;
 }
 
 void

@@ -22,7 +22,7 @@ struct world {
 	/* what was told */
 	spool_id	 told[WORLD_MESSAGES];	/* by on_message */
 	size_t		 ntold;
-	unsigned	 recovered, troubles, healths;
+	unsigned	 recovered, troubles, healths, damaged;
 	enum spool_health health;
 	char		 trouble[400];
 	bool		 closed;
@@ -40,6 +40,7 @@ void world_open(struct world *);
 void world_reopen(struct world *);	/* world_close(), world_open() */
 void world_begin_close(struct world *);
 void world_close(struct world *);
+void world_kill(struct world *);	/* the workers must be at rest */
 void world_done(struct world *);
 void world_run(struct world *, int64_t ms);
 

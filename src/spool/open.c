@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The start: directories, names, the starts of older segments, the first segment of
+ * this run. Blocks, for the older segments are read later. It is refused only where
+ * this program must not write: a spool in use, or of a later format.
+ */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/require.h"
+#include "spool/state.h"
+
+#include "base/banned.h"
+
+#define DISK_SEGMENTS	8u	/* so many must fit the file system */
+
+struct opening {
+	struct spool	*s;
+	const char	*dir;		/* that is read */
+	uint64_t	*number;	/* of the segments found */
+	size_t		 n;
+};
+
+static bool
+see_name(void *arg, const char *name)
+{
+	struct opening *o = arg;
+	uint64_t number;
+	bool log = strcmp(o->dir, DIR_LOG) == 0;
+	/* Number 0 and those above are not of ours: they must not use up all numbers. */
+	bool ours = segment_number(name, log, &number) && number != 0 && number <= UINT32_MAX;
+
+	if (log && !ours)
+		trouble(o->s, "a file in log/ that is no segment is left alone");
+	if (strcmp(o->dir, DIR_QUARANTINE) == 0 && view_ends(view_str(name), VIEW(".why")))
+		o->s->quarantined++;
+	if (!ours)
+		return true;
+	if (number > o->s->highest)
+		o->s->highest = number;
+	if ((o->n & (o->n - 1)) == 0)
+		o->number = xrealloc(o->number, (o->n != 0 ? o->n * 2 : 1) * sizeof(*o->number));
+	o->number[o->n++] = number;
+	return true;
+}
+
+static int
+list_numbers(struct opening *o, const char *dir, struct err *e)
+{
+	o->dir = dir;
+	o->n = 0;
+	return fs_list(o->s->env.fs, dir, see_name, o, e);
+}
+
+/* Spare files of an earlier run are used again, unless they have another size. */
+static void
+take_spares(struct opening *o)
+{
+	struct spool *s = o->s;
+	char name[SEGMENT_NAME_MAX];
+
+	for (size_t i = 0; i < o->n; i++) {
+		int fd = fs_open(s->env.fs, segment_name(name, DIR_SPARE, o->number[i]), FS_READ, NULL);
+		int64_t size = -1;
+
+		if (fd >= 0) {
+			size = fs_size(s->env.fs, fd, NULL);
+			fs_close(s->env.fs, fd);
+		}
+		if (size == (int64_t)s->params.segment_size && s->nspares < SPARES_MAX)
+			s->spare[s->nspares++] = o->number[i];
+		else
+			(void)fs_unlink(s->env.fs, name, NULL);	/* it holds nothing */
+	}
+}
+
+/* Its file; -1 and *size 0: it can't be opened now, and is kept for a later start. */
+static void
+open_segment(struct spool *s, struct segment *sg)
+{
+	char name[SEGMENT_NAME_MAX];
+	struct err why;
+	int64_t size = -1;
+
+	sg->fd = fs_open(s->env.fs, segment_name(name, DIR_LOG, sg->number), FS_READ, &why);
+	if (sg->fd >= 0)
+		size = fs_size(s->env.fs, sg->fd, &why);
+	if (size >= 0) {
+		sg->size = sg->written = (uint64_t)size;
+		return;
+	}
+	if (sg->fd >= 0)
+		fs_close(s->env.fs, sg->fd);
+	sg->fd = -1;
+	trouble(s, "segment %016x: %s", sg->number, why.text);
+}
+
+/* -1: of a later format. A start that can't be read is told of, and is all zero. */
+static int
+read_start(struct spool *s, struct segment *sg, struct segment_start *start, struct err *e)
+{
+	struct err why = { 0 };
+	uint64_t room = 0;
+
+	if (sg->fd < 0)
+		return 0;
+	if (segment_read_start(s->env.fs, sg->fd, start, &room, &why) == 0 && start->number == sg->number)
+		return 0;
+	fs_close(s->env.fs, sg->fd);
+	sg->fd = -1;
+	if (why.kind == ERR_CONFIG) {
+		*e = why;
+		return -1;
+	}
+	/* Without its nonce no record is readable; a later segment may know it. */
+	trouble(s, "segment %016x: %s", sg->number, why.kind != ERR_NONE ? why.text :
+	    "its start has another number");
+	*start = (struct segment_start){ 0 };
+	sg->lost_start = why.kind == ERR_NONE || why.kind == ERR_DAMAGED;
+	return 0;
+}
+
+/* What a segment says of those before it. */
+static void
+apply_start(struct spool *s, const struct segment_start *start)
+{
+	struct segment *other = start->abandons != 0 ? log_segment(s, (uint32_t)start->abandons) : NULL;
+
+	if (other != NULL && start->abandons_tail)
+		other->tail_unproven = true;
+	else if (other != NULL && start->abandons_from < other->abandon_from)
+		other->abandon_from = start->abandons_from;
+	other = start->previous != 0 ? log_segment(s, (uint32_t)start->previous) : NULL;
+	if (other != NULL && other->nonce == 0)
+		other->nonce = start->previous_nonce;
+}
+
+/* One segment of an earlier run: read its start. */
+static int
+find_segment(struct spool *s, uint32_t number, struct err *e)
+{
+	struct segment *sg = segment_new(number, 0);
+	struct segment_start start = { 0 };
+
+	sg->sealed = true;
+	open_segment(s, sg);
+	if (read_start(s, sg, &start, e) < 0) {
+		segment_free(sg);
+		return -1;
+	}
+	sg->nonce = start.nonce;
+	log_add_segment(s, sg);
+	if (sg->fd >= 0)
+		log_opened(s, sg, -1);
+	apply_start(s, &start);
+	return 0;
+}
+
+static int
+compare_numbers(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int
+find_segments(struct opening *o, struct err *e)
+{
+	if (o->n > 1)
+		qsort(o->number, o->n, sizeof(*o->number), compare_numbers);
+	for (size_t i = 0; i < o->n; i++)
+		if (find_segment(o->s, (uint32_t)o->number[i], e) < 0)
+			return -1;
+	return 0;
+}
+
+/*
+ * On a small disk smaller segments, so that there can be a current one, a spare and
+ * some that wait to be released; and a limit of free space that can be met.
+ */
+static void
+fit_disk(struct spool *s)
+{
+	uint64_t total = s->space.total_bytes, size = s->params.segment_size;
+
+	if (!s->space_known)
+		return;
+	while (size > SEGMENT_SIZE_MIN && size > total / DISK_SEGMENTS)
+		size = size / 2 > SEGMENT_SIZE_MIN ? size / 2 / RECORD_UNIT * RECORD_UNIT : SEGMENT_SIZE_MIN;
+	if (size < s->params.segment_size)
+		trouble(s, "the spool's disk has only %llu MiB: segments of %llu MiB are used, not of %llu "
+		    "as configured", (unsigned long long)(total >> 20), (unsigned long long)(size >> 20),
+		    (unsigned long long)(s->params.segment_size >> 20));
+	s->params.segment_size = size;
+	if (s->params.free_min > total / 2) {
+		trouble(s, "the spool's disk has only %llu MiB: %llu are to stay free, not %llu as configured",
+		    (unsigned long long)(total >> 20), (unsigned long long)(total / DISK_SEGMENTS >> 20),
+		    (unsigned long long)(s->params.free_min >> 20));
+		s->params.free_min = total / DISK_SEGMENTS;
+	}
+}
+
+/* From a spare file; without one, as large as there is room for. */
+static int
+begin_segment(struct spool *s, const struct segment_start *start, struct segment *sg, struct err *e)
+{
+	uint64_t size = s->params.segment_size;
+
+	if (s->nspares > 0) {
+		s->nspares--;
+		sg->size = size;
+		if (segment_begin(s->env.fs, start, s->spare[s->nspares], size, &sg->fd, e) == 0)
+			return 0;
+	}
+	for (; size >= SEGMENT_SIZE_MIN; size = size / 2 / RECORD_UNIT * RECORD_UNIT) {
+		sg->size = size;
+		if (segment_begin(s->env.fs, start, 0, size, &sg->fd, e) == 0)
+			return 0;
+		if (e->kind != ERR_FULL)
+			break;
+	}
+	return -1;
+}
+
+/*
+ * The segment of this run. What stands at the end of the last one may be torn. On a disk
+ * without any room the older ones are read all the same, and room is waited for.
+ */
+static int
+begin_first(struct spool *s, struct err *e)
+{
+	struct segment *last = list_is_empty(&s->segments) ? NULL :
+	    list_entry(s->segments.prev, struct segment, link);
+	struct segment_start start = { .number = log_next_number(s), .nonce = rng_u64(s->env.rng),
+		.created_ms = loop_wall(s->env.loop) };
+	struct segment *sg;
+
+	if (start.number > UINT32_MAX)
+		return err_set(e, ERR_FULL, "the segment numbers are used up");
+	s->first_number = start.number;
+	if (last != NULL) {
+		start.previous = start.abandons = last->number;
+		start.previous_nonce = last->nonce;
+		start.abandons_tail = true;
+		last->tail_unproven = true;
+	}
+	sg = segment_new((uint32_t)start.number, start.nonce);
+	if (begin_segment(s, &start, sg, e) < 0) {
+		segment_free(sg);
+		if (last == NULL || e->kind != ERR_FULL)
+			return err_prefix(e, "the spool can't be begun");
+		trouble(s, "there is no room for a segment, nothing is sent until there is: %s", e->text);
+		s->abandons = last->number;
+		s->abandons_tail = true;
+		return 0;
+	}
+	sg->written = sg->synced = segment_start_room(&start);
+	s->last_nonce = sg->nonce;
+	s->current = sg;
+	log_add_segment(s, sg);
+	return 0;
+}
+
+static int
+open_dirs(struct spool *s, struct err *e)
+{
+	struct fs *fs = s->env.fs;
+
+	s->lock_fd = fs_lock(fs, "LOCK", e);
+	if (s->lock_fd < 0)
+		return err_prefix(e, "the spool");
+	if (fs_mkdir(fs, DIR_LOG, e) < 0 || fs_mkdir(fs, DIR_SPARE, e) < 0 ||
+	    fs_mkdir(fs, DIR_QUARANTINE, e) < 0 || fs_sync_dir(fs, "", e) < 0)
+		return err_prefix(e, "the spool");
+	return 0;
+}
+
+static struct spool *
+spool_new(const struct spool_params *params, const struct spool_env *env,
+    const struct spool_events *events, void *owner)
+{
+	struct spool *s = xzalloc(sizeof(*s));
+
+	s->params = *params;
+	s->env = *env;
+	s->events = *events;
+	s->owner = owner;
+	s->lock_fd = -1;
+	list_init(&s->segments);
+	list_init(&s->open);
+	list_init(&s->txns);
+	list_init(&s->failed);
+	map_init(&s->by_number);
+	map_init(&s->index);
+	commit_init(s);
+	space_init(s);
+	return s;
+}
+
+static int
+spool_load(struct spool *s, struct err *e)
+{
+	struct opening o = { .s = s };
+	int rc = -1;
+
+	if (open_dirs(s, e) < 0)
+		goto out;
+	s->space_known = fs_space(s->env.fs, &s->space, NULL) == 0;
+	fit_disk(s);
+	if (list_numbers(&o, DIR_QUARANTINE, e) < 0 || list_numbers(&o, DIR_SPARE, e) < 0)
+		goto out;
+	take_spares(&o);
+	if (list_numbers(&o, DIR_LOG, e) < 0 || find_segments(&o, e) < 0 || begin_first(s, e) < 0)
+		goto out;
+	s->space_known = fs_space(s->env.fs, &s->space, NULL) == 0;
+	while (space_spare_to_make(s, false) != 0 && !s->spare_failed) {
+		struct commit_job j = { .new_spare = s->highest };
+
+		j.spare_made = segment_make_spare(s->env.fs, j.new_spare, s->params.segment_size,
+		    &j.spare_err) == 0;
+		space_learn(s, &j);
+	}
+	rc = 0;
+out:
+	free(o.number);
+	return rc;
+}
+
+int
+spool_open(struct spool **out, const struct spool_params *params, const struct spool_env *env,
+    const struct spool_events *events, void *owner, struct err *e)
+{
+	struct spool *s = spool_new(params, env, events, owner);
+	struct err why = { 0 };
+
+	if (params->segment_size < SEGMENT_SIZE_MIN || params->segment_size % RECORD_UNIT != 0 ||
+	    params->segment_size > (uint64_t)1 << 30) {
+		spool_free(s);
+		return err_set(e, ERR_CONFIG, "a segment has 1 MiB to 1 GiB, and whole 64 bytes");
+	}
+	if (spool_load(s, &why) < 0) {
+		spool_free(s);
+		if (e != NULL)
+			*e = why;
+		return -1;
+	}
+	recover_start(s);
+	space_update(s);
+	commit_kick(s);
+	*out = s;
+	return 0;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "spool/quarantine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/crc32c.h"
+#include "base/date.h"
+
+#include "base/banned.h"
+
+#define COPY_BYTES	(64u << 10)
+#define NOTE_MAX	1024u
+#define BASE_MAX	40u
+#define COMMIT_MAX	(32u << 20)	/* more than any C record of ours */
+
+static const char *
+range_base(char text[BASE_MAX], uint32_t number, uint64_t at)
+{
+	(void)snprintf(text, BASE_MAX, "%016x-%08llx", number, (unsigned long long)at);
+	return text;
+}
+
+/* The first word is not a number, for numbers in front of names are those of segments. */
+static const char *
+message_base(char text[BASE_MAX], spool_id id)
+{
+	(void)snprintf(text, BASE_MAX, "message-%016llx", (unsigned long long)id);
+	return text;
+}
+
+static int
+put_note(struct fs *fs, const char *base, uint32_t number, uint64_t at, uint64_t length,
+    const struct quarantine_note *note, struct err *e)
+{
+	char name[BASE_MAX + 8], date[DATE_MAX], id[17] = "unknown";
+	struct buf text;
+	int rc;
+
+	if (note->message != 0)
+		(void)spool_id_text(id, note->message);
+	(void)snprintf(name, sizeof(name), "%s.why", base);
+	buf_init(&text, NOTE_MAX);
+	if (buf_addf(&text, "why: %s\nfound: %s\nmessage: %s\nsegment: %016x\noffset: %llu\n"
+	    "bytes: %llu\n", note->why, date_rfc3339(date, note->found_ms), id, number,
+	    (unsigned long long)at, (unsigned long long)length))
+		rc = fs_replace(fs, DIR_QUARANTINE, name, buf_view(&text), e);
+	else
+		rc = err_set(e, ERR_FULL, "out of memory");
+	buf_done(&text);
+	return rc;
+}
+
+/* --- copies -------------------------------------------------------------------- */
+
+/* A file that has its name only when it is complete. */
+struct copy {
+	struct fs	*fs;
+	char		 name[BASE_MAX + 16], part[BASE_MAX + 24];
+	int		 fd;
+	uint64_t	 length;
+};
+
+/* 1: begun; 0: there is one. The note comes first: a copy always has one. */
+static int
+copy_begin(struct copy *c, struct fs *fs, const char *base, struct err *e)
+{
+	int fd;
+
+	*c = (struct copy){ .fs = fs, .fd = -1 };
+	(void)snprintf(c->name, sizeof(c->name), "%s/%s.bin", DIR_QUARANTINE, base);
+	(void)snprintf(c->part, sizeof(c->part), "%s.part", c->name);
+	fd = fs_open(fs, c->name, FS_READ, NULL);
+	if (fd >= 0) {
+		fs_close(fs, fd);
+		return 0;
+	}
+	(void)fs_unlink(fs, c->part, NULL);	/* left by a crash, or absent */
+	c->fd = fs_open(fs, c->part, FS_CREATE, e);
+	return c->fd >= 0 ? 1 : -1;
+}
+
+static int
+copy_bytes(struct copy *c, int from, uint64_t at, uint64_t length, struct err *e)
+{
+	uint8_t *bytes = xzalloc(COPY_BYTES);
+	int rc = -1;
+
+	for (uint64_t done = 0; done < length;) {
+		size_t n = length - done < COPY_BYTES ? (size_t)(length - done) : COPY_BYTES;
+		int64_t got = fs_read(c->fs, from, bytes, n, at + done, e);
+		struct iovec iov = { bytes, got > 0 ? (size_t)got : 0 };
+
+		if (got < 0 || (got > 0 && fs_writev(c->fs, c->fd, &iov, 1, c->length, e) < 0))
+			goto out;
+		if (got == 0)
+			break;
+		done += (uint64_t)got;
+		c->length += (uint64_t)got;
+	}
+	rc = 0;
+out:
+	free(bytes);
+	return rc;
+}
+
+static int
+copy_end(struct copy *c, struct err *e)
+{
+	if (fs_sync(c->fs, c->fd, e) < 0 || fs_rename(c->fs, c->part, c->name, e) < 0)
+		return -1;
+	return fs_sync_dir(c->fs, DIR_QUARANTINE, e);
+}
+
+int
+quarantine_range(struct fs *fs, int from, uint32_t number, uint64_t at, uint64_t length,
+    const struct quarantine_note *note, struct err *e)
+{
+	char base[BASE_MAX];
+	struct copy c;
+	int rc = copy_begin(&c, fs, range_base(base, number, at), e);
+
+	if (rc <= 0)
+		return rc;
+	rc = put_note(fs, base, number, at, length, note, e);
+	if (rc == 0)
+		rc = copy_bytes(&c, from, at, length, e);
+	if (rc == 0)
+		rc = copy_end(&c, e);
+	fs_close(fs, c.fd);
+	return rc;
+}
+
+int
+quarantine_segment(struct fs *fs, uint32_t number, const struct quarantine_note *note, struct err *e)
+{
+	char from[SEGMENT_NAME_MAX], to[SEGMENT_NAME_MAX], base[BASE_MAX];
+
+	(void)snprintf(base, sizeof(base), "%016x", number);
+	if (put_note(fs, base, number, 0, 0, note, e) < 0 ||
+	    fs_rename(fs, segment_name(from, DIR_LOG, number), segment_name(to, DIR_QUARANTINE, number),
+	    e) < 0 || fs_sync_dir(fs, DIR_QUARANTINE, e) < 0)
+		return -1;
+	return fs_sync_dir(fs, DIR_LOG, e);
+}
+
+/* --- a message -------------------------------------------------------------------- */
+
+/* The extents, if this is the message's C record and nothing of it is damaged. */
+static bool
+read_commit(struct fs *fs, int fd, const struct quarantine_source *src, spool_id id,
+    struct commit_lines *out)
+{
+	struct record r;
+	struct view payload;
+	struct buf bytes;
+	bool good = false;
+	uint8_t *p;
+
+	buf_init(&bytes, COMMIT_MAX);
+	p = src->length > RECORD_HEADER ? buf_reserve(&bytes, (size_t)src->length) : NULL;
+	if (p != NULL && fs_read(fs, fd, p, (size_t)src->length, src->at, NULL) == (int64_t)src->length &&
+	    record_get(&r, p, src->nonce) && r.type == RECORD_COMMIT && r.id == id &&
+	    r.length <= src->length - RECORD_HEADER) {
+		payload = view_of(p + RECORD_HEADER, r.length);
+		good = crc32c(0, payload) == r.crc && lines_get_commit(out, payload, NULL) == 0;
+	}
+	buf_done(&bytes);
+	return good;
+}
+
+static int
+copy_part(struct copy *c, uint32_t segment, uint64_t at, uint64_t length, struct err *e)
+{
+	char name[SEGMENT_NAME_MAX];
+	int fd = fs_open(c->fs, segment_name(name, DIR_LOG, segment), FS_READ, NULL);
+	int rc;
+
+	if (fd < 0)
+		return 0;		/* not there: the rest is worth having */
+	rc = copy_bytes(c, fd, at, length, e);
+	fs_close(c->fs, fd);
+	return rc;
+}
+
+static int
+copy_chunks(struct copy *c, const struct quarantine_source *src, spool_id id, struct err *e)
+{
+	char name[SEGMENT_NAME_MAX];
+	struct commit_lines lines = { 0 };
+	int fd = fs_open(c->fs, segment_name(name, DIR_LOG, src->segment), FS_READ, NULL);
+	bool known;
+	int rc = 0;
+
+	if (fd < 0)
+		return 0;
+	known = read_commit(c->fs, fd, src, id, &lines);
+	fs_close(c->fs, fd);
+	for (uint32_t i = 0; known && i < lines.nextent && rc == 0; i++) {
+		const struct extent *x = &lines.extent[i];
+
+		rc = copy_part(c, x->segment, (uint64_t)x->offset64 * RECORD_UNIT, record_room(x->length), e);
+	}
+	lines_commit_done(&lines);
+	return rc;
+}
+
+int
+quarantine_message(struct fs *fs, const struct quarantine_source *src, const struct quarantine_note *note,
+    struct err *e)
+{
+	char base[BASE_MAX];
+	struct copy c;
+	int rc = copy_begin(&c, fs, message_base(base, note->message), e);
+
+	if (rc <= 0)
+		return rc;
+	rc = put_note(fs, base, src->segment, src->at, src->length, note, e);
+	if (rc == 0)
+		rc = copy_part(&c, src->segment, src->at, src->length, e);
+	if (rc == 0)
+		rc = copy_chunks(&c, src, note->message, e);
+	if (rc == 0)
+		rc = copy_end(&c, e);
+	fs_close(fs, c.fd);
+	return rc;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * quarantine - copies of what is damaged, each with a note of why (.why).
+ *
+ * The functions block and touch nothing but their arguments: they run on a worker.
+ * Each copies once: what an earlier run has copied stays as it is.
+ */
+#ifndef SPOOL_QUARANTINE_H
+#define SPOOL_QUARANTINE_H
+
+#include "spool/segment.h"
+#include "spool/spool.h"
+
+/* What the note says. */
+struct quarantine_note {
+	int64_t		 found_ms;	/* wall */
+	spool_id	 message;	/* 0: not known */
+	const char	*why;
+};
+
+/* Bytes of a segment, which is open as from. */
+int quarantine_range(struct fs *, int from, uint32_t number, uint64_t at, uint64_t length,
+    const struct quarantine_note *, struct err *);
+/* A whole segment leaves log/. */
+int quarantine_segment(struct fs *, uint32_t number, const struct quarantine_note *, struct err *) must_use;
+
+/* Where a message is. */
+struct quarantine_source {
+	uint32_t	segment;
+	uint64_t	nonce, at, length;
+};
+/* Its record and, where the record can be read, its chunks, as they are. */
+int quarantine_message(struct fs *, const struct quarantine_source *, const struct quarantine_note *,
+    struct err *);
+
+#endif
