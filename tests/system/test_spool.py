@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The spool through the real programs: restarts, backlog, damage, holds, removal, bounces."""
+
+import collections
+import email
+import os
+import signal
+import subprocess
+
+import lib
+
+SMALL = {"segment_size": "1M", "free_min": "0"}
+
+
+def refuse_all(sink):
+    for port in sink.ports:
+        sink.set(port, "listen", "refuse")
+
+
+def accept_all(sink, posthouse):
+    for port in sink.ports:
+        sink.reset(port)
+    posthouse.ctl("probe")
+
+
+def restart(posthouse, kill):
+    """Returns when all of the queue is known again."""
+    if kill:
+        posthouse.process.kill()
+    else:
+        posthouse.stop()
+    posthouse.start()
+    posthouse.process.wait_line(r"\brecovered\b")
+
+
+def spool_dir(posthouse):
+    [log] = posthouse.place.glob("state/**/log")
+    return log.parent
+
+
+def disk_use(posthouse):
+    return sum(p.stat().st_blocks * 512 for p in spool_dir(posthouse).rglob("*") if p.is_file())
+
+
+def queue(posthouse):
+    return {m["id"]: m for m in posthouse.ctl("queue")["messages"]}
+
+
+def test_restarts():
+    """Start after start behind a held message: it stays held, and the disk does not fill."""
+    with lib.world("spool-restarts", queue=SMALL, before=refuse_all) as (sink, posthouse):
+        token = lib.new_token("r")
+        held = posthouse.submit(token)
+        posthouse.ctl("hold", held)
+        for i in range(20):
+            restart(posthouse, kill=i % 4 != 0)
+        assert list(queue(posthouse)) == [held]
+        assert queue(posthouse)[held]["state"] == "held"
+        assert disk_use(posthouse) < 4 << 20, disk_use(posthouse)
+        accept_all(sink, posthouse)
+        posthouse.ctl("flush")
+        restart(posthouse, kill=True)
+        assert sink.messages() == [], "a held message was sent"
+        posthouse.ctl("release", held)
+        sink.wait_received(1)
+        posthouse.stop()
+        assert [m.header("X-Token") for m in sink.messages()] == [token]
+
+
+def test_backlog():
+    """A queue of mixed sizes, killed: all of it is back, once, and leaves oldest first."""
+    with lib.world("spool-backlog", queue=SMALL, before=refuse_all,
+                   relay={"connections": 1}) as (sink, posthouse):
+        tokens = []
+        with posthouse.client() as client:
+            for i in range(150):
+                token = lib.new_token("b")
+                body = lib.message(token, size=(0, 5000, 90000, 300000)[i % 4 if i % 10 else 3])
+                posthouse.submit(token, client=client, body=body)
+                tokens.append(token)
+        restart(posthouse, kill=True)
+        assert posthouse.ctl("status")["queue"]["messages"] == len(tokens)
+        accept_all(sink, posthouse)
+        sink.wait_received(len(tokens))
+        posthouse.stop()
+        got = sink.messages()
+        assert [m.header("X-Token") for m in got] == tokens, "not once, or not in order"
+        for m in got:
+            assert lib.is_whole(m, m.header("X-Token"))
+
+
+def test_stop_while_recovering():
+    """Stops that come before the queue is read lose nothing of it."""
+    with lib.world("spool-stops", before=refuse_all) as (sink, posthouse):
+        tokens = {lib.new_token("s") for _ in range(20)}
+        for token in sorted(tokens):
+            posthouse.submit(token, body=lib.message(token, size=400000))
+        for _ in range(5):
+            posthouse.stop()
+            posthouse.start()           # ready before the queue is read
+        posthouse.process.wait_line(r"\brecovered\b")
+        accept_all(sink, posthouse)
+        sink.wait_received(len(tokens))
+        posthouse.stop()
+        assert collections.Counter(m.header("X-Token") for m in sink.messages()) == \
+            collections.Counter(tokens)
+
+
+def test_damaged():
+    """A damaged message is held, seen and copied aside with a note; the others go."""
+    with lib.world("spool-damaged", before=refuse_all) as (sink, posthouse):
+        bad, good = lib.new_token("d"), lib.new_token("d")
+        damaged = posthouse.submit(bad, body=lib.message(bad, size=200000))
+        posthouse.submit(good)
+        posthouse.process.kill()
+        [path] = [p for p in (spool_dir(posthouse) / "log").iterdir() if bad.encode() in p.read_bytes()]
+        with path.open("r+b") as f:
+            content = f.read()
+            f.seek(content.index(b"begin " + bad.encode()))
+            f.write(b"BEGIN")
+        posthouse.start()
+        posthouse.process.wait_line(r"\brecovered\b")
+        accept_all(sink, posthouse)
+        sink.wait_received(1)
+        assert [m.header("X-Token") for m in sink.messages()] == [good]
+        row = queue(posthouse)[damaged]
+        assert row["state"] == "damaged" and "quarantine" in row["reason"], row
+        aside = spool_dir(posthouse) / "quarantine"
+        assert bad.encode() in (aside / f"message-{damaged}.bin").read_bytes()
+        assert "check" in (aside / f"message-{damaged}.why").read_text()
+        assert posthouse.ctl("status")["spool"]["quarantined"] >= 1
+        posthouse.ctl("remove", damaged)
+        restart(posthouse, kill=False)
+        assert queue(posthouse) == {}
+
+
+def test_one_owner():
+    """A second daemon on the same spool says who has it, and the first goes on."""
+    with lib.world("spool-owner") as (sink, posthouse):
+        other = posthouse.place / "other.conf"
+        port = lib.HeldPort()
+        text = posthouse.config.read_text().replace(str(posthouse.port.number), str(port.number))
+        run = posthouse.place / "run2"
+        run.mkdir()
+        run.chmod(0o777)
+        other.write_text(text.replace(str(posthouse.place / "run"), str(run)))
+        second = lib.Process([posthouse.bin / "posthoused", "-c", other], "second", merge=True,
+                             stdin=subprocess.DEVNULL, **posthouse._as_user())
+        try:
+            second.wait_line(rf"another posthoused \(pid {posthouse.process.child.pid}\)")
+        finally:
+            second.kill()
+        posthouse.submit(lib.new_token("o"))
+        sink.wait_received(1)
+        posthouse.stop()
+
+
+def test_killed_after_the_reply():
+    """kill -9 between the final dot and the smarthost's reply: one repeat, explained, not more."""
+    with lib.world("spool-uncertain", queue={"uncertain": "1s"}) as (sink, posthouse):
+        for port in sink.ports:
+            sink.fault(port, "dot", "hang", times=1)
+        token = lib.new_token("u")
+        posthouse.submit(token)
+        sink.wait_received(1)           # all of it is there, no reply went back
+        start = posthouse.process.mark()
+        os.kill(posthouse.roles()["relay"], signal.SIGKILL)
+        posthouse.process.wait_line(r"\buncertain\b.*stopped-before", start)
+        sink.wait_received(2)
+        posthouse.process.wait_line(r"\bdelivered\b", start)
+        restart(posthouse, kill=True)
+        assert queue(posthouse) == {}
+        assert len(sink.messages()) == 2
+
+
+def test_bounce():
+    """5xx upstream: a report in three parts to who sent it; a report on the report is not sent."""
+    with lib.world("spool-bounce") as (sink, posthouse):
+        for port in sink.ports:
+            sink.fault(port, "rcpt", 550, match="nobody@*", text="5.1.1 no such user")
+        posthouse.submit(lib.new_token("n"), to=("nobody@example.net",), sender="alice@example.org")
+        sink.wait_received(1)
+        [report] = sink.messages()
+        assert report.sender in ("", "<>") and report.to == ["alice@example.org"], vars(report)
+        parts = email.message_from_bytes(report.body)
+        assert parts.get_content_type() == "multipart/report"
+        assert [p.get_content_type() for p in parts.get_payload()][:2] == \
+            ["text/plain", "message/delivery-status"]
+        status = parts.get_payload(1).as_string()
+        assert "nobody@example.net" in status and "Status: 5.1.1" in status, status
+        # Now nobody takes the report either.
+        for port in sink.ports:
+            sink.fault(port, "rcpt", 550, text="5.1.1 no such user")
+        start = posthouse.process.mark()
+        posthouse.submit(lib.new_token("n"), to=("nobody@example.net",), sender="bob@example.org")
+        posthouse.process.wait_line(r"report-dropped.*a-report-is-never-reported", start)
+        restart(posthouse, kill=True)
+        assert queue(posthouse) == {}
+        assert len(sink.messages()) == 1
+
+
+lib.run_tests(globals())
