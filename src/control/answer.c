@@ -94,6 +94,37 @@ answer_why_closed(struct relay *relay, char *text, size_t cap)
 	return text;
 }
 
+/* NULL if mail flows, or nobody here can help. */
+static const char *
+advice_of(struct relay *relay)
+{
+	const struct conf *conf = relay_conf(relay);
+	int64_t now = loop_now(relay_env(relay)->loop);
+	struct account_view account;
+
+	if (health_is_open(relay_health(relay), now))
+		return NULL;
+	health_account(relay_health(relay), now, &account);
+	if (account.state != ACCOUNT_AVAILABLE)
+		return health_class_info(account.why_class)->advice;
+	for (size_t i = 0; i < conf->relay.nendpoint; i++) {
+		const char *advice = health_advice(relay_health(relay), i);
+
+		if (advice[0] != '\0')
+			return advice;
+	}
+	return NULL;
+}
+
+void
+answer_put_advice(struct relay *relay, struct report *r)
+{
+	const char *advice = advice_of(relay);
+
+	if (r->json || advice != NULL)
+		report_word(r, "advice", advice);
+}
+
 /* --- status -------------------------------------------------------------- */
 
 static void
@@ -170,8 +201,7 @@ status_upstream(struct relay *relay, struct report *r, const struct relay_stats 
 	(void)answer_why_closed(relay, why, sizeof(why));
 	if (r->json || why[0] != '\0')
 		report_text(r, "why", view_str(why));
-	if (account.state != ACCOUNT_AVAILABLE)
-		report_word(r, "advice", health_class_info(account.why_class)->advice);
+	answer_put_advice(relay, r);
 	report_num(r, "sessions", stats->sessions);
 	report_end(r);
 }

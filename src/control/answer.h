@@ -19,6 +19,8 @@ int answer_action(struct relay *, const struct request *, struct report *, struc
 
 /* One sentence: why nothing goes out now; "" if mail flows. Returns text. */
 const char *answer_why_closed(struct relay *, char *text, size_t cap);
+/* What would mend that; as text only where there is something to say. */
+void answer_put_advice(struct relay *, struct report *);
 
 /* --- commands that read messages ----------------------------------------- */
 

@@ -268,6 +268,7 @@ explain_message(struct listing *l, const struct spool_message *m, const struct e
 	report_time(r, "next", m->next_ms);
 	report_word(r, "last_endpoint", endpoint != NULL && endpoint[0] != '\0' ? endpoint : NULL);
 	report_text(r, "why", view_str(why));
+	answer_put_advice(l->relay, r);
 	report_list(r, "recipients");
 	for (uint32_t i = 0; i < env->nrcpt && i < m->nrcpt; i++) {
 		const struct spool_result *last = NULL;

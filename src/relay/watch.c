@@ -123,7 +123,7 @@ log_event(struct relay *r, const struct health_event *ev)
 	} else if (ev->endpoint >= 0) {
 		log_word(&l, "endpoint", watch_endpoint(r, (size_t)ev->endpoint));
 	}
-	if (ev->class != HEALTH_OK) {
+	if (ev->class != HEALTH_OK && ev->kind != HEALTH_RELAY_UP) {
 		log_word(&l, "class", why->word);
 		log_text(&l, "meaning", view_str(why->sentence));
 		log_text(&l, "advice", view_str(why->advice));
