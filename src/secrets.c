@@ -330,17 +330,38 @@ secret_fetch(int *out, const struct conf_relay *r, struct err *e)
 	return rc;
 }
 
-int
-secret_check(const struct conf_relay *r, struct err *e)
+/* The daemon has no groups but its user's own. */
+static bool
+may_read(int fd, const struct identity *reader)
 {
-	int fd;
+	struct stat st;
 
-	if (r->secret == CONF_SECRET_FILE) {
-		fd = open_file(r->secret_from, e);
-		if (fd < 0)
-			return -1;
-		(void)close(fd);
-	}
+	if (fstat(fd, &st) != 0)
+		return false;
+	return st.st_uid == reader->uid ? (st.st_mode & S_IRUSR) != 0 :
+	    st.st_gid == reader->gid && (st.st_mode & S_IRGRP) != 0;
+}
+
+static int
+check_file(const char *path, const struct identity *reader, struct err *e)
+{
+	int fd = open_file(path, e);
+	int rc = 0;
+
+	if (fd < 0)
+		return -1;
+	if (reader != NULL && !may_read(fd, reader))
+		rc = err_set(e, ERR_DENIED, "the password file %s can't be read by the daemon's user: "
+		    "chown it to that user", path);
+	(void)close(fd);
+	return rc;
+}
+
+int
+secret_check(const struct conf_relay *r, const struct identity *reader, struct err *e)
+{
+	if (r->secret == CONF_SECRET_FILE && check_file(r->secret_from, reader, e) != 0)
+		return -1;
 	if (r->secret == CONF_SECRET_COMMAND && access(r->command[0], X_OK) != 0)
 		return err_sys(e, errno, "password_command %s", r->command[0]);
 	return 0;

@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import pwd
 import re
 import select
 import signal
@@ -192,6 +193,26 @@ def test_check_password_file():
             expect(got.returncode == 1 and "is open to every user" in got.stderr, f"{mode:o}")
         secret.chmod(0o640)
         expect(p.run("-t").returncode == 0, "0640 is refused")
+
+
+def test_check_password_file_as_root():
+    if not ROOT:
+        return print("     (not root: test_check_password_file_as_root is skipped)")
+    nobody = pwd.getpwnam("nobody")
+    with posthoused("check-owner", as_root=True, user="nobody", intake_user="daemon") as p:
+        secret = p.place / "password"
+        p.settings["relays"][0].update(user="u", password_file=str(secret))
+        p.write_config()
+        secret.write_text("geheim\n")
+        for uid, gid, mode, fine in ((0, 0, 0o600, False), (0, 0, 0o640, False),
+                                     (0, nobody.pw_gid, 0o640, True),
+                                     (nobody.pw_uid, 0, 0o600, True),
+                                     (nobody.pw_uid, 0, 0o240, False)):
+            os.chown(secret, uid, gid)
+            secret.chmod(mode)
+            got = p.run("-t")
+            expect((got.returncode == 0) == fine, f"{uid} {gid} {mode:o}: {got}")
+            expect(fine or "can't be read by the daemon's user" in got.stderr, got.stderr)
 
 
 def test_dump_and_version():
