@@ -238,6 +238,7 @@ test_privilege(void **state)
 	assert_string_equal(e.text, "there is no user \"no-such-user-here\"");
 	assert_int_equal(privilege_find(&id, "root", &e), 0);
 	assert_int_equal(privilege_drop(&id, &e), -1);
+	assert_string_equal(e.text, "this user or its group is root itself");
 	if (geteuid() == 0)
 		assert_int_equal(in_child(drop_child, NULL), 0);
 }
