@@ -268,7 +268,7 @@ def test_twenty_thousand_recipients():
 def test_thousand_clients():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
-    limits = {"connections": 1200, "connections_per_client": 1200, "command_timeout": "2s"}
+    limits = {"connections": 1200, "connections_per_client": 1200, "command_timeout": "10s"}
     with lib.world("thousand", before=refuse_all, limits=limits) as (_, posthouse):
         before = descriptors(posthouse)
         idle = [Client(posthouse) for _ in range(1000)]
@@ -363,7 +363,7 @@ def test_leaving_at_each_step():
         expect(c.end().startswith(b"250 2.0.0"), "a half-closed client does not hear the 250")
         c = Client(posthouse).begin().say("Subject: x\r\n\r\nwhole\r\n.\r\n")
         c.reset()
-        posthouse.process.wait_until(lambda lines: sum("accepted" in n for n in lines) == 2,
+        posthouse.process.wait_until(lambda lines: sum(" accepted id=" in n for n in lines) == 2,
                                      "both messages in the log")
         expect_descriptors(posthouse, before)
         expect(posthouse.ctl("status")["queue"]["messages"] == 2, "other messages were queued")
