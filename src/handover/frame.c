@@ -26,6 +26,7 @@ static const struct frame_rule rules[] = {
 	[FRAME_DURABLE] = { RELAY, true, 16, 16 },
 	[FRAME_REFUSED] = { RELAY, true, 1, FRAME_SMALL_MAX },
 	[FRAME_POLICY] =  { RELAY, false, 0, FRAME_SMALL_MAX },
+	[FRAME_PAUSE] =   { INTAKE | RELAY, false, 0, 0 },
 };
 
 static void

@@ -30,7 +30,8 @@ enum frame_type {
 	FRAME_CREDIT = 16,	/* payload: 4 bytes, how many more bytes may be in flight */
 	FRAME_DURABLE,		/* payload: the id, 16 hex */
 	FRAME_REFUSED,		/* payload: "452 4.3.1 text"; ends the transaction */
-	FRAME_POLICY		/* transaction 0; payload: "" accept, else "452 4.3.1 text" for new mail */
+	FRAME_POLICY,		/* transaction 0; payload: "" accept, else "452 4.3.1 text" for new mail */
+	FRAME_PAUSE		/* open nothing more; intake answers with the same; transaction 0 */
 };
 
 struct frame {

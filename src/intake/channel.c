@@ -27,6 +27,7 @@ struct channel {
 	struct list		 open;
 	uint64_t		 last;		/* number given last */
 	bool			 ready;
+	bool			 paused;	/* relay is about to be replaced */
 	bool			 closed;
 	bool			 broken;	/* no memory for a frame: nothing more may be written */
 	struct loop		*loop;
@@ -88,7 +89,7 @@ channel_open_txn(struct channel *c, struct channel_txn *t, const struct envelope
 	struct buf text;
 	bool ok = false;
 
-	require(c->ready && t->number == 0);
+	require(channel_is_ready(c) && t->number == 0);
 	*too_big = false;
 	buf_init(&text, FRAME_OPEN_MAX);
 	if (c->by_number.n >= HANDOVER_TRANSACTIONS)
@@ -253,6 +254,17 @@ take_policy(struct channel *c, const struct frame *f)
 	return NULL;
 }
 
+/* Frames keep their order: behind our answer relay knows that no OPEN is under way. */
+static const char *
+take_pause(struct channel *c)
+{
+	if (c->paused)
+		return "a second pause";
+	c->paused = true;
+	put(c, FRAME_PAUSE, 0, VIEW(""));
+	return NULL;
+}
+
 /* NULL, or what is wrong with the frame. */
 static const char *
 take_frame(struct channel *c, const struct frame *f)
@@ -273,6 +285,8 @@ take_frame(struct channel *c, const struct frame *f)
 		return take_refused(c, f);
 	case FRAME_POLICY:
 		return take_policy(c, f);
+	case FRAME_PAUSE:
+		return take_pause(c);
 	case FRAME_HELLO:
 		return "a second greeting";
 	case FRAME_OPEN:
@@ -402,5 +416,5 @@ channel_free(struct channel *c)
 bool
 channel_is_ready(const struct channel *c)
 {
-	return c != NULL && c->ready;
+	return c != NULL && c->ready && !c->paused;
 }

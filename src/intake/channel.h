@@ -51,7 +51,7 @@ struct channel *channel_new(struct loop *, struct stream *s, const char *sandbox
 void channel_free(struct channel *);	/* no events; open transactions are forgotten */
 /* As if relay had closed it: on_lost, on_closed. */
 void channel_end(struct channel *, const char *why);
-bool channel_is_ready(const struct channel *);
+bool channel_is_ready(const struct channel *);	/* transactions can be opened */
 
 void channel_txn_init(struct channel_txn *);
 /* False: no room for now. *too_big: there will never be. */

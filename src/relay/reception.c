@@ -123,6 +123,8 @@ txn_free(struct txn *t)
 	if (t->channel)
 		(void)map_take(&t->r->reception.txns, t->number);
 	list_remove(&t->link);
+	if (t->r->draining)
+		task_post(t->r->env.loop, &t->r->reception.check);
 	free(t);
 }
 
@@ -247,6 +249,10 @@ on_open(struct relay *r, const struct frame *f)
 		return;
 	}
 	r->reception.last = f->transaction;
+	if (r->reception.paused) {
+		channel_fault(r, "a transaction was opened behind its pause");
+		return;
+	}
 	if (r->closing || r->spool == NULL) {
 		refuse(r, f->transaction, "451 4.3.2 Restarting; try again");
 		return;
@@ -413,6 +419,19 @@ on_stats(struct relay *r, const struct frame *f)
 }
 
 static void
+on_pause(struct relay *r)
+{
+	struct reception *c = &r->reception;
+
+	if (!c->pausing || c->paused) {
+		channel_fault(r, "a pause that was not asked for");
+		return;
+	}
+	c->paused = true;
+	task_post(r->env.loop, &c->check);
+}
+
+static void
 on_frame(struct relay *r, const struct frame *f)
 {
 	if (!r->reception.greeted && f->type != FRAME_HELLO) {
@@ -437,6 +456,9 @@ on_frame(struct relay *r, const struct frame *f)
 		break;
 	case FRAME_STATS:
 		on_stats(r, f);
+		break;
+	case FRAME_PAUSE:
+		on_pause(r);
 		break;
 	default:
 		channel_fault(r, "a frame of the wrong direction");
@@ -504,9 +526,11 @@ channel_close(struct relay *r)
 		return;
 	stream_close(c->stream);
 	c->stream = NULL;
-	c->greeted = false;
+	c->greeted = c->pausing = c->paused = false;
 	r->stats.intake_connected = false;
 	r->stats.intake_sessions = 0;
+	if (r->draining)
+		task_post(r->env.loop, &c->check);
 	list_foreach_safe(link, &c->all) {
 		struct txn *t = list_entry(link, struct txn, link);
 
@@ -542,6 +566,8 @@ reception_set(struct relay *r, struct stream *stream)
 	r->stats.intake_connected = true;
 	stream_own(stream, &channel_events, r);
 	say_hello(r);
+	if (r->draining)
+		task_post(r->env.loop, &c->check);	/* it has to be asked anew */
 	on_input(r);
 }
 
@@ -567,6 +593,7 @@ reception_stop(struct relay *r)
 {
 	struct reception *c = &r->reception;
 
+	timer_cancel(r->env.loop, &c->pause);
 	list_foreach_safe(link, &c->all) {
 		struct txn *t = list_entry(link, struct txn, link);
 
@@ -575,10 +602,29 @@ reception_stop(struct relay *r)
 	}
 }
 
-bool
-reception_is_idle(const struct relay *r)
+static void
+check_drain(void *arg)
 {
-	return r->reception.txns.n == 0;
+	relay_drain_check(arg);
+}
+
+static void
+end_pause(void *arg)
+{
+	reception_stop(arg);
+}
+
+bool
+reception_has_ended(struct relay *r)
+{
+	struct reception *c = &r->reception;
+
+	if (c->stream != NULL && !c->pausing) {
+		c->pausing = true;
+		answer(r, FRAME_PAUSE, 0, VIEW(""));
+		timer_set(r->env.loop, &c->pause, r->conf->drain_ms / 2);
+	}
+	return c->txns.n == 0 && (c->stream == NULL || c->paused);
 }
 
 void
@@ -587,6 +633,8 @@ reception_init(struct relay *r)
 	struct reception *c = &r->reception;
 
 	task_init(&c->deaf, on_deaf, r);
+	task_init(&c->check, check_drain, r);
+	timer_init(&c->pause, end_pause, r);
 	map_init(&c->txns);
 	list_init(&c->all);
 }
@@ -597,9 +645,11 @@ reception_done(struct relay *r)
 	struct reception *c = &r->reception;
 
 	task_cancel(&c->deaf);
+	timer_cancel(r->env.loop, &c->pause);
 	stream_close(c->stream);
 	c->stream = NULL;
 	list_foreach_safe(link, &c->all)
 		txn_free(list_entry(link, struct txn, link));
+	task_cancel(&c->check);		/* which the transactions have posted */
 	map_done(&c->txns);
 }

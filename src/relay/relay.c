@@ -246,7 +246,7 @@ relay_drain_check(struct relay *r)
 {
 	if (!r->draining || r->closing)
 		return;
-	if (!has_mail_session(r) && report_is_idle(r) && reception_is_idle(r))
+	if (!has_mail_session(r) && report_is_idle(r) && reception_has_ended(r))
 		close_spool(r);
 }
 

@@ -51,6 +51,9 @@ struct reception {
 	struct list	 all;		/* of struct txn: also those whose intake is gone */
 	uint64_t	 bytes;		/* in memory, all transactions */
 	struct task	 deaf;		/* it does not read: close */
+	bool		 pausing, paused;	/* PAUSE was sent, was answered */
+	struct timer	 pause;		/* what is open then is refused */
+	struct task	 check;		/* of the drain, when a transaction has ended */
 };
 
 void reception_init(struct relay *);
@@ -58,7 +61,8 @@ void reception_done(struct relay *);		/* after the spool is gone */
 void reception_set(struct relay *, struct stream *);
 void reception_policy(struct relay *);		/* tell intake of the spool's state */
 void reception_stop(struct relay *);		/* refuse what is open; commits finish */
-bool reception_is_idle(const struct relay *);	/* no transaction is open */
+/* For the drain: nothing is open, and nothing can come; the first call asks intake to pause. */
+bool reception_has_ended(struct relay *);
 
 /* --- sessions -------------------------------------------------------------- */
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "handover/frame.h"
 #include "sim/world.h"
 
 #define ALICE	"alice@shop.example.com"
@@ -840,6 +841,113 @@ drain_waits_for_what_is_being_sent(void **state)
 	assert_int_equal(world_logged(w, "uncertain", ""), 0);
 }
 
+/* What is open when relay is replaced ends well; what would come behind waits for the next one. */
+static void
+drain_refuses_nothing(void **state)
+{
+	struct world *w = *state;
+	uint64_t slow, crossed;
+
+	world_start(w);
+	world_run(w, 100);
+	slow = world_open(w, ALICE, BOB);
+	world_chunk(w, slow, VIEW("Subject: x\r\n\r\n"));
+	world_run(w, 100);
+	world_drain(w);
+	crossed = world_open(w, ALICE, BOB);	/* before intake has read PAUSE */
+	world_run(w, SECONDS(1));
+	assert_true(w->paused);
+	assert_false(w->drained);
+	world_commit(w, crossed, 0);
+	world_run(w, SECONDS(1));
+	assert_int_equal(w->durable, 1);
+	assert_false(w->drained);
+	world_chunk(w, slow, VIEW("slow.\r\n"));
+	world_commit(w, slow, 21);
+	world_run(w, SECONDS(1));
+	assert_int_equal(w->durable, 2);
+	assert_int_equal(w->refused, 0);
+	assert_true(w->drained);
+}
+
+/* Relay has nothing open, but an OPEN may be on its way: only intake's answer says that none is. */
+static void
+drain_waits_for_the_answer_to_its_pause(void **state)
+{
+	struct world *w = *state;
+
+	w->ignores_pause = true;
+	world_start(w);
+	world_run(w, 100);
+	world_drain(w);
+	world_run(w, SECONDS(1));
+	assert_true(w->paused);
+	assert_false(w->drained);
+	world_mail(w, ALICE, BOB, "late.");
+	assert_int_equal(w->refused, 0);
+	world_frame(w, FRAME_PAUSE, 0, VIEW(""));
+	world_run(w, SECONDS(1));
+	assert_true(w->drained);
+}
+
+static void
+a_pause_has_an_end(void **state)
+{
+	struct world *w = *state;
+
+	world_start(w);
+	world_run(w, 100);
+	(void)world_open(w, ALICE, BOB);	/* and never a COMMIT */
+	world_run(w, 100);
+	world_drain(w);
+	world_run(w, w->conf.drain_ms / 2 - 1000);
+	assert_int_equal(w->refused, 0);
+	world_run(w, 1500);
+	assert_int_equal(w->refused, 1);
+	assert_true(view_starts(view_str(w->refusal), VIEW("451 4.3.2 Restarting")));
+	assert_true(w->drained);
+}
+
+static void
+a_drain_asks_the_next_intake_too(void **state)
+{
+	struct world *w = *state;
+
+	w->ignores_pause = true;
+	world_start(w);
+	world_run(w, 100);
+	world_drain(w);
+	world_run(w, 100);
+	w->paused = w->ignores_pause = false;
+	world_new_intake(w);
+	world_run(w, SECONDS(1));
+	assert_true(w->paused);
+	assert_true(w->drained);
+}
+
+static void
+intake_may_not_break_its_pause(void **state)
+{
+	struct world *w = *state;
+
+	world_start(w);
+	world_run(w, 100);
+	world_frame(w, FRAME_PAUSE, 0, VIEW(""));	/* not asked for */
+	world_run(w, 100);
+	assert_null(w->intake);
+	world_crash(w, TWIN_KEEP_ALL);
+	world_run(w, 100);
+	(void)world_open(w, ALICE, BOB);		/* keeps relay from being drained at once */
+	world_run(w, 100);
+	world_drain(w);
+	world_run(w, 100);
+	assert_true(w->paused);
+	(void)world_open(w, ALICE, BOB);
+	world_run(w, 100);
+	assert_null(w->intake);
+	assert_int_equal(world_logged(w, "handover-fault", ""), 2);
+}
+
 /* --- age --------------------------------------------------------------------------------------- */
 
 static void
@@ -1086,6 +1194,11 @@ main(void)
 		T(killed_before_the_reply_is_uncertain),
 		T(drained_relay_leaves_the_rest_for_the_next),
 		T(drain_waits_for_what_is_being_sent),
+		T(drain_refuses_nothing),
+		T(drain_waits_for_the_answer_to_its_pause),
+		T(a_pause_has_an_end),
+		T(a_drain_asks_the_next_intake_too),
+		T(intake_may_not_break_its_pause),
 		T(old_messages_expire_and_are_reported),
 		T(a_jumping_clock_expires_nothing),
 		T(an_outage_longer_than_life_is_reported_after_it),

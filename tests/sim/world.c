@@ -117,6 +117,11 @@ on_frame(struct world *w, const struct frame *f)
 	case FRAME_POLICY:
 		keep_text(w->policy, sizeof(w->policy), f->payload);
 		break;
+	case FRAME_PAUSE:
+		w->paused = true;
+		if (!w->ignores_pause)
+			world_frame(w, FRAME_PAUSE, 0, VIEW(""));
+		break;
 	case FRAME_CREDIT:
 		w->credit += f->payload.p[0] + 256u * f->payload.p[1] + 65536u * f->payload.p[2];
 		break;
@@ -479,7 +484,7 @@ world_start(struct world *w)
 
 	twin_worker_init(&w->commit, &w->loop.loop);
 	twin_worker_init(&w->reader, &w->loop.loop);
-	w->ready = w->drained = false;
+	w->ready = w->drained = w->paused = false;
 	w->durable = w->refused = 0;
 	w->credit = 0;
 	require(relay_new(&w->relay, &env, &w->conf, VIEW("secret"), &relay_events, w, &e) == 0);
@@ -528,9 +533,23 @@ part(struct world *w)
 }
 
 void
-world_stop(struct world *w)
+world_new_intake(struct world *w)
+{
+	stream_abort(w->intake);
+	w->intake = NULL;
+	connect_intake(w);
+}
+
+void
+world_drain(struct world *w)
 {
 	relay_drain(w->relay, on_drained, w);
+}
+
+void
+world_stop(struct world *w)
+{
+	world_drain(w);
 	require(twin_loop_until(&w->loop, is_drained, w, MINUTES(2)));
 	part(w);
 }

@@ -33,12 +33,13 @@ struct world {
 	struct conf		 conf;
 	struct smarthost	 port[PORTS];
 	struct relay		*relay;
-	bool			 ready, drained;
+	bool			 ready, drained, paused;
 	/* the pretended intake */
 	struct stream		*intake;
 	uint64_t		 number;
 	unsigned		 durable, refused;
 	uint64_t		 credit;	/* given, all transactions */
+	bool			 ignores_pause;
 	bool			 as_report;	/* it claims that its mail is a report of ours */
 	char			 refusal[200];
 	char			 policy[200];
@@ -62,6 +63,8 @@ void world_done(struct world *);
 void world_start(struct world *);
 /* Kill relay; the disk keeps what this says; start again. */
 void world_crash(struct world *, enum twin_keep);
+void world_new_intake(struct world *);	/* in place of the pretended one */
+void world_drain(struct world *);		/* relay_drain alone */
 void world_stop(struct world *);		/* relay_drain and relay_free */
 void world_run(struct world *, int64_t ms);
 /* Run until all that was accepted is out of the queue; false: it is not after ms. */

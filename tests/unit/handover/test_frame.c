@@ -93,6 +93,7 @@ test_every_rule(void **state)
 		{ FRAME_DURABLE, false, true, true, 16, 16 },
 		{ FRAME_REFUSED, false, true, true, 1, FRAME_SMALL_MAX },
 		{ FRAME_POLICY, false, true, false, 0, FRAME_SMALL_MAX },
+		{ FRAME_PAUSE, true, true, false, 0, 0 },
 	};
 	uint8_t at[FRAME_HEADER];
 

@@ -507,6 +507,41 @@ test_policy(void **state)
 	assert_hears(later, "250 2.1.0 Sender ok\r\n");
 }
 
+/* Relay is to be replaced: what is open goes on, what would begin waits for the next one. */
+static void
+test_pause(void **state)
+{
+	struct wire *r = relay(&w), *next;
+	struct wire *under_way = client(&w), *begins = client(&w);
+	struct frame f;
+
+	begin_message(under_way);
+	says(under_way, HEAD "\r\n");
+	while (relay_hears(r, &f))
+		;
+	relay_says(r, FRAME_PAUSE, 0, VIEW(""));
+	assert_true(relay_hears(r, &f));
+	assert_int_equal(f.type, FRAME_PAUSE);
+	(void)hear(begins);
+	says(begins, "HELO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n");
+	(void)hear(begins);
+	says(begins, "DATA\r\n");
+	assert_hears(begins, "");
+	says(under_way, ".\r\n");
+	relay_says(r, FRAME_DURABLE, 1, ID);
+	assert_hears(under_way, QUEUED);
+	while (relay_hears(r, &f))
+		assert_int_not_equal(f.type, FRAME_OPEN);
+	hang_up(r, STREAM_EOF);
+	assert_hears(begins, "");
+	next = relay(&w);
+	assert_hears(begins, DATA_OK);
+	relay_says(next, FRAME_PAUSE, 0, VIEW(""));
+	relay_says(next, FRAME_PAUSE, 0, VIEW(""));
+	assert_true(next->closed);
+	assert_true(world_logged(&w, "a second pause"));
+}
+
 static void
 test_relay_lost(void **state)
 {
@@ -1095,7 +1130,8 @@ main(void)
 		T(test_missing_fields), T(test_endless_header),
 		T(test_window), T(test_commit_waits_for_credit), T(test_short_pieces_gather),
 		T(test_relay_that_never_reads),
-		T(test_refused), T(test_refused_and_pipelined), T(test_policy), T(test_relay_lost), T(test_waiting_for_relay),
+		T(test_refused), T(test_refused_and_pipelined), T(test_policy), T(test_pause),
+		T(test_relay_lost), T(test_waiting_for_relay),
 		T(test_text_while_waiting_for_relay), T(test_flood_of_refusals),
 		T(test_silent_relay), T(test_relay_never_answers), T(test_another_relay_takes_over),
 		T(test_hostile_relay), T(test_credit_beyond_the_window), T(test_relay_of_another_version),
