@@ -418,3 +418,9 @@ channel_is_ready(const struct channel *c)
 {
 	return c != NULL && c->ready && !c->paused;
 }
+
+bool
+channel_is_paused(const struct channel *c)
+{
+	return c->paused;
+}

@@ -52,6 +52,7 @@ void channel_free(struct channel *);	/* no events; open transactions are forgott
 /* As if relay had closed it: on_lost, on_closed. */
 void channel_end(struct channel *, const char *why);
 bool channel_is_ready(const struct channel *);	/* transactions can be opened */
+bool channel_is_paused(const struct channel *);	/* relay has said that it goes */
 
 void channel_txn_init(struct channel_txn *);
 /* False: no room for now. *too_big: there will never be. */

@@ -138,7 +138,8 @@ on_closed(void *owner, const char *why)
 	struct intake *in = owner;
 	struct log_line line;
 
-	log_begin(&line, in->host.log, LEVEL_WARNING, "relay-lost");
+	log_begin(&line, in->host.log, channel_is_paused(in->host.channel) ? LEVEL_INFO : LEVEL_WARNING,
+	    "relay-lost");
 	log_text(&line, "reason", view_str(why));
 	log_end(&line);
 	channel_free(in->host.channel);

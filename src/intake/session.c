@@ -12,6 +12,7 @@
 #include "base/banned.h"
 
 #define SESSION_MAGIC	0x5e551014u
+#define DRAIN_COMMAND_MS 2000	/* for who has sent no message yet */
 #define RELAY_WAIT_MS	30000		/* for a relay to begin a message with */
 #define RELAY_ANSWER_MS	300000		/* for a relay that is there, but says nothing */
 
@@ -42,6 +43,7 @@ struct session {
 	struct timer		 total;		/* of a message, whatever the client does */
 	struct message		 message;
 	bool			 eight_bit;
+	bool			 served;	/* a message has had its answer */
 	bool			 running;
 	bool			 at_end;	/* the client has said all it will; it may still listen */
 	size_t			 seen;		/* bytes of the output already looked at for the log */
@@ -115,6 +117,8 @@ arm(struct session *s)
 	if (limit == 0)
 		limit = s->state == STATE_COMMAND ? s->host->conf->limits.command_ms :
 		    s->host->conf->limits.data_ms;
+	if (s->host->draining && s->state == STATE_COMMAND && limit > DRAIN_COMMAND_MS)
+		limit = DRAIN_COMMAND_MS;
 	timer_set(s->host->loop, &s->timer, limit);
 }
 
@@ -298,6 +302,7 @@ static void
 answer(struct session *s, const struct server_answer *a)
 {
 	message_drop(&s->message, s->host->channel);
+	s->served = true;
 	server_commit_result(s->server, a);
 	/* The state is still ANSWER while the reply is written: the log line has the sender. */
 	(void)write_output(s);		/* what is left goes when the client reads */
@@ -312,7 +317,7 @@ answer(struct session *s, const struct server_answer *a)
 static void
 expired_text(struct session *s)
 {
-	end(s, &too_slow);
+	end(s, s->host->draining && s->state == STATE_COMMAND ? &going_down : &too_slow);
 }
 
 static void
@@ -439,6 +444,16 @@ take_commit(struct session *s, bool eight_bit)
 
 /* --- the machine --------------------------------------------------------------------- */
 
+/*
+ * Between two messages. One that has sent none yet was let in, and may do so:
+ * many programs take a 421 for a failure of their only message.
+ */
+static bool
+has_done(const struct session *s)
+{
+	return s->served && s->state == STATE_COMMAND && !server_is_busy(s->server);
+}
+
 /* All input is taken: what has gathered goes out. False: the session is gone. */
 static bool
 take_rest(struct session *s)
@@ -454,7 +469,7 @@ take_rest(struct session *s)
 		session_free(s);
 		return false;
 	}
-	if (s->host->draining && s->state == STATE_COMMAND && !server_is_busy(s->server)) {
+	if (s->host->draining && has_done(s)) {
 		end(s, &going_down);
 		return false;
 	}
@@ -628,8 +643,10 @@ session_retry(struct session *s)
 void
 session_drain(struct session *s)
 {
-	if (s->state == STATE_COMMAND && !server_is_busy(s->server))
+	if (has_done(s))
 		end(s, &going_down);
+	else if (s->state == STATE_COMMAND)
+		arm(s);
 }
 
 void

@@ -53,7 +53,7 @@ void session_start(struct session_host *, struct stream *, const struct session_
 void session_policy_changed(struct session *);
 /* Go on, if what it waits for is there; it stays in or goes to host->waiting if not. */
 void session_retry(struct session *);
-/* 421 now if it is idle, otherwise after what it is doing. */
+/* 421 now if it is between messages, otherwise after its message, or when it sends none for 2 s. */
 void session_drain(struct session *);
 /* 421 now, whatever it is doing. */
 void session_end(struct session *);

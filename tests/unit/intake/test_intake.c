@@ -1044,7 +1044,10 @@ test_drain(void **state)
 	struct wire *r = relay(&w);
 	struct wire *idle = client(&w), *busy = client(&w), *awaits = client(&w), *late;
 
-	(void)hear(idle);
+	begin_message(idle);
+	says(idle, HEAD "\r\n.\r\n");
+	relay_says(r, FRAME_DURABLE, 1, ID);
+	assert_hears(idle, QUEUED);
 	begin_message(busy);
 	begin_message(awaits);
 	says(awaits, HEAD "\r\n.\r\n");
@@ -1055,15 +1058,43 @@ test_drain(void **state)
 	late = client(&w);
 	assert_hears(late, GOING_DOWN);
 	assert_true(late->closed);
-	relay_says(r, FRAME_DURABLE, 2, ID);
+	relay_says(r, FRAME_DURABLE, 3, ID);
 	assert_hears(awaits, QUEUED GOING_DOWN);
 	assert_true(awaits->closed);
 	says(busy, HEAD "\r\n.\r\n");
 	assert_int_equal(w.drained, 0);
-	relay_says(r, FRAME_DURABLE, 1, ID);
+	relay_says(r, FRAME_DURABLE, 2, ID);
 	assert_hears(busy, QUEUED GOING_DOWN);
 	assert_int_equal(w.drained, 1);
 	world_run(&w, 60000);
+	assert_int_equal(w.drained, 1);
+}
+
+/* Who was let in and has sent nothing yet may send one message. */
+static void
+test_drain_serves_who_came_before(void **state)
+{
+	struct wire *r = relay(&w);
+	struct wire *fresh = client(&w), *half = client(&w), *silent = client(&w);
+
+	(void)hear(fresh);
+	(void)hear(silent);
+	says(half, "HELO x\r\nMAIL FROM:<a@b>\r\n");
+	(void)hear(half);
+	intake_drain(w.intake, drained, &w);
+	world_run(&w, 1000);
+	says(half, "RCPT TO:<c@d>\r\nDATA\r\n");
+	assert_true(view_ends(hear(half), VIEW(DATA_OK)));
+	begin_message(fresh);
+	says(fresh, HEAD "\r\n.\r\n");
+	relay_says(r, FRAME_DURABLE, 2, ID);
+	assert_hears(fresh, QUEUED GOING_DOWN);
+	world_run(&w, 1000);
+	assert_hears(silent, GOING_DOWN);
+	assert_false(half->closed);
+	says(half, HEAD "\r\n.\r\n");
+	relay_says(r, FRAME_DURABLE, 1, ID);
+	assert_hears(half, QUEUED GOING_DOWN);
 	assert_int_equal(w.drained, 1);
 }
 
@@ -1139,7 +1170,8 @@ main(void)
 		T(test_commands_prolong), T(test_data_timeout), T(test_transaction_timeout),
 		T(test_client_that_never_reads), T(test_slow_reader),
 		T(test_client_gone), T(test_half_closed),
-		T(test_drain), T(test_drain_has_an_end), T(test_drain_of_nobody),
+		T(test_drain), T(test_drain_serves_who_came_before),
+		T(test_drain_has_an_end), T(test_drain_of_nobody),
 		T(test_stats),
 	};
 
