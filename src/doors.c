@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -150,11 +151,18 @@ static int
 open_private(int *out, char **path, const char *dir, const char *name, mode_t mode, struct err *e)
 {
 	struct address a;
+	struct stat st;
 	char text[200];
 
 	(void)snprintf(text, sizeof(text), "%s/%s", dir, name);
 	if (address_parse(&a, view_str(text), e) != 0)
 		return err_prefix(e, "%s", text);
+	/*
+	 * We hold the directory's lock. A socket that still answers here belongs to a
+	 * relay whose supervisor was killed, and which will end when it has drained.
+	 */
+	if (lstat(text, &st) == 0 && S_ISSOCK(st.st_mode))
+		(void)unlink(text);	/* if it fails, bind does too */
 	if (socket_listen(out, (const struct sockaddr *)(const void *)&a.ss, a.len, mode, e) != 0)
 		return explain(e, &a);
 	*path = xstrdup(text);

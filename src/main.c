@@ -15,8 +15,8 @@
 #include <event2/event.h>
 #include <openssl/crypto.h>
 
+#include "precheck.h"
 #include "role.h"
-#include "secrets.h"
 #include "supervisor.h"
 
 #include "base/banned.h"
@@ -59,19 +59,17 @@ dump(const struct conf *conf, struct view text, const char *path)
 static int
 test_conf(const struct conf *conf, const char *path)
 {
-	const struct identity *reader = NULL;
-	struct identity user;
-	struct err e;
+	struct buf report;
+	bool fine;
 
-	/* Root can read everything, the daemon can't. */
-	if (geteuid() == 0 && privilege_find(&user, conf->user, &e) == 0)
-		reader = &user;
-	if (secret_check(&conf->relay, reader, &e) != 0) {
-		(void)fprintf(stderr, "%s: %s\n", path, e.text);
-		return EX_CONFIG;
-	}
-	(void)printf("%s: fine\n", path);
-	return EXIT_SUCCESS;
+	buf_init(&report, 65536);
+	fine = precheck_report(conf, path, &report);
+	if (fine)
+		(void)printf("%s: fine\n", path);
+	else
+		(void)fwrite(buf_view(&report).p, 1, buf_len(&report), stderr);
+	buf_done(&report);
+	return fine ? EXIT_SUCCESS : EX_CONFIG;
 }
 
 static int

@@ -22,13 +22,13 @@ make_dir(const char *path, mode_t mode, const struct identity *owner, struct err
 
 	if (mkdir(path, mode) != 0)
 		return errno == EEXIST ? 0 : err_sys(e, errno, "can't make the directory %s", path);
-	if (owner == NULL)
-		return 0;
 	/* By descriptor: whoever may write to the parent could put a link in its place. */
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, errno, "can't open the new directory %s", path);
-	rc = fchown(fd, owner->uid, owner->gid);
+	rc = fchmod(fd, mode);		/* whatever the umask is: sendmail's users have to enter */
+	if (rc == 0 && owner != NULL)
+		rc = fchown(fd, owner->uid, owner->gid);
 	if (rc != 0)
 		err_sys(e, errno, "can't give the directory %s to its user", path);
 	(void)close(fd);

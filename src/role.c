@@ -102,6 +102,7 @@ role_begin(struct role *r, const char *name)
 	(void)signal(SIGPIPE, SIG_IGN);		/* SIG_ERR only for a bad number */
 	/* A key press goes to the whole group of processes; the supervisor drains us in order. */
 	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGTERM, SIG_IGN);		/* systemctl kill, pkill: they mean the daemon */
 	(void)signal(SIGHUP, SIG_IGN);
 	if (sandbox_early(&e) != 0 || receive_all(r, &debug) != 0)
 		return -1;

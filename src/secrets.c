@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "sys/privilege.h"
 
 #include "base/banned.h"
 
@@ -83,6 +84,22 @@ read_whole(int fd, struct buf *out, struct err *e)
 	}
 }
 
+int
+err_unreadable(struct err *e, const char *what, const char *path, const char *how, const char *mode)
+{
+	int errnum = errno;
+	char user[40];
+
+	if (errnum != EACCES)
+		return err_sys(e, errnum, "can't open %s %s", what, path);
+	privilege_name(user, geteuid());
+	err_set(e, ERR_DENIED, "can't open %s %.120s: %s runs posthoused and has to read it: \"%s %s\" and "
+	    "\"chmod %s\" it", what, path, user, how, user, mode);
+	if (e != NULL)
+		e->errnum = errnum;
+	return -1;
+}
+
 /* --- a file --------------------------------------------------------------- */
 
 static int
@@ -92,7 +109,7 @@ open_file(const char *path, struct err *e)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
 	if (fd < 0)
-		return err_sys(e, errno, "can't open the password file %s", path);
+		return err_unreadable(e, "the password file", path, "chown", "0600");
 	if (fstat(fd, &st) != 0)
 		err_sys(e, errno, "can't look at the password file %s", path);
 	else if (!S_ISREG(st.st_mode))
@@ -330,38 +347,17 @@ secret_fetch(int *out, const struct conf_relay *r, struct err *e)
 	return rc;
 }
 
-/* The daemon has no groups but its user's own. */
-static bool
-may_read(int fd, const struct identity *reader)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) != 0)
-		return false;
-	return st.st_uid == reader->uid ? (st.st_mode & S_IRUSR) != 0 :
-	    st.st_gid == reader->gid && (st.st_mode & S_IRGRP) != 0;
-}
-
-static int
-check_file(const char *path, const struct identity *reader, struct err *e)
-{
-	int fd = open_file(path, e);
-	int rc = 0;
-
-	if (fd < 0)
-		return -1;
-	if (reader != NULL && !may_read(fd, reader))
-		rc = err_set(e, ERR_DENIED, "the password file %s can't be read by the daemon's user: "
-		    "chown it to that user", path);
-	(void)close(fd);
-	return rc;
-}
-
 int
-secret_check(const struct conf_relay *r, const struct identity *reader, struct err *e)
+secret_check(const struct conf_relay *r, struct err *e)
 {
-	if (r->secret == CONF_SECRET_FILE && check_file(r->secret_from, reader, e) != 0)
-		return -1;
+	int fd;
+
+	if (r->secret == CONF_SECRET_FILE) {
+		fd = open_file(r->secret_from, e);
+		if (fd < 0)
+			return -1;
+		(void)close(fd);
+	}
 	if (r->secret == CONF_SECRET_COMMAND && access(r->command[0], X_OK) != 0)
 		return err_sys(e, errno, "password_command %s", r->command[0]);
 	return 0;

@@ -9,7 +9,9 @@
 #define SECRETS_H
 
 #include "conf/conf.h"
-#include "sys/privilege.h"
+
+/* errno is why a file could not be opened: in words, and what to do (how: "chown" or "chgrp"). -1. */
+int err_unreadable(struct err *, const char *what, const char *path, const char *how, const char *mode);
 
 #define SECRET_MAX 65536		/* what a file or a command may give */
 #ifndef SECRET_COMMAND_MS
@@ -18,11 +20,8 @@
 
 /* *out is -1 when no password is configured. */
 int secret_fetch(int *out, const struct conf_relay *, struct err *) must_use;
-/*
- * What can be told without running anything: for posthoused -t. reader: who is to
- * read it in our place, or NULL.
- */
-int secret_check(const struct conf_relay *, const struct identity *reader, struct err *) must_use;
+/* What can be told without running anything: for posthoused -t. */
+int secret_check(const struct conf_relay *, struct err *) must_use;
 /* A memory file with that content that nobody can change. */
 int sealed_file(int *out, const char *name, struct view content, struct err *) must_use;
 /* All of a regular or memory file; -1 if it is longer than the buffer allows. */

@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -18,6 +18,7 @@
 #include "base/num.h"
 #include "packet.h"
 #include "role.h"
+#include "sys/privilege.h"
 #include "sys/sandbox.h"
 
 #include "base/banned.h"
@@ -184,16 +185,22 @@ spawner_run(const char *name)
 	}
 }
 
-static bool
-become_user(uid_t uid, gid_t gid)
+/* The bytes themselves: the copy that was forked may hold password_env. */
+static void
+wipe_environment(void)
 {
-	return setgroups(0, NULL) == 0 && setresgid(gid, gid, gid) == 0 &&
-	    setresuid(uid, uid, uid) == 0 && setuid(0) != 0;
+#ifndef WITH_SANITIZERS		/* their options are passed on */
+	for (char **at = environ; *at != NULL; at++)
+		explicit_bzero(*at, strlen(*at));
+	environ = NULL;
+#endif
 }
 
 int
-spawner_start(int *channel, int binary, const char *name, uid_t uid, gid_t gid, struct err *e)
+spawner_start(int *channel, int binary, const char *name, const struct identity *user,
+    const struct sandbox_params *box, struct err *e)
 {
+	char level[64];
 	int fd[2];
 	pid_t pid;
 
@@ -212,7 +219,9 @@ spawner_start(int *channel, int binary, const char *name, uid_t uid, gid_t gid, 
 		    dup3(binary, BINARY_FD, O_CLOEXEC) < 0)
 			_exit(71);
 		close_from(BINARY_FD + 1);
-		if (!become_user(uid, gid) || sandbox_early(NULL) != 0)
+		wipe_environment();
+		if (privilege_drop(user, NULL) != 0 || sandbox_early(NULL) != 0 ||
+		    sandbox_apply(box, level, NULL) != 0)
 			_exit(71);
 		spawner_run(name);
 	}

@@ -16,12 +16,14 @@
 
 #include <sys/types.h>
 
-#include "base/err.h"
+#include "sys/privilege.h"
+#include "sys/sandbox.h"
 
 /* name is what ps shows, "posthoused: relay". */
 int spawn_exec(pid_t *out, int binary, const char *name, int channel, struct err *) must_use;
 
 /* Forks the spawner; *channel is our end. Call while there is one thread, and before any secret is read. */
-int spawner_start(int *channel, int binary, const char *name, uid_t uid, gid_t gid, struct err *) must_use;
+int spawner_start(int *channel, int binary, const char *name, const struct identity *,
+    const struct sandbox_params *, struct err *) must_use;
 
 #endif

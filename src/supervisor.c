@@ -16,6 +16,7 @@
 #include "child.h"
 #include "doors.h"
 #include "places.h"
+#include "precheck.h"
 #include "secrets.h"
 #include "spawn.h"
 #include "sys/listen.h"
@@ -26,7 +27,7 @@
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS 30000
 #define LIFE_THAT_FORGETS_MS 60000	/* after it, back-off starts anew */
-#define PING_MS 5000
+#define PING_MS 5000			/* or less: a hung role is killed before systemd kills all */
 #define PINGS_LATE 3			/* the watchdog is fed up to here */
 #define PINGS_LOST 12			/* a role this deaf is killed */
 #define GRACE_MS 5000			/* beyond drain, before SIGKILL */
@@ -209,12 +210,17 @@ supervisor_read_conf(const char *path, struct conf **out, struct buf *text, stru
 	struct err e;
 	int rc;
 
-	rc = fd >= 0 ? read_whole(fd, text, &e) : err_sys(&e, errno, "can't open the configuration");
-	if (fd >= 0)
+	if (fd < 0) {
+		rc = err_unreadable(&e, "the configuration", path, "chgrp", "0640");
+	} else {
+		rc = read_whole(fd, text, &e);
+		if (rc != 0)
+			err_prefix(&e, "%s", path);
 		(void)close(fd);
+	}
 	if (rc == 0)
 		return conf_load(out, buf_view(text), path, report);
-	reported = buf_addf(report, "%s: %s\n", path, e.text);
+	reported = buf_addf(report, "%s\n", e.text);
 	require(reported);	/* it is the first line */
 	return -1;
 }
@@ -230,10 +236,10 @@ prepare_reload(struct supervisor *s, struct conf **conf, int *conf_fd, int *secr
 	buf_init(&report, 65536);
 	buf_init(&names, 1000);
 	if (supervisor_read_conf(s->conf_path, conf, &text, &report) != 0)
-		err_set(e, ERR_CONFIG, "the new configuration has mistakes");
+		err_set(e, ERR_CONFIG, "the new configuration can't be used");
 	else if (!conf_same_fixed(s->conf, *conf, &names))
 		err_set(e, ERR_CONFIG, "%s takes effect at a restart only", buf_cstr(&names));
-	else if (secret_fetch(secret_fd, &(*conf)->relay, e) == 0)
+	else if (precheck(*conf, e) == 0 && secret_fetch(secret_fd, &(*conf)->relay, e) == 0)
 		rc = sealed_file(conf_fd, "posthouse-conf", buf_view(&text), e);
 	log_report(s->log, LEVEL_ERROR, &report);
 	if (rc != 0 && *secret_fd >= 0)
@@ -506,7 +512,9 @@ static int
 begin_as_root(struct supervisor *s, int binary, int *spawner, struct err *e)
 {
 	const struct conf *c = s->conf;
+	const struct sandbox_params box = { .role = SANDBOX_SUPERVISOR, .policy = c->sandbox };
 	struct identity user, intake;
+	struct err unreadable;
 
 	if (privilege_find(&user, c->user, e) != 0)
 		return err_prefix(e, "started as root, but user can't be taken; make that user or set user "
@@ -519,9 +527,31 @@ begin_as_root(struct supervisor *s, int binary, int *spawner, struct err *e)
 	if (places_make(c, &user, e) != 0 || open_places_as(s, &user, e) != 0 ||
 	    doors_open_ports(&s->doors, c, s->log, e) != 0)
 		return -1;
-	if (spawner_start(spawner, binary, "posthoused: intake", intake.uid, intake.gid, e) != 0)
+	if (spawner_start(spawner, binary, "posthoused: intake", &intake, &box, e) != 0 ||
+	    privilege_drop(&user, e) != 0)
 		return -1;
-	return privilege_drop(&user, e);
+	if (access(s->conf_path, R_OK) != 0) {
+		(void)err_unreadable(&unreadable, "the configuration", s->conf_path, "chgrp", "0640");
+		log_simple(s->log, LEVEL_WARNING, "configuration", "a reload will fail: %s", unreadable.text);
+	}
+	return 0;
+}
+
+/* The roles and configured commands inherit it. */
+static int
+enter_sandbox(struct supervisor *s, struct err *e)
+{
+	const struct sandbox_params box = { .role = SANDBOX_SUPERVISOR, .policy = s->conf->sandbox };
+	struct log_line line;
+	char level[64];
+
+	if (sandbox_apply(&box, level, e) != 0)
+		return err_prefix(e, "sandbox = \"best-effort\" would go on without");
+	log_begin(&line, s->log, LEVEL_INFO, "sandbox");
+	log_word(&line, "role", "supervisor");
+	log_text(&line, "level", view_str(level));
+	log_end(&line);
+	return 0;
 }
 
 static int
@@ -536,9 +566,10 @@ begin(struct supervisor *s, int binary, int *spawner, struct err *e)
 		return -1;
 	}
 	if (sandbox_early(e) != 0 || doors_open_sockets(&s->doors, s->conf, e) != 0 ||
-	    secret_fetch(&s->secret_fd, &s->conf->relay, e) != 0)
+	    precheck(s->conf, e) != 0 || secret_fetch(&s->secret_fd, &s->conf->relay, e) != 0 ||
+	    loop_new(&s->loop, e) != 0)
 		return -1;
-	return loop_new(&s->loop, e);
+	return enter_sandbox(s, e);
 }
 
 static void
@@ -555,7 +586,7 @@ init_post(struct supervisor *s, struct post *p, const char *name, const char *ti
 static void
 serve(struct supervisor *s, int binary, int spawner)
 {
-	int64_t watchdog = notify_watchdog_ms();
+	int64_t watchdog = notify_watchdog_ms() / PINGS_LOST;
 
 	for (size_t i = 0; i < s->doors.n; i++)
 		log_simple(s->log, LEVEL_NOTICE, "listening", "%s%s", s->doors.door[i].name,
@@ -567,7 +598,7 @@ serve(struct supervisor *s, int binary, int spawner)
 	timer_init(&s->stop_relay, drain_relay, s);
 	timer_init(&s->stop_kill, kill_all, s);
 	timer_init(&s->ping, ping, s);
-	s->ping_ms = watchdog > 0 && watchdog / 4 < PING_MS ? watchdog / 4 : PING_MS;
+	s->ping_ms = watchdog > 0 && watchdog < PING_MS ? watchdog : PING_MS;
 	init_post(s, &s->relay, "relay", "posthoused: relay", binary, -1);
 	init_post(s, &s->intake, "intake", "posthoused: intake", binary, spawner);
 	start_role(&s->relay);

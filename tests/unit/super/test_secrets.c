@@ -129,7 +129,7 @@ test_file(void **state)
 		assert_int_equal(chmod(path, open_modes[i]), 0);
 		assert_string_equal(fetch(&r), "");
 		assert_why("is open to every user");
-		assert_int_equal(secret_check(&r, NULL, &e), -1);
+		assert_int_equal(secret_check(&r, &e), -1);
 	}
 	write_file(VIEW("\n"), 0600);
 	assert_string_equal(fetch(&r), "");
@@ -215,7 +215,7 @@ test_command(void **state)
 	assert_why("printed more than 65536 bytes");
 	assert_string_equal(fetch(&r), "");
 	assert_why("can't be run");
-	assert_int_equal(secret_check(&r, NULL, &e), -1);
+	assert_int_equal(secret_check(&r, &e), -1);
 }
 
 /* It is ended with everything it has started: nobody holds the FIFO open any more. */
