@@ -7,6 +7,7 @@ As root everything runs in a network namespace of its own, where port 25 is free
 import base64
 import collections
 import contextlib
+import ctypes
 import os
 import pathlib
 import pwd
@@ -169,6 +170,31 @@ def test_umask():
                            ("run/control.sock", 0o600), ("state", 0o700)):
             got = (p.place / name).stat().st_mode & 0o777
             expect(got == mode, f"{name}: {got:o}")
+        p.stop()
+
+
+def can_filter():
+    try:
+        ctypes.CDLL("libseccomp.so.2")
+    except OSError:
+        return False
+    return "SAN" not in "".join(os.environ)     # what sanitizers call is not the unit's business
+
+
+def test_units_call_filter():
+    """The daemon and its own sandbox work under what the unit allows."""
+    unit = lib.BUILD / "systemd/posthouse.service"
+    if not unit.exists() or not shutil.which("systemd-analyze") or not can_filter():
+        return print("     (no unit, systemd-analyze or libseccomp: test_units_call_filter is skipped)")
+    with relayed("guard-filter", sandbox="required") as (sink, p):
+        p.wrapper = [sys.executable, "-B", lib.TOP / "tests/system/callfilter.py", unit,
+                     str(lib.ORDINARY)]
+        p.as_root = ROOT            # the wrapper becomes the user; the files are his already
+        p.start()
+        p.submit()
+        p.reload()
+        p.submit()
+        sink.wait_received(2)
         p.stop()
 
 
