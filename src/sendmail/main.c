@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* sendmail(8), mailq, newaliases, runq: doc/sendmail.8. */
+/* sendmail(8), mailq, newaliases, runq: doc/sendmail.8.in. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
