@@ -242,6 +242,14 @@ def test_wrong_use():
         expect(list(states(posthouse)) == ids, "a wrong command changed the queue")
         p = run(posthouse, "--help")
         expect(p.returncode == 0 and all(f"\n  {c} " in p.stdout for c in documented()), p)
+        manual = (lib.TOP / "doc/posthousectl.8.in").read_text()
+        for command in [*documented(), "cat"]:
+            expect(f"\n.It Cm {command}" in manual, f"posthousectl(8) lacks {command}")
+        states_of_messages = re.findall(r'return "(\w+)";', re.search(
+            r"^state_word\(.*?^}", (lib.TOP / "src/control/listing.c").read_text(),
+            re.M | re.S).group(0))
+        for word in states_of_messages:
+            expect(f"\n.It {word}\n" in manual, f"posthousectl(8) lacks the state {word}")
         p = run(posthouse, "--version")
         expect(p.returncode == 0 and re.fullmatch(r"posthousectl \d+\.\d+\.\d+\n", p.stdout), p)
 
