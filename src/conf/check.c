@@ -201,10 +201,20 @@ check_sizes(struct loader *ld, const config_setting_t *root)
 		    "limits.connections and has no effect");
 }
 
+/* Each has a lock of the same name. */
+static void
+check_places(struct loader *ld, const config_setting_t *root)
+{
+	if (strcmp(ld->conf->state_dir, ld->conf->runtime_dir) == 0)
+		complain(ld, line_at(root, "runtime_dir"), "runtime_dir is the same as state_dir: the queue "
+		    "needs a directory of its own");
+}
+
 void
 check_conf(struct loader *ld, const config_setting_t *root)
 {
 	check_names(ld, root);
 	check_relays(ld, root);
 	check_sizes(ld, root);
+	check_places(ld, root);
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """systemd's own tools find nothing wrong with the units, and little that is exposed."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -59,6 +60,32 @@ def test_socket_is_local():
         places = re.findall(r"(?m)^ListenStream=(.*)$", text)
         if places[:2] != ["127.0.0.1:25", "[::1]:25"] or not places[2].endswith("/smtp.sock"):
             raise Failure(f"it listens on {places}")
+
+
+def test_users_and_folders():
+    """The files for sysusers and tmpfiles make what the unit and the daemon expect."""
+    if not shutil.which("systemd-sysusers") or os.getuid() != 0:
+        return print("     (not root, or no systemd-sysusers: test_users_and_folders is skipped)")
+    with tempfile.TemporaryDirectory() as folder:
+        (pathlib.Path(folder) / "etc").mkdir()
+        for program, name in (("sysusers", "posthouse.conf"), ("tmpfiles", "tmpfiles/posthouse.conf")):
+            words = ["--create"] if program == "tmpfiles" else []
+            subprocess.run([f"systemd-{program}", f"--root={folder}", *words,
+                            lib.BUILD / "systemd" / name], check=True, timeout=lib.PATIENCE)
+        passwd = (pathlib.Path(folder) / "etc/passwd").read_text()
+        users = {m.group(1): int(m.group(2)) for m in
+                 re.finditer(r"(?m)^([^:]+):[^:]*:(\d+):.*nologin$", passwd)}
+        service = (lib.BUILD / "systemd/posthouse.service").read_text()
+        owner = re.search(r"(?m)^User=(.*)$", service).group(1)
+        if set(users) != {owner, owner + "-intake"}:
+            raise Failure(f"{passwd}")
+        socket = (lib.BUILD / "systemd/posthouse.socket").read_text()
+        run = pathlib.PurePath(re.search(r"(?m)^ListenStream=(.*/smtp.sock)$", socket).group(1)).parent
+        state = re.search(r"(?m)^ReadWritePaths=-(\S+)", service).group(1)
+        for path, mode in ((run, 0o755), (state, 0o700)):
+            found = pathlib.Path(folder + str(path)).stat()
+            if found.st_mode & 0o777 != mode or found.st_uid != users[owner]:
+                raise Failure(f"{path}: {found}")
 
 
 if __name__ == "__main__":

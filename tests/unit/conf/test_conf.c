@@ -293,6 +293,7 @@ test_relations(void **state)
 	    "more than half of queue.bytes_max");
 	assert_refused(RELAY "queue = { bytes_max = \"2G\"; segment_size = \"1G\"; };", "more than a quarter");
 	assert_refused(RELAY "queue = { retry_first = \"2h\"; };", "longer than queue.retry_max");
+	assert_refused(RELAY "state_dir = \"/var/x\"; runtime_dir = \"/var/x\";", "the same as state_dir");
 	conf_free(load(RELAY "hostname = \"web1\";"));
 	assert_says("test.conf:2: warning: the host name \"web1\" has no domain");
 	assert_says("warning: admin is not set");
