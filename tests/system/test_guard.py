@@ -448,9 +448,9 @@ def test_start_after_the_supervisor_was_killed():
         orphan = os.pidfd_open(p.role("relay"))
         p.process.child.kill()
         p.process.wait_exit()
+        p.start()                       # ready: its relay has the spool
         for port in ("587", "465"):
             sink.reset(port)
-        p.start()                       # ready: its relay has the spool
         expect(select.select([orphan], [], [], 0)[0], "the old relay still lives")
         p.submit()
         sink.wait_received(3)
