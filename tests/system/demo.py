@@ -85,16 +85,17 @@ LAST = """
 That was the whole way: accepted, safe on disk, relayed over TLS, and over another
 port when one was blocked. To do this with a real provider:
 
-    make -C build install                  (as root; or ./configure with your paths)
+    ./configure --sysconfdir=/etc --localstatedir=/var && make
+    sudo make install && sudo systemd-sysusers && sudo systemd-tmpfiles --create
     put into /etc/posthouse/posthouse.conf:
 
         admin  = "you@example.com";
         relays = ( { name = "main"; host = "smtp.provider.example"; user = "USER";
                      password_file = "/etc/posthouse/main.password"; } );
 
-    put the password into /etc/posthouse/main.password (mode 0600, for its user)
-    posthoused -t                          checks the configuration
-    systemctl enable --now posthouse.socket posthouse.service
+    sudo install -m 0600 -o posthouse /dev/stdin /etc/posthouse/main.password
+    sudo posthoused -t                     checks the configuration
+    sudo systemctl enable --now posthouse.socket posthouse.service
     posthousectl ports                     shows which ports work
 
 Point programs at localhost, port 25, or let sendmail be posthouse's. README has more."""
@@ -103,7 +104,7 @@ Point programs at localhost, port 25, or let sendmail be posthouse's. README has
 def main():
     step("Starting a test server with ports like 587 (STARTTLS), 465 (TLS) and 2525 (STARTTLS)")
     say("    its certificate authority is made on the spot")
-    with lib.world("demo") as (sink, posthouse):
+    with lib.world("demo", keep=False) as (sink, posthouse):
         for name, number in sink.ports.items():
             say(f"    {name} is 127.0.0.1:{number} here")
         step("posthoused is running")

@@ -475,9 +475,9 @@ def queue_id(reply):
 
 
 @contextlib.contextmanager
-def world(name, daemon=True, before=None, **options):
+def world(name, daemon=True, before=None, keep=True, **options):
     """A sink and a daemon that relays to it. before(sink): set faults before it starts."""
-    with workplace(name) as place:
+    with workplace(name, keep) as place:
         certs = make_certs(place / "certs")
         sink = Sink(place / "sink", certs)
         posthouse = None
@@ -498,14 +498,17 @@ def world(name, daemon=True, before=None, **options):
 
 
 @contextlib.contextmanager
-def workplace(name):
+def workplace(name, keep=True):
     """A fresh directory; it is kept when the test fails, and the test says where."""
     path = pathlib.Path(tempfile.mkdtemp(prefix=f"posthouse-{name}-"))
     path.chmod(0o755)
     try:
         yield path
     except BaseException:
-        print(f"kept for inspection: {path}")
+        if keep:
+            print(f"kept for inspection: {path}")
+        else:
+            shutil.rmtree(path, ignore_errors=True)
         raise
     shutil.rmtree(path)
 
