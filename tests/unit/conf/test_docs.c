@@ -120,6 +120,41 @@ test_example_is_whole(void **state)
 	buf_done(&text);
 }
 
+/* "1K", "30s": as the manual says it, in the greatest unit that fits. */
+static void
+amount_text(const struct key *k, uint64_t n, char text[32])
+{
+	static const struct { uint64_t unit; char word; } sizes[] = {
+		{ UINT64_C(1) << 40, 'T' }, { 1u << 30, 'G' }, { 1u << 20, 'M' }, { 1u << 10, 'K' },
+	}, times[] = { { 86400000, 'd' }, { 3600000, 'h' }, { 60000, 'm' }, { 1000, 's' } };
+
+	for (size_t i = 0; n != 0 && i < lengthof(sizes); i++) {
+		if (k->type == KEY_SIZE && n % sizes[i].unit == 0) {
+			(void)snprintf(text, 32, "%llu%c", (unsigned long long)(n / sizes[i].unit), sizes[i].word);
+			return;
+		}
+		if (k->type == KEY_DURATION && n % times[i].unit == 0) {
+			(void)snprintf(text, 32, "%llu%c", (unsigned long long)(n / times[i].unit), times[i].word);
+			return;
+		}
+	}
+	(void)snprintf(text, 32, k->type == KEY_DURATION ? "%llums" : "%llu", (unsigned long long)n);
+}
+
+static void
+check_range(const struct key *k, const char *path, struct view entry_text)
+{
+	char low[32], high[32], said[100];
+
+	if (k->type != KEY_COUNT && k->type != KEY_PORT && k->type != KEY_SIZE && k->type != KEY_DURATION)
+		return;
+	amount_text(k, k->min, low);
+	amount_text(k, k->max, high);
+	(void)snprintf(said, sizeof(said), "\nRange: %s to %s\n", low, high);
+	if (view_search(entry_text, view_str(said)) == entry_text.n)
+		fail_msg("the manual has no or another range of %s; it is %s to %s", path, low, high);
+}
+
 /* --- the manual ------------------------------------------------------------ */
 
 static struct buf
@@ -184,6 +219,7 @@ test_manual(void **state)
 		if (view_search(v, view_str(said)) == v.n)
 			fail_msg("the manual has another default of %s; it is %s", path, want);
 		assert_true(view_search(v, VIEW("\nExample: ")) < v.n);
+		check_range(&keys[i], path, v);
 		/* What needs a restart says so, and nothing else does. */
 		assert_int_equal(view_search(view_first(v, view_find(v, '\n')), VIEW("(restart)")) <
 		    view_find(v, '\n'), keys[i].fixed);
