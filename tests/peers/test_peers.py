@@ -264,6 +264,7 @@ def main():
                 folder = place / endpoint
                 folder.mkdir()
                 daemon = lib.Daemon(folder, upstream, certs, endpoints=(endpoint,))
+                (daemon.bin / "sendmail").symlink_to("posthouse-sendmail")
                 for client in CLIENTS:
                     token = "%s-%s" % (client.__name__, endpoint)
                     reason = need(*client.needs)
