@@ -214,7 +214,7 @@ not_the_message(int code, const char *text, enum client_state at)
 	case 535:
 	case 538:
 		return HEALTH_AUTH_REFUSED;
-	case 502:	/* MAIL, RCPT or DATA not implemented; bad sequence: nonsense here */
+	case 502:	/* the server knows no MAIL, RCPT or DATA; bad sequence: nonsense here */
 	case 503:
 		return at == CL_DOT ? HEALTH_OK : HEALTH_GARBLED;
 	case 521:
