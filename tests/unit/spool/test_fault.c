@@ -13,28 +13,6 @@
 
 #include "base/banned.h"
 
-struct pair {
-	struct twin_fs	fs;
-	struct world	w;
-};
-
-static void
-setup(struct pair *p)
-{
-	twin_fs_init(&p->fs);
-	world_init(&p->w, &p->fs);
-	world_open(&p->w);
-	world_run(&p->w, 50);
-}
-
-static void
-teardown(struct pair *p)
-{
-	world_done(&p->w);
-	assert_int_equal(twin_fs_open_files(&p->fs), 0);
-	twin_fs_done(&p->fs);
-}
-
 /* --- write and sync ---------------------------------------------------------- */
 
 static void
@@ -103,13 +81,10 @@ test_refused_is_not_resurrected(void **state)
 	assert_int_equal(b.e.kind, ERR_SYSTEM);
 	world_accept(&p.w, 300, 3, &c);
 	twin_fs_crash(&image, &p.fs, TWIN_KEEP_ALL, 1);
-	world_init(&w, &image);
-	world_open(&w);
-	world_run(&w, 50);
+	world_start(&w, &image);
 	assert_int_equal(w.ntold, 1);
 	assert_true(w.told[0] == c.id);
-	world_done(&w);
-	twin_fs_done(&image);
+	world_end(&w);
 	teardown(&p);
 }
 

@@ -16,43 +16,12 @@
 
 #define LIVE 24
 
-struct pair {
-	struct twin_fs	fs;
-	struct world	w;
-};
-
-static void
-setup(struct pair *p)
-{
-	twin_fs_init(&p->fs);
-	world_init(&p->w, &p->fs);
-	world_open(&p->w);
-	world_run(&p->w, 50);
-}
-
-static void
-teardown(struct pair *p)
-{
-	world_done(&p->w);
-	assert_int_equal(twin_fs_open_files(&p->fs), 0);
-	twin_fs_done(&p->fs);
-}
-
 static void
 nothing(void *owner)
 {
 }
 
 /* --- release ------------------------------------------------------------------- */
-
-static void
-accept_many(struct pair *p, struct commit *c, unsigned n, size_t size)
-{
-	for (unsigned i = 0; i < n; i++) {
-		world_accept(&p->w, size, i, &c[i]);
-		assert_int_equal(c[i].e.kind, ERR_NONE);
-	}
-}
 
 /* Only the oldest goes, and only when all that is in it is finished, durably. */
 static void
@@ -261,8 +230,7 @@ test_torn_tail(void **state)
 			world_close(&w);
 		}
 		assert_int_equal(twin_fs_count(&image, "quarantine"), 0);
-		world_done(&w);
-		twin_fs_done(&image);
+		world_end(&w);
 	}
 	teardown(&p);
 }
@@ -297,8 +265,7 @@ test_damaged(void **state)
 			assert_int_equal(twin_fs_count(&image, "quarantine"), 2);	/* and its note */
 			world_close(&w);
 		}
-		world_done(&w);
-		twin_fs_done(&image);
+		world_end(&w);
 	}
 	teardown(&p);
 }
@@ -318,14 +285,11 @@ test_damaged_end_of_epoch(void **state)
 	world_run(&p.w, 20);
 	world_accept(&p.w, 700, 3, &c);
 	crash_and_damage(&p, &image, b.id, 5);
-	world_init(&w, &image);
-	world_open(&w);
-	world_run(&w, 50);
+	world_start(&w, &image);
 	assert_int_equal(w.ntold, 2);
 	assert_true(world_has(&w, c.id, 700, 3));
 	assert_int_equal(w.troubles, 1);
-	world_done(&w);
-	twin_fs_done(&image);
+	world_end(&w);
 	teardown(&p);
 }
 
@@ -343,13 +307,10 @@ test_damaged_sealed(void **state)
 	world_accept(&p.w, 900000, 9, &c[0]);		/* rotates */
 	assert_int_equal(twin_fs_count(&p.fs, "log"), 2);
 	crash_and_damage(&p, &image, c[4].id, 100);
-	world_init(&w, &image);
-	world_open(&w);
-	world_run(&w, 50);
+	world_start(&w, &image);
 	assert_int_equal(w.ntold, 5);
 	assert_int_equal(w.troubles, 1);
-	world_done(&w);
-	twin_fs_done(&image);
+	world_end(&w);
 	teardown(&p);
 }
 
@@ -379,15 +340,12 @@ test_forged_records(void **state)
 	world_commit(&p.w, t, &b);
 	world_run(&p.w, 20);
 	crash_and_damage(&p, &image, b.id, 100);
-	world_init(&w, &image);
-	world_open(&w);
-	world_run(&w, 50);
+	world_start(&w, &image);
 	assert_int_equal(w.ntold, 1);
 	assert_true(world_has(&w, a.id, 500, 1));
 	assert_int_equal(w.troubles, 0);
 	world_accept(&w, 10, 1, &c);
-	world_done(&w);
-	twin_fs_done(&image);
+	world_end(&w);
 	teardown(&p);
 }
 

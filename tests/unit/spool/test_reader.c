@@ -11,28 +11,6 @@
 
 #include "base/banned.h"
 
-struct pair {
-	struct twin_fs	fs;
-	struct world	w;
-};
-
-static void
-setup(struct pair *p)
-{
-	twin_fs_init(&p->fs);
-	world_init(&p->w, &p->fs);
-	world_open(&p->w);
-	world_run(&p->w, 50);
-}
-
-static void
-teardown(struct pair *p)
-{
-	world_done(&p->w);
-	assert_int_equal(twin_fs_open_files(&p->fs), 0);
-	twin_fs_done(&p->fs);
-}
-
 static void
 check_sizes(bool cold)
 {

@@ -16,37 +16,6 @@
 
 #define LIVE 24
 
-struct pair {
-	struct twin_fs	fs;
-	struct world	w;
-};
-
-static void
-setup(struct pair *p)
-{
-	twin_fs_init(&p->fs);
-	world_init(&p->w, &p->fs);
-	world_open(&p->w);
-	world_run(&p->w, 50);
-}
-
-static void
-teardown(struct pair *p)
-{
-	world_done(&p->w);
-	assert_int_equal(twin_fs_open_files(&p->fs), 0);
-	twin_fs_done(&p->fs);
-}
-
-static void
-accept_many(struct pair *p, struct commit *c, unsigned n, size_t size)
-{
-	for (unsigned i = 0; i < n; i++) {
-		world_accept(&p->w, size, i, &c[i]);
-		assert_int_equal(c[i].e.kind, ERR_NONE);
-	}
-}
-
 /* Stopped before the older segments are read, at any step of that: they stay. */
 static void
 test_stop_in_recovery(void **state)

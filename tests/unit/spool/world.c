@@ -133,6 +133,35 @@ world_done(struct world *w)
 }
 
 void
+world_start(struct world *w, struct twin_fs *fs)
+{
+	world_init(w, fs);
+	world_open(w);
+	world_run(w, 50);
+}
+
+void
+world_end(struct world *w)
+{
+	world_done(w);
+	require(twin_fs_open_files(w->fs) == 0);
+	twin_fs_done(w->fs);
+}
+
+void
+setup(struct pair *p)
+{
+	twin_fs_init(&p->fs);
+	world_start(&p->w, &p->fs);
+}
+
+void
+teardown(struct pair *p)
+{
+	world_end(&p->w);
+}
+
+void
 world_run(struct world *w, int64_t ms)
 {
 	twin_loop_run(&w->twin, ms);
@@ -223,6 +252,15 @@ world_accept(struct world *w, size_t size, uint64_t seed, struct commit *c)
 	world_commit(w, world_fill(w, size, seed, 1), c);
 	world_run(w, 20);
 	require(c->calls == 1);
+}
+
+void
+accept_many(struct pair *p, struct commit *c, unsigned n, size_t size)
+{
+	for (unsigned i = 0; i < n; i++) {
+		world_accept(&p->w, size, i, &c[i]);
+		require(c[i].e.kind == ERR_NONE);
+	}
 }
 
 void

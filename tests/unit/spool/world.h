@@ -29,6 +29,12 @@ struct world {
 	spool_id	 last_id;	/* of the message begun last */
 };
 
+/* Most tests: one spool on a disk of its own. */
+struct pair {
+	struct twin_fs	fs;
+	struct world	w;
+};
+
 struct commit {
 	spool_id	id;
 	unsigned	calls;
@@ -42,7 +48,12 @@ void world_begin_close(struct world *);
 void world_close(struct world *);
 void world_kill(struct world *);	/* the workers must be at rest */
 void world_done(struct world *);
+void world_start(struct world *, struct twin_fs *);	/* init, open, and run through recovery */
+void world_end(struct world *);			/* done, and no file open; with its disk */
 void world_run(struct world *, int64_t ms);
+
+void setup(struct pair *);
+void teardown(struct pair *);
 
 /* A message of this many bytes, to nrcpt recipients; the text depends on seed. */
 struct spool_txn *world_begin(struct world *, uint32_t nrcpt, struct err *);
@@ -50,6 +61,7 @@ void world_text(struct buf *out, size_t size, uint64_t seed);
 struct spool_txn *world_fill(struct world *, size_t size, uint64_t seed, uint32_t nrcpt);
 void world_commit(struct world *, struct spool_txn *, struct commit *);
 void world_accept(struct world *, size_t size, uint64_t seed, struct commit *);	/* and run until told */
+void accept_many(struct pair *, struct commit *, unsigned n, size_t size);	/* seeds 0, 1 ... */
 /* The stored text is that of size and seed, and the envelope is right. */
 bool world_has(struct world *, spool_id, size_t size, uint64_t seed);
 void world_finish(struct world *, spool_id);
