@@ -1,36 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Intake and relay together: whole days with what goes wrong on them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "sim/scenario.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "base/alloc.h"
-#include "sim/world.h"
+
+#include "base/banned.h"
 
 static int
 setup(void **state)
 {
-	struct world *w = xzalloc(sizeof(*w));
-
-	world_init(w);
-	world_use_intake(w);
-	*state = w;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	struct world *w = *state;
-
-	for (size_t i = 0; i < PORTS; i++)
-		assert_int_equal(w->port[i].secrets_in_clear, 0);
-	world_done(w);
-	free(w);
+	(void)scenario_setup(state);
+	world_use_intake(*state);
 	return 0;
 }
 
@@ -40,7 +23,20 @@ send_one(struct world *w, unsigned i)
 	char text[40];
 
 	snprintf(text, sizeof(text), "day-%06u.", i);
-	world_send(w, "alice@shop.example.com", "bob@example.net", text);
+	world_send(w, ALICE, BOB, text);
+}
+
+static unsigned
+number_of(const struct taken *t)
+{
+	struct view v = buf_view(&t->text);
+	unsigned i = 0;
+
+	v = view_from(v, view_search(v, VIEW("day-")) + 4);
+	assert_true(v.n >= 7);
+	for (int k = 0; k < 6; k++)
+		i = i * 10 + (v.p[k] - '0');
+	return i;
 }
 
 /* Each one arrived; returns how many arrived in all. */
@@ -52,13 +48,8 @@ arrivals(struct world *w, unsigned n)
 
 	for (size_t p = 0; p < PORTS; p++)
 		list_foreach(link, &w->port[p].taken) {
-			struct view v = buf_view(&list_entry(link, struct taken, link)->text);
-			unsigned i = 0;
+			unsigned i = number_of(list_entry(link, struct taken, link));
 
-			v = view_from(v, view_search(v, VIEW("day-")) + 4);
-			assert_true(v.n >= 7);
-			for (int k = 0; k < 6; k++)
-				i = i * 10 + (v.p[k] - '0');
 			assert_true(i < n);
 			seen[i] = 1;
 			sum++;
@@ -90,14 +81,9 @@ delay_p99(struct world *w, int64_t began_ms, unsigned n)
 	for (size_t p = 0; p < PORTS; p++)
 		list_foreach(link, &w->port[p].taken) {
 			const struct taken *t = list_entry(link, struct taken, link);
-			struct view v = buf_view(&t->text);
-			unsigned i = 0;
 
-			v = view_from(v, view_search(v, VIEW("day-")) + 4);
-			for (int c = 0; c < 6; c++)
-				i = i * 10 + (v.p[c] - '0');
 			assert_true(k < 2 * n);
-			delay[k++] = t->at_ms - began_ms - MINUTES(i);
+			delay[k++] = t->at_ms - began_ms - MINUTES(number_of(t));
 		}
 	qsort(delay, k, sizeof(*delay), compare_ms);
 	p99 = delay[k * 99 / 100];
@@ -217,8 +203,7 @@ every_port_loses_some(void **state)
 	int64_t began = w->loop.mono_ms;
 	unsigned n;
 
-	for (int i = 0; i < PORTS; i++)
-		smarthost_fault(&w->port[i], (struct fault){ AT_GREETING, CUT, NULL, ALWAYS, NULL, 20 });
+	fault_everywhere(w, (struct fault){ AT_GREETING, CUT, NULL, ALWAYS, NULL, 20 });
 	n = run_day(w, nothing);
 	assert_int_equal(arrivals(w, n), n);
 	assert_true(delay_p99(w, began, n) <= SECONDS(30));
@@ -318,22 +303,21 @@ twenty_programs_at_a_time(void **state)
 	assert_int_equal(arrivals(w, 1000), 1000);
 }
 
+#define DAY(fn)	cmocka_unit_test_setup_teardown(fn, setup, scenario_teardown)
+
 int
 main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(a_calm_day),
-		T(a_bad_day),
-		T(a_lossy_first_port),
-		T(every_port_loses_some),
-		T(a_first_port_that_comes_and_goes),
-		T(a_day_with_kills),
-		T(relay_gone_for_a_while),
-		T(twenty_programs_at_a_time),
+		DAY(a_calm_day),
+		DAY(a_bad_day),
+		DAY(a_lossy_first_port),
+		DAY(every_port_loses_some),
+		DAY(a_first_port_that_comes_and_goes),
+		DAY(a_day_with_kills),
+		DAY(relay_gone_for_a_while),
+		DAY(twenty_programs_at_a_time),
 	};
 
-	if (getenv("WORLD_TEST") != NULL)
-		cmocka_set_test_filter(getenv("WORLD_TEST"));
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return scenario_run(tests);
 }

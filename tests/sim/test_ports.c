@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which port mail leaves by, and what a bad port, a bad account or a bad name costs. */
+#include "sim/scenario.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+
+#include "base/banned.h"
+
+static int64_t
+now(const struct world *w)
+{
+	return w->loop.mono_ms;
+}
+
+/* --- the good days ------------------------------------------------------------------ */
+
+static void
+mail_arrives_by_the_first_port(void **state)
+{
+	struct world *w = *state;
+	const struct taken *t;
+
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	assert_int_equal(w->durable, 1);
+	assert_true(world_settle(w, SECONDS(1)));
+	assert_int_equal(w->port[P587].ntaken, 1);
+	t = list_entry(w->port[P587].taken.next, struct taken, link);
+	assert_string_equal(t->from, ALICE);
+	assert_string_equal(t->rcpts, " " BOB " ");
+	assert_true(view_starts(buf_view(&t->text), VIEW("Received: ")));
+	assert_int_equal(world_logged(w, "delivered", "code=250"), 1);
+	world_run(w, MINUTES(1));
+	world_mail(w, ALICE, BOB, "hello-2.");
+	assert_true(world_settle(w, SECONDS(1)));
+	assert_int_equal(world_logged(w, "route-changed", "smtp.twin.example:587"), 1);
+}
+
+static void
+sessions_are_reused(void **state)
+{
+	struct world *w = *state;
+
+	world_start(w);
+	mail_many(w, 200, "reuse-");
+	assert_true(world_settle(w, SECONDS(60)));
+	assert_int_equal(count_many(w, 200, "reuse-"), 200);
+	/* 50 messages a session; the standby ports are probed, and idle sessions quit. */
+	assert_true(w->port[P587].sessions <= 10);
+	world_run(w, MINUTES(2));
+	assert_int_equal(w->port[P587].sessions, w->port[P587].quits);
+}
+
+static void
+big_messages_flow_in_bounded_memory(void **state)
+{
+	struct world *w = *state;
+	uint64_t number;
+	size_t total = 0, size = 5u << 20;
+	uint8_t *chunk = xzalloc(65536);
+
+	for (size_t i = 0; i < 65536; i += 64)
+		snprintf((char *)chunk + i, 64, "%061zu\r\n", i);
+	for (size_t i = 63; i < 65536; i += 64)
+		chunk[i] = ' ';
+	world_start(w);
+	world_run(w, 100);
+	number = world_open(w, ALICE, BOB);
+	while (total < size) {
+		/* As intake does: never more than the window. */
+		while (total + 65536 > (256u << 10) + w->credit)
+			world_run(w, 10);
+		world_chunk(w, number, view_of(chunk, 65536));
+		total += 65536;
+	}
+	world_commit(w, number, total);
+	assert_true(world_settle(w, SECONDS(60)) || w->durable == 0);
+	world_run(w, SECONDS(10));
+	assert_int_equal(w->durable, 1);
+	assert_int_equal(world_taken(w), 1);
+	assert_true(buf_len(&list_entry(w->port[P587].taken.next, struct taken, link)->text) >= total);
+	free(chunk);
+}
+
+/* --- ports that fail ------------------------------------------------------------------- */
+
+static void
+dead_first_port_costs_about_a_second(enum twin_mode mode, struct world *w)
+{
+	int64_t began;
+
+	w->port[P587].ep->mode = mode;
+	world_start(w);
+	began = now(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	assert_true(world_settle(w, SECONDS(2)));
+	assert_true(now(w) - began <= 1200);
+	assert_int_equal(w->port[P465].ntaken, 1);
+	/* And the next ones nothing at all. */
+	began = now(w);
+	world_mail(w, ALICE, BOB, "hello-2.");
+	assert_true(world_settle(w, SECONDS(2)));
+	assert_true(now(w) - began <= 300);
+	assert_int_equal(w->port[P465].ntaken, 2);
+}
+
+static void
+refused_first_port(void **state)
+{
+	dead_first_port_costs_about_a_second(TWIN_REFUSE, *state);
+}
+
+static void
+filtered_first_port(void **state)
+{
+	dead_first_port_costs_about_a_second(TWIN_SILENT, *state);
+}
+
+static void
+mute_first_port(void **state)
+{
+	dead_first_port_costs_about_a_second(TWIN_MUTE, *state);
+}
+
+static void
+two_dead_ports(void **state)
+{
+	struct world *w = *state;
+
+	w->port[P587].ep->mode = TWIN_SILENT;
+	w->port[P465].ep->tls = STREAM_TLS_EXPIRED;
+	world_start(w);
+	mail_many(w, 20, "two-");
+	assert_true(world_settle(w, SECONDS(10)));
+	assert_int_equal(count_many(w, 20, "two-"), 20);
+	assert_int_equal(w->port[P2525].ntaken, 20);
+	assert_int_equal(w->port[P465].logins, 0);
+}
+
+static void
+every_fault_at_the_first_port(void **state)
+{
+	static const struct {
+		struct fault		fault;
+		enum stream_end_kind	tls;
+		bool			no_starttls, no_auth;
+		const char		*class;
+	} cases[] = {
+		{ .fault = { AT_GREETING, SAY, "421 4.3.2 later", ALWAYS }, .class = "banner_4xx" },
+		{ .fault = { AT_GREETING, SAY, "554 go away", ALWAYS }, .class = "banner_5xx" },
+		{ .fault = { AT_GREETING, SAY, "HTTP/1.1 400 Bad Request", ALWAYS }, .class = "not_smtp" },
+		{ .fault = { AT_GREETING, CUT, NULL, ALWAYS }, .class = "no_banner" },
+		{ .fault = { AT_EHLO, SAY, "550 no", ALWAYS }, .class = "ehlo_refused" },
+		{ .fault = { AT_STARTTLS, SAY, "454 4.7.0 not now", ALWAYS }, .class = "starttls_refused" },
+		{ .no_starttls = true, .class = "starttls_missing" },
+		{ .no_auth = true, .class = "auth_missing" },
+		{ .tls = STREAM_TLS_NAME, .class = "tls_name" },
+		{ .tls = STREAM_TLS_EXPIRED, .class = "tls_expired" },
+		{ .tls = STREAM_TLS_UNTRUSTED, .class = "tls_untrusted" },
+		{ .tls = STREAM_TLS_HANDSHAKE, .class = "tls_handshake" },
+	};
+
+	for (size_t i = 0; i < lengthof(cases); i++) {
+		struct world *w = scenario_new();
+
+		if (cases[i].fault.times != 0)
+			smarthost_fault(&w->port[P587], cases[i].fault);
+		w->port[P587].no_starttls = cases[i].no_starttls;
+		w->port[P587].no_auth = cases[i].no_auth;
+		w->port[P587].ep->tls = cases[i].tls != 0 ? cases[i].tls : STREAM_EOF;
+		world_start(w);
+		world_mail(w, ALICE, BOB, "hello-1.");
+		if (!world_settle(w, SECONDS(20)))
+			fail_msg("%s: the message is still there", cases[i].class);
+		assert_int_equal(w->port[P587].ntaken, 0);
+		assert_int_equal(world_taken(w), 1);
+		if (world_logged(w, "probe", cases[i].class) + world_logged(w, "attempt-failed",
+		    cases[i].class) == 0)
+			fail_msg("%s is not in the log", cases[i].class);
+		scenario_free(w);
+	}
+}
+
+static void
+a_port_that_falls_silent_is_left_soon(void **state)
+{
+	struct world *w = *state;
+	int64_t began;
+
+	start_warm(w);
+	world_run(w, MINUTES(2));
+	w->port[P587].ep->mode = TWIN_MUTE;	/* accepts, and never greets */
+	began = now(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	assert_true(world_settle(w, SECONDS(30)));
+	assert_true(now(w) - began <= SECONDS(20));
+	assert_int_equal(world_logged(w, "attempt-failed", "no_banner"), 1);
+}
+
+static void
+a_lone_slow_port_gets_its_time(void **state)
+{
+	struct world *w = *state;
+
+	w->conf.relay.nendpoint = 1;
+	start_warm(w);
+	world_run(w, MINUTES(2));
+	w->port[P587].ep->delay_ms = SECONDS(14);	/* 28 s for each answer */
+	world_mail(w, ALICE, BOB, "hello-1.");
+	assert_true(world_settle(w, MINUTES(10)));
+	assert_int_equal(world_logged(w, "attempt-failed", ""), 0);
+}
+
+static void
+port_that_dies_under_traffic(void **state)
+{
+	struct world *w = *state;
+
+	world_start(w);
+	mail_many(w, 20, "before-");
+	assert_true(world_settle(w, SECONDS(10)));
+	assert_int_equal(w->port[P587].ntaken, 20);
+	/* Nothing gets through any more: the sessions there are do not hear of it. */
+	w->port[P587].ep->mode = TWIN_SILENT;
+	twin_endpoint_cut(w->port[P587].ep);
+	mail_many(w, 20, "after-");
+	assert_true(world_settle(w, SECONDS(40)));
+	assert_int_equal(count_many(w, 20, "after-"), 20);
+	assert_int_equal(w->port[P587].ntaken, 20);
+	assert_int_equal(world_logged(w, "bounced", ""), 0);
+}
+
+static void
+all_dead_for_two_hours(void **state)
+{
+	struct world *w = *state;
+	struct spool_message *m;
+	size_t pos = 0;
+
+	world_start(w);
+	world_mail(w, ALICE, BOB, "first.");
+	assert_true(world_settle(w, SECONDS(5)));
+	world_all(w, TWIN_SILENT);
+	for (int i = 0; i < PORTS; i++)
+		twin_endpoint_cut(w->port[i].ep);
+	mail_many(w, 50, "wait-");
+	world_run(w, HOURS(2));
+	assert_int_equal(world_queued(w), 50);
+	while ((m = spool_next(relay_spool(w->relay), &pos)) != NULL)
+		assert_int_equal(m->attempts, 0);
+	assert_true(w->net.connects < 2 * 90 + 40);
+	world_all(w, TWIN_ACCEPT);
+	assert_true(world_settle(w, MINUTES(5)));
+	assert_int_equal(count_many(w, 50, "wait-"), 50);
+	assert_int_equal(world_logged(w, "deferred", "why=deferred"), 0);
+}
+
+static void
+name_server_down_keeps_mail(void **state)
+{
+	struct world *w = *state;
+
+	w->net.dns_down = true;
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, HOURS(1));
+	assert_int_equal(world_queued(w), 1);
+	w->net.dns_down = false;
+	assert_true(world_settle(w, MINUTES(6)));
+	assert_int_equal(world_logged(w, "bounced", ""), 0);
+}
+
+static void
+a_hiccup_does_not_take_a_lone_port_down(void **state)
+{
+	struct world *w = *state;
+
+	w->conf.relay.nendpoint = 1;
+	start_warm(w);
+	world_run(w, MINUTES(2));
+	smarthost_fault(&w->port[P587], (struct fault){ AT_GREETING, SAY, "421 4.3.2 not now", ALWAYS });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, SECONDS(3));
+	assert_in_range(world_logged(w, "attempt-failed", "banner_4xx"), 2, 4);
+	smarthost_heal(&w->port[P587]);
+	assert_true(world_settle(w, SECONDS(10)));
+	assert_int_equal(world_logged(w, "endpoint-down", ""), 0);
+}
+
+static void
+both_families_are_tried(void **state)
+{
+	struct world *w = *state;
+
+	twin_net_forget_host(&w->net, "smtp.twin.example");
+	twin_net_host(&w->net, "smtp.twin.example", "2001:db8::1");
+	twin_net_host(&w->net, "smtp.twin.example", "192.0.2.9");
+	twin_net_host(&w->net, "smtp.twin.example", "192.0.2.1");
+	twin_net_endpoint(&w->net, "[2001:db8::1]:587")->mode = TWIN_SILENT;
+	twin_net_endpoint(&w->net, "[2001:db8::1]:465")->mode = TWIN_NO_ROUTE;
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	assert_true(world_settle(w, SECONDS(2)));
+	assert_int_equal(w->port[P587].ntaken, 1);
+}
+
+/* --- the account ------------------------------------------------------------------------ */
+
+static void
+refused_login_is_tried_once(void **state)
+{
+	struct world *w = *state;
+
+	fault_everywhere(w, (struct fault){ AT_AUTH, SAY,
+	    "535 5.7.8 Authentication credentials invalid", ALWAYS });
+	world_start(w);
+	mail_many(w, 10, "login-");
+	world_run(w, MINUTES(50));
+	assert_int_equal(world_logins(w), 1);
+	assert_int_equal(world_queued(w), 10);
+	assert_int_equal(world_logged(w, "bounced", ""), 0);
+	/* The operator mends it. */
+	heal_everywhere(w);
+	relay_unblock(w->relay);
+	assert_true(world_settle(w, MINUTES(1)));
+	assert_int_equal(count_many(w, 10, "login-"), 10);
+}
+
+static void
+a_password_that_went_bad_is_tried_once(void **state)
+{
+	struct world *w = *state;
+	unsigned before;
+
+	world_start(w);
+	world_burst(w, 20, "good-");
+	assert_true(world_settle(w, SECONDS(20)));
+	world_run(w, MINUTES(12));		/* all sessions are closed by now */
+	before = world_logins(w);
+	assert_true(before >= 2);
+	fault_everywhere(w, (struct fault){ AT_AUTH, SAY, "535 5.7.8 expired", ALWAYS });
+	world_burst(w, 20, "bad-");
+	world_run(w, MINUTES(50));
+	assert_int_equal(world_logins(w), before + 1);
+	assert_int_equal(world_queued(w), 20);
+}
+
+static void
+login_demanded_in_the_transaction_keeps_mail(void **state)
+{
+	struct world *w = *state;
+
+	fault_everywhere(w, (struct fault){ AT_MAIL, SAY,
+	    "530 5.7.0 Authentication required", ALWAYS });
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, HOURS(3));
+	assert_int_equal(world_queued(w), 1);
+	assert_int_equal(world_logged(w, "bounced", ""), 0);
+}
+
+static void
+throttle_slows_down(void **state)
+{
+	struct world *w = *state;
+
+	smarthost_fault(&w->port[P587], (struct fault){ AT_DOT, SAY,
+	    "454 Throttling failure: Maximum sending rate exceeded.", 6 });
+	world_start(w);
+	mail_many(w, 20, "slow-");
+	world_run(w, MINUTES(10));
+	assert_int_equal(world_queued(w), 0);
+	assert_int_equal(count_many(w, 20, "slow-"), 20);
+	assert_int_equal(w->port[P587].ntaken, 20);	/* no other port */
+	assert_int_equal(world_logged(w, "bounced", ""), 0);
+}
+
+static void
+a_throttled_account_is_not_hammered(void **state)
+{
+	struct world *w = *state;
+
+	fault_everywhere(w, (struct fault){ AT_MAIL, SAY,
+	    "454 4.7.0 Throttling failure: Daily message quota exceeded.", ALWAYS });
+	world_start(w);
+	world_burst(w, 50, "quota-");
+	world_run(w, MINUTES(30));
+	assert_true(world_logged(w, "deferred", "") <= 40);
+	assert_int_equal(world_queued(w), 50);
+}
+
+static void
+ports_that_greet_badly_are_not_hammered(void **state)
+{
+	struct world *w = *state;
+
+	fault_everywhere(w, (struct fault){ AT_GREETING, SAY, "421 4.3.2 not now", ALWAYS });
+	world_start(w);
+	world_burst(w, 50, "greet-");
+	world_run(w, HOURS(1));
+	assert_true(w->net.connects <= 200);
+	heal_everywhere(w);
+	assert_true(world_settle(w, MINUTES(10)));
+	assert_int_equal(count_many(w, 50, "greet-"), 50);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(mail_arrives_by_the_first_port),
+		T(sessions_are_reused),
+		T(big_messages_flow_in_bounded_memory),
+		T(refused_first_port),
+		T(filtered_first_port),
+		T(mute_first_port),
+		T(two_dead_ports),
+		T(every_fault_at_the_first_port),
+		T(a_port_that_falls_silent_is_left_soon),
+		T(a_lone_slow_port_gets_its_time),
+		T(port_that_dies_under_traffic),
+		T(all_dead_for_two_hours),
+		T(name_server_down_keeps_mail),
+		T(a_hiccup_does_not_take_a_lone_port_down),
+		T(both_families_are_tried),
+		T(refused_login_is_tried_once),
+		T(a_password_that_went_bad_is_tried_once),
+		T(login_demanded_in_the_transaction_keeps_mail),
+		T(throttle_slows_down),
+		T(a_throttled_account_is_not_hammered),
+		T(ports_that_greet_badly_are_not_hammered),
+	};
+
+	return scenario_run(tests);
+}

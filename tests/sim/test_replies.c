@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What becomes of a message when the smarthost refuses, cuts or says nothing. */
+#include "sim/scenario.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+
+#include "base/banned.h"
+
+/* --- replies at each step ------------------------------------------------------------------ */
+
+static void
+temporary_replies_are_retried(void **state)
+{
+	static const enum step steps[] = { AT_MAIL, AT_RCPT, AT_DATA, AT_DOT };
+
+	for (size_t i = 0; i < lengthof(steps); i++) {
+		struct world *w = scenario_new();
+
+		smarthost_fault(&w->port[P587], (struct fault){ steps[i], SAY, "451 4.3.0 greylisted", 2 });
+		world_start(w);
+		world_mail(w, ALICE, BOB, "hello-1.");
+		world_run(w, SECONDS(40));
+		assert_int_equal(world_queued(w), 1);
+		assert_true(world_settle(w, MINUTES(5)));
+		assert_int_equal(w->port[P587].ntaken, 1);
+		assert_int_equal(world_logged(w, "deferred", "code=451"), 2);
+		assert_int_equal(w->port[P465].ntaken + w->port[P2525].ntaken, 0);
+		scenario_free(w);
+	}
+}
+
+static void
+permanent_replies_are_reported(void **state)
+{
+	static const enum step steps[] = { AT_MAIL, AT_RCPT, AT_DATA, AT_DOT };
+
+	for (size_t i = 0; i < lengthof(steps); i++) {
+		struct world *w = scenario_new();
+		const struct taken *t;
+
+		smarthost_fault(&w->port[P587], (struct fault){ steps[i], SAY, "550 5.7.1 no such luck", 1 });
+		world_start(w);
+		world_mail(w, ALICE, BOB, "hello-1.");
+		assert_true(world_settle(w, SECONDS(20)));
+		/* One report, to the sender, and the message went nowhere else. */
+		assert_int_equal(world_taken(w), 1);
+		t = list_entry(w->port[P587].taken.next, struct taken, link);
+		assert_string_equal(t->from, "");
+		assert_string_equal(t->rcpts, " " ALICE " ");
+		assert_true(view_search(buf_view(&t->text), VIEW("no such luck")) < buf_len(&t->text));
+		assert_int_equal(world_logged(w, "bounced", "code=550"), 1);
+		scenario_free(w);
+	}
+}
+
+static void
+reports_of_local_senders_go_to_admin(void **state)
+{
+	struct world *w = *state;
+
+	smarthost_fault(&w->port[P587], (struct fault){ AT_RCPT, SAY, "550 5.1.1 unknown", ALWAYS, BOB });
+	world_start(w);
+	world_mail(w, "www-data@web1.example.com", BOB, "hello-1.");
+	world_mail(w, "www-data@web1", BOB, "hello-2.");
+	assert_true(world_settle(w, SECONDS(20)));
+	assert_int_equal(w->port[P587].ntaken, 2);
+	list_foreach(link, &w->port[P587].taken)
+		assert_string_equal(list_entry(link, struct taken, link)->rcpts, " admin@example.com ");
+}
+
+static void
+intake_makes_no_reports(void **state)
+{
+	struct world *w = *state;
+
+	smarthost_fault(&w->port[P587], (struct fault){ AT_RCPT, SAY, "550 5.1.1 unknown", ALWAYS, BOB });
+	w->as_report = true;
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	assert_true(world_settle(w, SECONDS(20)));
+	assert_int_equal(world_logged(w, "reported", "report_to=\"" ALICE "\""), 1);
+}
+
+static void
+a_report_is_never_reported(void **state)
+{
+	struct world *w = *state;
+
+	smarthost_fault(&w->port[P587], (struct fault){ AT_RCPT, SAY, "550 5.1.1 unknown", ALWAYS });
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_mail(w, "", BOB, "hello-2.");
+	assert_true(world_settle(w, SECONDS(20)));
+	assert_int_equal(world_taken(w), 0);
+	assert_int_equal(world_logged(w, "report-dropped", ""), 2);
+}
+
+static void
+each_recipient_has_its_own_fate(void **state)
+{
+	struct world *w = *state;
+
+	smarthost_fault(&w->port[P587], (struct fault){ AT_RCPT, SAY, "550 5.1.1 unknown", ALWAYS, "bad@" });
+	smarthost_fault(&w->port[P587], (struct fault){ AT_RCPT, SAY, "450 4.2.1 busy", 2, "later@" });
+	world_start(w);
+	world_mail(w, ALICE, "good@example.net bad@example.net later@example.net", "hello-1.");
+	world_run(w, SECONDS(30));
+	assert_int_equal(world_queued(w), 1);
+	assert_true(world_settle(w, MINUTES(10)));
+	/* good once, later once, and one report for bad */
+	assert_int_equal(world_count(w, "hello-1."), 2);
+	assert_int_equal(world_taken(w), 3);
+	assert_int_equal(world_logged(w, "delivered", "good@"), 1);
+	assert_int_equal(world_logged(w, "delivered", "later@"), 1);
+	assert_int_equal(world_logged(w, "bounced", ""), 1);
+}
+
+static void
+many_recipients_go_in_portions(void **state)
+{
+	struct world *w = *state;
+	char *rcpts = xzalloc(20000);
+	size_t at = 0;
+
+	w->conf.relay.recipients_per_message = 10;
+	for (int i = 0; i < 95; i++)
+		at += (size_t)snprintf(rcpts + at, 20000 - at, "%sr%03d@example.net", i != 0 ? " " : "", i);
+	/* The server's own limit is lower still, some of the time. */
+	smarthost_fault(&w->port[P587], (struct fault){ AT_RCPT, SAY, "452 4.5.3 too many recipients", 7,
+	    "9@" });
+	world_start(w);
+	world_mail(w, ALICE, rcpts, "hello-1.");
+	assert_true(world_settle(w, SECONDS(20)));
+	assert_int_equal(world_logged(w, "delivered", ""), 95);
+	assert_true(w->port[P587].ntaken >= 10);
+	free(rcpts);
+}
+
+/* --- connections that are cut --------------------------------------------------------------- */
+
+static void
+cut_before_the_dot_moves_on(void **state)
+{
+	static const enum step steps[] = { AT_MAIL, AT_RCPT, AT_DATA, AT_BODY };
+
+	for (size_t i = 0; i < lengthof(steps); i++) {
+		struct world *w = scenario_new();
+
+		start_warm(w);
+		smarthost_fault(&w->port[P587], (struct fault){ steps[i], CUT, NULL, ALWAYS });
+		world_mail(w, ALICE, BOB, "hello-1.");
+		assert_true(world_settle(w, SECONDS(20)));
+		assert_int_equal(world_count(w, "hello-1."), 1);
+		assert_int_equal(world_logged(w, "deferred", "why=cut"), 1);
+		scenario_free(w);
+	}
+}
+
+static void
+a_long_text_is_out_before_its_dot(void **state)
+{
+	struct world *w = *state;
+	uint8_t *big = xzalloc(60000);
+	uint64_t n;
+
+	for (size_t i = 0; i < 60000; i++)
+		big[i] = i % 60 == 58 ? '\r' : i % 60 == 59 ? '\n' : 'x';
+	start_warm(w);
+	/* The server stops reading in the middle of the text. */
+	smarthost_fault(&w->port[P587], (struct fault){ AT_BODY, DEAF, NULL, 1 });
+	n = world_open(w, ALICE, BOB);
+	for (int i = 0; i < 3; i++)
+		world_chunk(w, n, view_of(big, 60000));
+	world_commit(w, n, 180000);
+	world_run(w, SECONDS(60));
+	twin_endpoint_reset(w->port[P587].ep);
+	assert_true(world_settle(w, SECONDS(20)));
+	assert_int_equal(world_logged(w, "uncertain", ""), 0);
+	assert_int_equal(world_logged(w, "deferred", "why=cut"), 1);
+	free(big);
+}
+
+static void
+cut_after_the_dot_is_uncertain(void **state)
+{
+	struct world *w = *state;
+
+	world_start(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_DOT, TAKE_AND_CUT, NULL, 1 });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, MINUTES(14));
+	assert_int_equal(world_queued(w), 1);
+	assert_int_equal(world_count(w, "hello-1."), 1);
+	assert_int_equal(world_logged(w, "uncertain", ""), 1);
+	assert_true(world_settle(w, MINUTES(3)));
+	assert_int_equal(world_count(w, "hello-1."), 2);	/* the one repeat that SMTP makes unavoidable */
+}
+
+static void
+the_dot_waits_for_the_mark(void **state)
+{
+	struct world *w = *state;
+
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	w->commit.stalled = true;		/* the disk is slow */
+	world_run(w, SECONDS(20));
+	assert_int_equal(w->port[P587].transactions, 1);
+	assert_int_equal(world_taken(w), 0);
+	w->commit.stalled = false;
+	twin_worker_kick(&w->commit);
+	assert_true(world_settle(w, SECONDS(1)));
+	assert_int_equal(world_taken(w), 1);
+}
+
+static void
+a_421_is_an_answer(void **state)
+{
+	static const enum step steps[] = { AT_MAIL, AT_RCPT, AT_DATA, AT_DOT };
+
+	for (size_t i = 0; i < lengthof(steps); i++) {
+		struct world *w = scenario_new();
+
+		start_warm(w);
+		smarthost_fault(&w->port[P587], (struct fault){ steps[i], SAY, "421 4.3.2 closing", 1 });
+		world_mail(w, ALICE, BOB, "hello-1.");
+		assert_true(world_settle(w, MINUTES(2)));
+		assert_int_equal(world_logged(w, "uncertain", ""), 0);
+		assert_int_equal(world_logged(w, "deferred", "code=421"), 1);
+		assert_int_equal(world_count(w, "hello-1."), 1);
+		scenario_free(w);
+	}
+}
+
+static void
+a_slow_answer_to_the_dot_is_awaited(void **state)
+{
+	struct world *w = *state;
+
+	world_start(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_DOT, TAKE_SILENTLY, NULL, 1 });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, MINUTES(9));
+	assert_int_equal(world_count(w, "hello-1."), 1);
+	assert_int_equal(world_logged(w, "uncertain", ""), 0);
+	world_run(w, MINUTES(2));
+	assert_int_equal(world_logged(w, "uncertain", ""), 1);
+}
+
+static void
+one_stuck_message_holds_up_nobody(void **state)
+{
+	struct world *w = *state;
+
+	start_warm(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_MAIL, MUTE, NULL, 1 });
+	mail_many(w, 20, "free-");
+	world_run(w, SECONDS(5));
+	assert_true(world_queued(w) <= 1);
+	assert_true(world_settle(w, MINUTES(5)));
+	assert_int_equal(count_many(w, 20, "free-"), 20);
+}
+
+static void
+a_message_that_ends_every_connection_is_charged(void **state)
+{
+	struct world *w = *state;
+
+	fault_everywhere(w, (struct fault){ AT_RCPT, CUT, NULL, ALWAYS, "poison@" });
+	world_start(w);
+	world_mail(w, ALICE, "poison@example.net", "poison.");
+	mail_many(w, 5, "good-");
+	world_run(w, MINUTES(30));
+	assert_int_equal(count_many(w, 5, "good-"), 5);
+	assert_int_equal(world_queued(w), 1);
+	assert_true(world_logged(w, "deferred", "poison@") <= 15);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(temporary_replies_are_retried),
+		T(permanent_replies_are_reported),
+		T(reports_of_local_senders_go_to_admin),
+		T(intake_makes_no_reports),
+		T(a_report_is_never_reported),
+		T(each_recipient_has_its_own_fate),
+		T(many_recipients_go_in_portions),
+		T(cut_before_the_dot_moves_on),
+		T(a_long_text_is_out_before_its_dot),
+		T(cut_after_the_dot_is_uncertain),
+		T(the_dot_waits_for_the_mark),
+		T(a_421_is_an_answer),
+		T(a_slow_answer_to_the_dot_is_awaited),
+		T(one_stuck_message_holds_up_nobody),
+		T(a_message_that_ends_every_connection_is_charged),
+	};
+
+	return scenario_run(tests);
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The queue through kills, stops, time and the operator's hands. */
+#include "sim/scenario.h"
+
+#include <stdio.h>
+
+#include "base/banned.h"
+
+/* --- restarts ------------------------------------------------------------------------------- */
+
+static void
+killed_relay_loses_nothing(void **state)
+{
+	struct world *w = *state;
+
+	for (unsigned round = 0; round < 20; round++) {
+		char prefix[20];
+		unsigned before;
+
+		if (w->relay == NULL)
+			world_start(w);
+		snprintf(prefix, sizeof(prefix), "kill%02u-", round);
+		mail_many(w, 10, prefix);
+		assert_int_equal(w->durable, 10);
+		world_run(w, (int64_t)rng_below(&w->rng, 300));
+		world_crash(w, round % 3 == 0 ? TWIN_KEEP_SYNCED : round % 3 == 1 ? TWIN_KEEP_ALL : TWIN_KEEP_SOME);
+		assert_true(world_settle(w, MINUTES(40)));
+		before = count_many(w, 10, prefix);
+		assert_true(before <= 20);
+		world_crash(w, TWIN_KEEP_ALL);
+		world_run(w, SECONDS(5));
+		assert_int_equal(count_many(w, 10, prefix), before);
+	}
+}
+
+static void
+killed_before_the_reply_is_uncertain(void **state)
+{
+	struct world *w = *state;
+
+	world_start(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_DOT, TAKE_SILENTLY, NULL, 1 });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, SECONDS(5));
+	assert_int_equal(world_count(w, "hello-1."), 1);
+	world_crash(w, TWIN_KEEP_ALL);
+	world_run(w, MINUTES(14));
+	assert_int_equal(world_count(w, "hello-1."), 1);
+	assert_int_equal(world_logged(w, "uncertain", "stopped-before"), 1);
+	assert_true(world_settle(w, MINUTES(3)));
+	assert_int_equal(world_count(w, "hello-1."), 2);
+}
+
+static void
+drained_relay_leaves_the_rest_for_the_next(void **state)
+{
+	struct world *w = *state;
+
+	world_start(w);
+	world_all(w, TWIN_REFUSE);
+	mail_many(w, 10, "rest-");
+	world_stop(w);
+	world_all(w, TWIN_ACCEPT);
+	world_start(w);
+	world_run(w, SECONDS(1));
+	assert_true(world_settle(w, MINUTES(1)));
+	assert_int_equal(count_many(w, 10, "rest-"), 10);
+}
+
+static void
+drain_waits_for_what_is_being_sent(void **state)
+{
+	struct world *w = *state;
+
+	start_warm(w);
+	mail_many(w, 10, "run-");
+	world_stop(w);
+	world_start(w);
+	world_run(w, SECONDS(1));
+	assert_true(world_settle(w, MINUTES(1)));
+	assert_int_equal(count_many(w, 10, "run-"), 10);	/* none twice */
+	assert_int_equal(world_logged(w, "uncertain", ""), 0);
+}
+
+/* --- age --------------------------------------------------------------------------------------- */
+
+static void
+old_messages_expire_and_are_reported(void **state)
+{
+	struct world *w = *state;
+
+	w->conf.queue.expire_ms = HOURS(6);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_RCPT, SAY, "450 4.2.1 busy", ALWAYS, BOB });
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, HOURS(5));
+	assert_int_equal(world_queued(w), 1);
+	assert_true(world_settle(w, HOURS(2)));
+	assert_int_equal(world_logged(w, "expired", "reply=\"busy\""), 1);
+	assert_int_equal(world_taken(w), 1);
+	assert_string_equal(list_entry(w->port[P587].taken.next, struct taken, link)->rcpts, " " ALICE " ");
+}
+
+static void
+a_jumping_clock_expires_nothing(void **state)
+{
+	struct world *w = *state;
+
+	start_warm(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_RCPT, SAY, "450 4.2.1 busy", 6, BOB });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, MINUTES(2));
+	w->loop.wall_ms += DAYS(3650);
+	world_run(w, MINUTES(2));
+	/* And while relay is not there to see it. */
+	w->loop.wall_ms += DAYS(3650);
+	world_crash(w, TWIN_KEEP_ALL);
+	world_run(w, MINUTES(5));
+	assert_int_equal(world_queued(w), 1);
+	assert_true(world_settle(w, HOURS(3)));
+	assert_int_equal(world_count(w, "hello-1."), 1);
+	assert_int_equal(world_logged(w, "expired", ""), 0);
+}
+
+static void
+an_outage_longer_than_life_is_reported_after_it(void **state)
+{
+	struct world *w = *state;
+
+	w->conf.queue.expire_ms = HOURS(6);
+	world_all(w, TWIN_REFUSE);
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, HOURS(8));
+	assert_int_equal(world_logged(w, "expired", ""), 1);
+	world_all(w, TWIN_ACCEPT);
+	assert_true(world_settle(w, MINUTES(10)));
+	assert_int_equal(world_taken(w), 1);	/* the report */
+	assert_int_equal(world_count(w, "hello-1."), 0);
+}
+
+/* --- the administrator ----------------------------------------------------------------------- */
+
+static void
+held_flushed_and_removed(void **state)
+{
+	struct world *w = *state;
+	struct spool_message *m;
+	size_t pos = 0;
+	struct err e;
+
+	smarthost_fault(&w->port[P587], (struct fault){ AT_RCPT, SAY, "450 4.2.1 busy", 1, BOB });
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, SECONDS(5));
+	m = spool_next(relay_spool(w->relay), &pos);
+	assert_non_null(m);
+	relay_hold(w->relay, m, true);
+	world_run(w, HOURS(10));
+	assert_int_equal(world_queued(w), 1);
+	world_crash(w, TWIN_KEEP_ALL);		/* it stays held */
+	world_run(w, HOURS(1));
+	assert_int_equal(world_queued(w), 1);
+	pos = 0;
+	m = spool_next(relay_spool(w->relay), &pos);
+	relay_hold(w->relay, m, false);
+	assert_true(world_settle(w, SECONDS(5)));
+	assert_int_equal(world_count(w, "hello-1."), 1);
+
+	smarthost_fault(&w->port[P587], (struct fault){ AT_RCPT, SAY, "450 4.2.1 busy", 2, BOB });
+	world_mail(w, ALICE, BOB, "hello-2.");
+	world_mail(w, ALICE, BOB, "hello-3.");
+	world_run(w, SECONDS(5));
+	assert_int_equal(world_queued(w), 2);
+	pos = 0;
+	assert_int_equal(relay_remove(w->relay, spool_next(relay_spool(w->relay), &pos), &e), 0);
+	relay_flush(w->relay);
+	assert_true(world_settle(w, SECONDS(5)));
+	assert_int_equal(world_count(w, "hello-2.") + world_count(w, "hello-3."), 1);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(killed_relay_loses_nothing),
+		T(killed_before_the_reply_is_uncertain),
+		T(drained_relay_leaves_the_rest_for_the_next),
+		T(drain_waits_for_what_is_being_sent),
+		T(old_messages_expire_and_are_reported),
+		T(a_jumping_clock_expires_nothing),
+		T(an_outage_longer_than_life_is_reported_after_it),
+		T(held_flushed_and_removed),
+	};
+
+	return scenario_run(tests);
+}
