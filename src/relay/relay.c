@@ -437,7 +437,7 @@ make_schedule(struct relay *r)
 		.uncertain_ms = r->conf->queue.uncertain_ms,
 	};
 
-	schedule_init(&r->schedule, &p, now_of(r), loop_wall(r->env.loop));
+	schedule_init(&r->schedule, &p, now_of(r));
 }
 
 static int

@@ -13,6 +13,7 @@
 
 #include "base/map.h"
 #include "handover/frame.h"
+#include "relay/age.h"
 #include "relay/dial.h"
 #include "relay/lookup.h"
 #include "relay/outcome.h"
@@ -258,6 +259,7 @@ struct relay {
 	bool			 recovered;
 	struct health		*health;
 	struct schedule		 schedule;
+	struct age		 age;
 	struct lookup		 lookup;
 	struct reception	 reception;
 	struct list		 sessions, dead;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "relay/schedule.h"
 
-#include "base/date.h"
 #include "base/require.h"
 
 #include "base/banned.h"
@@ -9,12 +8,9 @@
 #define JITTER_PERCENT 20
 
 void
-schedule_init(struct schedule *s, const struct schedule_params *params, int64_t loop_ms,
-    int64_t wall_ms)
+schedule_init(struct schedule *s, const struct schedule_params *params, int64_t loop_ms)
 {
 	*s = (struct schedule){ .params = *params, .started_ms = loop_ms };
-	s->loop_ms = loop_ms;
-	s->wall_ms = wall_ms;
 	heap_init(&s->due);
 }
 
@@ -128,82 +124,11 @@ schedule_count_due(const struct schedule *s, int64_t loop_ms, uint32_t max)
 
 /* --- age ------------------------------------------------------------------ */
 
-static void
-add_jump(struct schedule *s, int64_t from_ms, int64_t to_ms)
-{
-	if (s->njump == SCHEDULE_JUMPS) {
-		/*
-		 * The two oldest become one of the same length: right for messages from before
-		 * both, a guess for those from between.
-		 */
-		s->jump[1].from_ms -= s->jump[0].to_ms - s->jump[0].from_ms;
-		memmove(&s->jump[0], &s->jump[1], (SCHEDULE_JUMPS - 1) * sizeof(s->jump[0]));
-		s->njump--;
-	}
-	s->jump[s->njump++] = (struct schedule_jump){ from_ms, to_ms };
-}
-
 bool
-schedule_tick(struct schedule *s, int64_t loop_ms, int64_t wall_ms)
+schedule_is_expired(const struct schedule *s, const struct spool_message *m, int64_t age_ms,
+    int64_t loop_ms)
 {
-	int64_t expected = s->wall_ms + (loop_ms - s->loop_ms);
-	bool jumped = wall_ms - expected > SCHEDULE_JUMP_MS;
-
-	if (jumped)
-		add_jump(s, expected, wall_ms);
-	s->wall_ms = wall_ms;
-	s->loop_ms = loop_ms;
-	return jumped;
-}
-
-int64_t
-schedule_age(const struct schedule *s, int64_t received_ms, int64_t wall_ms)
-{
-	int64_t age = wall_ms - received_ms;
-
-	for (size_t i = 0; i < s->njump; i++)
-		if (received_ms <= s->jump[i].from_ms && wall_ms >= s->jump[i].to_ms)
-			age -= s->jump[i].to_ms - s->jump[i].from_ms;
-	return age > 0 ? age : 0;
-}
-
-bool
-schedule_is_expired(const struct schedule *s, const struct spool_message *m, int64_t loop_ms,
-    int64_t wall_ms)
-{
-	if (schedule_age(s, m->received_ms, wall_ms) < s->params.expire_ms)
+	if (age_ms < s->params.expire_ms)
 		return false;
 	return (m->lane & LANE_TRIED) != 0 || loop_ms - s->started_ms >= SCHEDULE_GRACE_MS;
-}
-
-bool
-schedule_clock_text(const struct schedule *s, struct buf *out)
-{
-	char from[DATE_MAX], to[DATE_MAX];
-
-	for (size_t i = 0; i < s->njump; i++)
-		if (!buf_addf(out, "jump: %s %s\n", date_rfc3339(from, s->jump[i].from_ms),
-		    date_rfc3339(to, s->jump[i].to_ms)))
-			return false;
-	return buf_addf(out, "wall: %s\n", date_rfc3339(to, s->wall_ms));
-}
-
-void
-schedule_clock_read(struct schedule *s, struct view text)
-{
-	struct view line, first;
-	int64_t from, to;
-
-	while (view_split(&text, '\n', &line)) {
-		if (view_starts(line, VIEW("jump: "))) {
-			line = view_from(line, 6);
-			if (view_split(&line, ' ', &first) && date_parse_rfc3339(first, &from) &&
-			    date_parse_rfc3339(line, &to) && from < to)
-				add_jump(s, from, to);
-		} else if (view_starts(line, VIEW("wall: ")) &&
-		    date_parse_rfc3339(view_from(line, 6), &from) &&
-		    s->wall_ms - from > SCHEDULE_JUMP_MS) {
-			add_jump(s, from, s->wall_ms);
-		}
-	}
 }

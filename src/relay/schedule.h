@@ -5,23 +5,15 @@
  * A heap of the messages that wait, by loop time. Uncharged waiting keeps a
  * message's place, so that after an outage the oldest goes first.
  *
- * Age counts trusted time: what the wall clock jumped forward (more than ten
- * minutes against the monotonic clock), and the time during which relay did not
- * run, are no message's age. Steps backward make messages younger, never older.
- *
  * Pure: times and randomness are arguments. loop_ms is monotonic, wall_ms is not.
  */
 #ifndef RELAY_SCHEDULE_H
 #define RELAY_SCHEDULE_H
 
-#include "base/buf.h"
 #include "base/rng.h"
 #include "spool/spool.h"
 
-#define SCHEDULE_JUMPS		16		/* remembered; the oldest two become one */
-#define SCHEDULE_JUMP_MS	600000		/* a step forward that counts as a jump */
 #define SCHEDULE_GRACE_MS	3600000		/* untried messages expire after this uptime at the earliest */
-#define SCHEDULE_CLOCK_MAX	2048		/* text of schedule_clock_text */
 
 /* spool_message.lane is ours: */
 #define LANE_CUTS	0x0fu	/* forgiven losses in a row */
@@ -33,20 +25,13 @@ struct schedule_params {
 	int64_t	uncertain_ms;
 };
 
-struct schedule_jump {
-	int64_t	from_ms, to_ms;		/* wall */
-};
-
 struct schedule {
 	struct schedule_params	 params;
 	struct heap		 due;		/* spool_message.due */
 	int64_t			 started_ms;	/* loop */
-	int64_t			 wall_ms, loop_ms;	/* at the last schedule_tick */
-	struct schedule_jump	 jump[SCHEDULE_JUMPS];
-	size_t			 njump;
 };
 
-void schedule_init(struct schedule *, const struct schedule_params *, int64_t loop_ms, int64_t wall_ms);
+void schedule_init(struct schedule *, const struct schedule_params *, int64_t loop_ms);
 void schedule_done(struct schedule *);
 
 /* Growing delay before attempt number attempts + 1; attempts >= 1. Jitter of 20 %. */
@@ -67,18 +52,8 @@ int64_t schedule_next_at(const struct schedule *);	/* INT64_MAX: nothing waits *
 /* How many are due, counted up to max. */
 uint32_t schedule_count_due(const struct schedule *, int64_t loop_ms, uint32_t max);
 
-/* --- age ------------------------------------------------------------------ */
-
-/* At least once a minute: finds jumps of the wall clock. True if there was one. */
-bool schedule_tick(struct schedule *, int64_t loop_ms, int64_t wall_ms);
-/* Trusted age. */
-int64_t schedule_age(const struct schedule *, int64_t received_ms, int64_t wall_ms);
-/* Old enough, and it had its chance since start. */
-bool schedule_is_expired(const struct schedule *, const struct spool_message *, int64_t loop_ms, int64_t wall_ms);
-
-/* What must outlive the process: the last wall time and the jumps, as lines. */
-bool schedule_clock_text(const struct schedule *, struct buf *out) must_use;
-/* At start, with the text of the last run: the time between is a jump. Bad lines are ignored. */
-void schedule_clock_read(struct schedule *, struct view text);
+/* Old enough in trusted time (relay/age.h), and it had its chance since start. */
+bool schedule_is_expired(const struct schedule *, const struct spool_message *, int64_t age_ms,
+    int64_t loop_ms);
 
 #endif

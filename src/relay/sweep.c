@@ -18,20 +18,33 @@ now_of(const struct relay *r)
 	return loop_now(r->env.loop);
 }
 
-/* Before ages are looked at: has the wall clock jumped? */
+static void keep_clock(struct relay *);
+
+/* Before ages are looked at. */
 static void
 look_at_clock(struct relay *r)
 {
-	if (schedule_tick(&r->schedule, now_of(r), loop_wall(r->env.loop)))
+	int64_t before = r->age.wall_ms, passed = now_of(r) - r->age.loop_ms;
+	enum age_event event = age_tick(&r->age, now_of(r), loop_wall(r->env.loop));
+	int64_t jump = r->age.wall_ms - before - passed;
+
+	if (event == AGE_STEADY)
+		return;
+	if (event != AGE_SLEPT)
 		log_simple(r->env.log, LEVEL_WARNING, "clock-jumped",
-		    "the wall clock jumped forward; no message ages by that");
+		    "the wall clock jumped %s by %lld s; no message ages by that",
+		    jump > 0 ? "forward" : "back", (long long)(jump > 0 ? jump : -jump) / 1000);
+	/* Certificates are judged by it; and after a sleep the host may be on another network. */
+	health_network_changed(r->health, now_of(r));
+	watch_changed(r);
+	keep_clock(r);
 }
 
 bool
 sweep_is_expired(struct relay *r, const struct spool_message *m)
 {
 	look_at_clock(r);
-	return schedule_is_expired(&r->schedule, m, now_of(r), loop_wall(r->env.loop));
+	return schedule_is_expired(&r->schedule, m, age_of(&r->age, m->received_ms), now_of(r));
 }
 
 /* Messages that are too old, a bounded number at a time. */
@@ -39,13 +52,12 @@ static void
 expire_some(struct relay *r)
 {
 	struct spool_message *m;
-	int64_t now = now_of(r), wall = loop_wall(r->env.loop);
 	size_t pos = 0;
 	unsigned n = 0;
 
 	while (n < SWEEP_EXPIRE_MAX && (m = spool_next(r->spool, &pos)) != NULL) {
 		if (m->delivery != NULL || (m->flags & SPOOL_HELD) != 0 ||
-		    !schedule_is_expired(&r->schedule, m, now, wall))
+		    !schedule_is_expired(&r->schedule, m, age_of(&r->age, m->received_ms), now_of(r)))
 			continue;
 		report_start(r, m);
 		n++;
@@ -92,8 +104,8 @@ clock_done(struct job *job)
 }
 
 /* Only while there is mail whose age matters: an idle host's disk sleeps. */
-void
-sweep_keep_clock(struct relay *r)
+static void
+keep_clock(struct relay *r)
 {
 	struct clock_job *j;
 	struct spool_stats st;
@@ -106,8 +118,8 @@ sweep_keep_clock(struct relay *r)
 	j->job.done = clock_done;
 	j->r = r;
 	j->fs = r->env.fs;
-	buf_init(&j->text, SCHEDULE_CLOCK_MAX);
-	if (!schedule_clock_text(&r->schedule, &j->text)) {
+	buf_init(&j->text, AGE_TEXT_MAX);
+	if (!age_text(&r->age, &j->text)) {
 		clock_free(j);
 		return;
 	}
@@ -115,10 +127,17 @@ sweep_keep_clock(struct relay *r)
 	worker_submit(r->env.reader, &j->job);
 }
 
+void
+sweep_keep_clock(struct relay *r)
+{
+	look_at_clock(r);
+	keep_clock(r);
+}
+
 static void
 clock_load(struct relay *r)
 {
-	uint8_t text[SCHEDULE_CLOCK_MAX];
+	uint8_t text[AGE_TEXT_MAX];
 	int fd = fs_open(r->env.fs, CLOCK_NAME, FS_READ, NULL);
 	int64_t n;
 
@@ -127,7 +146,7 @@ clock_load(struct relay *r)
 	n = fs_read(r->env.fs, fd, text, sizeof(text), 0, NULL);
 	fs_close(r->env.fs, fd);
 	if (n > 0)
-		schedule_clock_read(&r->schedule, view_of(text, (size_t)n));
+		age_read(&r->age, view_of(text, (size_t)n));
 }
 
 static void
@@ -141,20 +160,20 @@ on_sweep(void *arg)
 	if (r->spool == NULL || r->closing)
 		return;
 	if (slept > SWEEP_MS) {
-		/* The host was asleep: it may be on another network by now. */
+		/* A short sleep; a long one is the clock's matter, too. */
 		health_network_changed(r->health, now_of(r));
 		watch_changed(r);
 	}
-	look_at_clock(r);
+	sweep_keep_clock(r);
 	if (!r->draining)
 		expire_some(r);
-	sweep_keep_clock(r);
 }
 
 void
 sweep_init(struct relay *r)
 {
 	timer_init(&r->sweep, on_sweep, r);
+	age_init(&r->age, now_of(r), loop_wall(r->env.loop));
 	clock_load(r);
 	r->swept_ms = now_of(r);
 }
