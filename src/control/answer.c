@@ -141,7 +141,7 @@ status_queue(struct relay *relay, struct report *r, const struct spool_stats *sp
 			oldest = m->received_ms;
 	}
 	report_object(r, "queue");
-	report_num(r, "messages", (int64_t)spool->messages);
+	report_num(r, "messages", (int64_t)(spool->messages + spool->found));
 	report_num(r, "recipients", (int64_t)spool->recipients);
 	report_size(r, "bytes", spool->bytes_queued);
 	report_num(r, "held", held);
@@ -289,21 +289,41 @@ answer_ports(struct relay *relay, struct report *r)
 
 /* --- actions ------------------------------------------------------------- */
 
+struct spool_message *
+answer_find(struct relay *relay, spool_id id, struct err *e)
+{
+	struct spool_message *m = spool_find(relay_spool(relay), id);
+	struct spool_stats stats;
+	char text[17];
+
+	if (m != NULL)
+		return m;
+	spool_stats(relay_spool(relay), &stats);
+	if (stats.recovering)
+		err_set(e, ERR_BUSY, "message %s is not known yet: the spool is still being read; ask again",
+		    spool_id_text(text, id));
+	else
+		err_set(e, ERR_GONE, "message %s is not in the queue (delivered, bounced, removed, or never "
+		    "here); the log has its events", spool_id_text(text, id));
+	return NULL;
+}
+
 static int
-act_on(struct relay *relay, const struct request *q, struct spool_message *m, struct err *e)
+act_on(struct relay *relay, const struct request *q, struct spool_message *m,
+    struct relay_ack *ack, struct err *e)
 {
 	switch (q->command) {
 	case REQUEST_FLUSH:
 		relay_flush_message(relay, m);
 		return 0;
 	case REQUEST_HOLD:
-		relay_hold(relay, m, true);
+		relay_hold(relay, m, true, ack);
 		return 0;
 	case REQUEST_RELEASE:
-		relay_hold(relay, m, false);
+		relay_hold(relay, m, false, ack);
 		return 0;
 	case REQUEST_REMOVE:
-		return relay_remove(relay, m, e);
+		return relay_remove(relay, m, ack, e);
 	default:
 		return err_set(e, ERR_INPUT, "not a command for one message");
 	}
@@ -311,7 +331,7 @@ act_on(struct relay *relay, const struct request *q, struct spool_message *m, st
 
 /* Every message there is; those that are just being sent may refuse. */
 static uint64_t
-act_on_all(struct relay *relay, const struct request *q, uint64_t *refused)
+act_on_all(struct relay *relay, const struct request *q, struct relay_ack *ack, uint64_t *refused)
 {
 	struct spool *spool = relay_spool(relay);
 	struct spool_message *m;
@@ -331,7 +351,7 @@ act_on_all(struct relay *relay, const struct request *q, uint64_t *refused)
 		m = spool_find(spool, ids[i]);
 		if (m == NULL)
 			continue;
-		if (act_on(relay, q, m, &e) == 0)
+		if (act_on(relay, q, m, ack, &e) == 0)
 			done++;
 		else
 			++*refused;
@@ -364,9 +384,11 @@ done_sentence(enum request_command command)
 }
 
 int
-answer_action(struct relay *relay, const struct request *q, struct report *r, struct err *e)
+answer_action(struct relay *relay, const struct request *q, struct relay_ack *ack,
+    struct report *r, struct err *e)
 {
 	uint64_t messages = 0, refused = 0;
+	struct spool_stats stats;
 
 	switch (q->command) {
 	case REQUEST_PROBE:
@@ -380,22 +402,15 @@ answer_action(struct relay *relay, const struct request *q, struct report *r, st
 		break;
 	default:
 		if (q->command == REQUEST_FLUSH && q->id == 0) {
-			struct spool_stats stats;
-
 			spool_stats(relay_spool(relay), &stats);
 			relay_flush(relay);
 			messages = stats.messages;
 		} else if (q->all) {
-			messages = act_on_all(relay, q, &refused);
+			messages = act_on_all(relay, q, ack, &refused);
 		} else {
-			struct spool_message *m = spool_find(relay_spool(relay), q->id);
-			char id[17];
+			struct spool_message *m = answer_find(relay, q->id, e);
 
-			if (m == NULL)
-				return err_set(e, ERR_GONE, "message %s is not in the queue (delivered, bounced, "
-				    "removed, or never here); the log has its events",
-				    spool_id_text(id, q->id));
-			if (act_on(relay, q, m, e) < 0)
+			if (m == NULL || act_on(relay, q, m, ack, e) < 0)
 				return -1;
 			messages = 1;
 		}
@@ -404,5 +419,8 @@ answer_action(struct relay *relay, const struct request *q, struct report *r, st
 	report_num(r, "messages", (int64_t)messages);
 	if (refused > 0)
 		report_num(r, "being_sent", (int64_t)refused);
+	spool_stats(relay_spool(relay), &stats);
+	if (stats.recovering && (q->all || q->command == REQUEST_FLUSH))
+		report_num(r, "not_yet_read", (int64_t)stats.found);
 	return 0;
 }

@@ -14,13 +14,17 @@
 
 void answer_status(struct relay *, struct report *);
 void answer_ports(struct relay *, struct report *);
-/* flush, hold, release, remove, probe, unblock, reload */
-int answer_action(struct relay *, const struct request *, struct report *, struct err *) must_use;
+/* flush, hold, release, remove, probe, unblock, reload; what they record is given to the ack */
+int answer_action(struct relay *, const struct request *, struct relay_ack *, struct report *,
+    struct err *) must_use;
 
 /* One sentence: why nothing goes out now; "" if mail flows. Returns text. */
 const char *answer_why_closed(struct relay *, char *text, size_t cap);
 /* What would mend that; as text only where there is something to say. */
 void answer_put_advice(struct relay *, struct report *);
+
+/* NULL: there is none; e says whether there may be one later. */
+struct spool_message *answer_find(struct relay *, spool_id, struct err *);
 
 /* --- commands that read messages ----------------------------------------- */
 

@@ -27,6 +27,7 @@ struct conn {
 	struct timer		 deadline;
 	struct task		 resume;	/* the disk or the peer is ready again */
 	struct listing		*listing;
+	struct relay_ack	*ack;		/* of what was asked for */
 	struct buf		 body;		/* answer on its way into the stream */
 	bool			 read_only, answering;
 };
@@ -41,6 +42,7 @@ conn_free(struct conn *c)
 	timer_cancel(loop, &c->deadline);
 	task_cancel(&c->resume);
 	listing_free(c->listing);
+	relay_ack_drop(c->ack);
 	stream_close(c->stream);
 	buf_done(&c->body);
 	list_remove(&c->link);
@@ -48,11 +50,24 @@ conn_free(struct conn *c)
 	free(c);
 }
 
+/* What was asked for is not written yet: it is not done before. */
+static bool
+awaits_disk(const struct conn *c)
+{
+	return c->ack != NULL && !relay_ack_is_written(c->ack);
+}
+
 static void
 on_deadline(void *arg)
 {
 	struct conn *c = arg;
 
+	if (awaits_disk(c)) {
+		ignore_result(stream_write(c->stream, VIEW("error done, but the disk has not taken the record "
+		    "of it yet: a restart may undo it; see posthousectl status\n")));	/* has room */
+		conn_free(c);
+		return;
+	}
 	stream_abort(c->stream);
 	c->stream = NULL;
 	conn_free(c);
@@ -75,7 +90,7 @@ go_on(void *arg)
 {
 	struct conn *c = arg;
 
-	for (;;) {
+	while (!awaits_disk(c)) {	/* on_ready */
 		enum listing_result got;
 
 		if (!push(c))
@@ -142,12 +157,13 @@ begin_answer(struct conn *c, struct view line, struct err *e)
 	default:
 		break;
 	}
+	c->ack = relay_ack_new(relay, on_ready, c);
 	report_begin(&r, &c->body, q.json);
 	if (q.command == REQUEST_STATUS) {
 		answer_status(relay, &r);
 	} else if (q.command == REQUEST_PORTS) {
 		answer_ports(relay, &r);
-	} else if (answer_action(relay, &q, &r, e) < 0) {
+	} else if (answer_action(relay, &q, c->ack, &r, e) < 0) {
 		ignore_result(report_finish(&r));	/* the body is replaced by the error */
 		return -1;
 	}

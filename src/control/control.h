@@ -25,6 +25,6 @@ struct control *control_new(struct relay *, const struct control_env *);
 void control_accept(struct control *, struct stream *s, bool read_only);
 /* Listen on bound descriptors (either may be -1), which are closed at the end. */
 void control_listen(struct control *, int control_fd, int status_fd);
-void control_free(struct control *);
+void control_free(struct control *);		/* before relay_free() */
 
 #endif

@@ -101,11 +101,9 @@ listing_new(struct listing **out, struct relay *relay, const struct request *q, 
     void (*on_ready)(void *), void *owner, struct err *e)
 {
 	struct listing *l;
-	char id[17];
 
-	if (q->command != REQUEST_QUEUE && spool_find(relay_spool(relay), q->id) == NULL)
-		return err_set(e, ERR_GONE, "message %s is not in the queue (delivered, bounced, removed, or "
-		    "never here); the log has its events", spool_id_text(id, q->id));
+	if (q->command != REQUEST_QUEUE && answer_find(relay, q->id, e) == NULL)
+		return -1;
 	l = xzalloc(sizeof(*l));
 	l->relay = relay;
 	l->request = *q;
@@ -342,7 +340,9 @@ finish(struct listing *l)
 		spool_stats(relay_spool(l->relay), &stats);
 		report_num(&l->report, "shown", (int64_t)l->shown);
 		if (l->uid < 0)
-			report_num(&l->report, "total", (int64_t)stats.messages);
+			report_num(&l->report, "total", (int64_t)(stats.messages + stats.found));
+		if (l->report.json || stats.recovering)
+			report_bool(&l->report, "recovering", stats.recovering);
 		if (l->report.json || l->cut)
 			report_bool(&l->report, "cut", l->cut);
 	}

@@ -152,7 +152,7 @@ conclude(struct session *s, size_t nresult)
 		report_result(r, m, &u);
 	} else {
 		m = let_go(s);
-		spool_finish(r->spool, m, &u, NULL);
+		spool_finish(r->spool, m, &u, NULL, NULL, NULL);
 		relay_status_changed(r);
 		if (r->draining)
 			pool_kick(r);

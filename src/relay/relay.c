@@ -179,9 +179,10 @@ on_status_timer(void *arg)
 	spool_stats(r->spool, &st);
 	health_account(r->health, now_of(r), &account);
 	put_endpoints(r, ports, sizeof(ports));
-	snprintf(text, sizeof(text), "%s%llu messages queued; %s: %s%s%s",
-	    st.recovering ? "recovering; " : r->spool_health != SPOOL_OK ? "new mail refused; " : "",
-	    (unsigned long long)st.messages, relay_upstream(r)->name, ports,
+	snprintf(text, sizeof(text), "%s%llu messages %s; %s: %s%s%s",
+	    r->spool_health != SPOOL_OK ? "new mail refused; " : "",
+	    (unsigned long long)(st.messages + st.found), st.recovering ? "found so far" : "queued",
+	    relay_upstream(r)->name, ports,
 	    account.state != ACCOUNT_AVAILABLE ? "; account " : "",
 	    account.state != ACCOUNT_AVAILABLE ? account_state_word(account.state) : "");
 	r->events->on_status(r->owner, text);
@@ -296,89 +297,6 @@ relay_env(const struct relay *r)
 }
 
 void
-relay_flush(struct relay *r)
-{
-	struct spool_message *m;
-	size_t pos = 0;
-
-	while ((m = spool_next(r->spool, &pos)) != NULL)
-		relay_flush_message(r, m);
-	relay_probe(r);
-}
-
-void
-relay_flush_message(struct relay *r, struct spool_message *m)
-{
-	int64_t age = loop_wall(r->env.loop) - m->received_ms;
-
-	if (m->delivery != NULL || (m->flags & SPOOL_HELD) != 0)
-		return;
-	schedule_at(&r->schedule, m, now_of(r) - (age > 0 ? age : 0));
-	pool_kick(r);
-}
-
-void
-relay_hold(struct relay *r, struct spool_message *m, bool hold)
-{
-	struct spool_update u = { .attempts = m->attempts, .endpoint = "" };
-	bool held = (m->flags & SPOOL_HELD) != 0;
-
-	if (hold == held)
-		return;
-	u.flags = (uint8_t)((m->flags & ~SPOOL_HELD) | (hold ? SPOOL_HELD : 0));
-	u.next_ms = hold ? m->next_ms : 0;
-	spool_update(r->spool, m, &u, NULL, NULL);
-	if (hold)
-		schedule_remove(&r->schedule, m);
-	else
-		relay_flush_message(r, m);
-}
-
-int
-relay_remove(struct relay *r, struct spool_message *m, struct err *e)
-{
-	struct spool_result *res;
-	struct spool_rcpt *rc = spool_rcpts(m);
-	struct spool_update u = { .attempts = m->attempts, .endpoint = "" };
-	char id[17];
-
-	if (m->delivery != NULL)
-		return err_set(e, ERR_BUSY, "%s is being sent", spool_id_text(id, m->id));
-	res = xcalloc(m->nrcpt, sizeof(*res));
-	for (uint32_t i = 0; i < m->nrcpt; i++)
-		if (rc[i].state == SPOOL_QUEUED)
-			res[u.nresult++] = (struct spool_result){ .rcpt = i, .state = SPOOL_REMOVED };
-	u.result = res;
-	r->stats.removed += u.nresult;
-	schedule_remove(&r->schedule, m);
-	spool_finish(r->spool, m, &u, NULL);
-	free(res);
-	relay_status_changed(r);
-	return 0;
-}
-
-void
-relay_probe(struct relay *r)
-{
-	health_probe_now(r->health);
-	watch_changed(r);
-}
-
-void
-relay_unblock(struct relay *r)
-{
-	health_unblock(r->health, now_of(r));
-	watch_changed(r);
-}
-
-void
-relay_want_reload(struct relay *r)
-{
-	if (r->events->on_reload_wanted != NULL)
-		r->events->on_reload_wanted(r->owner);
-}
-
-void
 relay_stats(const struct relay *r, struct relay_stats *out)
 {
 	*out = r->stats;
@@ -487,6 +405,7 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 	pool_init(r);
 	prober_init(r);
 	report_init(r);
+	manage_init(r);
 	reception_init(r);
 	lookup_init(&r->lookup, env->net, relay_upstream(r)->host);
 	return r;
@@ -534,6 +453,7 @@ relay_free(struct relay *r)
 	if (r->spool != NULL)
 		spool_free(r->spool);
 	report_free_all(r);
+	manage_done(r);
 	reception_done(r);
 	lookup_done(&r->lookup);
 	schedule_done(&r->schedule);

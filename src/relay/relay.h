@@ -61,11 +61,21 @@ struct health *relay_health(struct relay *);
 const struct conf *relay_conf(const struct relay *);
 const struct relay_env *relay_env(const struct relay *);
 
+/*
+ * Waits for the records of all that it is given to (it may be NULL there) to be written:
+ * SIGKILL keeps them then. fn comes when they are, never from within a call; not at all
+ * if nothing had to be recorded.
+ */
+struct relay_ack;
+struct relay_ack *relay_ack_new(struct relay *, void (*fn)(void *owner), void *owner);
+bool relay_ack_is_written(const struct relay_ack *);
+void relay_ack_drop(struct relay_ack *);	/* before relay_free() */
+
 void relay_flush(struct relay *);				/* all deferred messages: due now */
 void relay_flush_message(struct relay *, struct spool_message *);
-void relay_hold(struct relay *, struct spool_message *, bool hold);
+void relay_hold(struct relay *, struct spool_message *, bool hold, struct relay_ack *);
 /* No bounce. -1 if it is just being sent. */
-int relay_remove(struct relay *, struct spool_message *, struct err *) must_use;
+int relay_remove(struct relay *, struct spool_message *, struct relay_ack *, struct err *) must_use;
 void relay_probe(struct relay *);				/* all endpoints, now */
 void relay_unblock(struct relay *);
 void relay_want_reload(struct relay *);

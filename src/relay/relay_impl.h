@@ -6,7 +6,7 @@
  * session is opened where and which message it gets; session runs one upstream
  * connection; delivery is the message in a session; probe asks endpoints how they
  * are; report ends messages that failed; sweep looks at clocks and ages; watch is the
- * way to and from health.
+ * way to and from health; manage does what the administrator asks.
  */
 #ifndef RELAY_RELAY_IMPL_H
 #define RELAY_RELAY_IMPL_H
@@ -243,6 +243,11 @@ void sweep_done(struct relay *);
 void sweep_keep_clock(struct relay *);
 bool sweep_is_expired(struct relay *, const struct spool_message *);
 
+/* --- manage: what the administrator asks --------------------------------------- */
+
+void manage_init(struct relay *);
+void manage_done(struct relay *);		/* after the spool is gone */
+
 /* --- relay ------------------------------------------------------------------- */
 
 struct relay {
@@ -267,6 +272,7 @@ struct relay {
 	struct prober		 prober;
 	struct watch		 watch;
 	struct reporter		 reporter;
+	struct list		 acks;			/* of struct relay_ack */
 	struct task		 reap;
 	struct task		 ready;
 	struct timer		 sweep;

@@ -222,7 +222,7 @@ report_finish(struct report *p, struct view message)
 	};
 	bounce = (struct spool_bounce){ .envelope = &envelope, .message = buf_view(&text) };
 	p->m->delivery = NULL;
-	spool_finish(r->spool, p->m, &u, reported ? &bounce : NULL);
+	spool_finish(r->spool, p->m, &u, reported ? &bounce : NULL, NULL, NULL);
 	envelope_done(&envelope);
 	buf_done(&text);
 	free(now);

@@ -29,7 +29,7 @@ struct entry {
 	uint32_t	 begun_in;	/* X, G: segment where the finished message begins; G: pins a second */
 	uint64_t	 reserved;	/* X, G: room that was kept for this record */
 	uint32_t	 new_begun_in;	/* G: segment that is pinned for the bounce's id */
-	void		(*on_written)(void *owner);	/* U */
+	void		(*on_written)(void *owner);	/* U, X, G */
 	void		*owner;
 };
 

@@ -205,14 +205,12 @@ entry_written(struct spool *s, struct batch *b, struct entry *x, const struct se
 	case RECORD_GROUP:
 		bounce_written(s, b, x, sg, at);
 		break;
-	case RECORD_UPDATE:
-		x->on_written = NULL;
-		if (on_written != NULL)
-			on_written(x->owner);
-		break;
 	default:
 		break;
 	}
+	x->on_written = NULL;		/* it may have to be written again, and is told of once */
+	if (on_written != NULL)
+		on_written(x->owner);
 }
 
 /* All of b is durable: messages that it finishes no longer hold their segments. */

@@ -99,9 +99,10 @@ put_finish_part(struct buf *out, spool_id id, const struct buf *outcome)
 
 static void
 finish(struct spool *s, struct spool_message *m, const struct buf *outcome,
-    const struct spool_bounce *bounce)
+    const struct spool_bounce *bounce, void (*on_written)(void *), void *owner)
 {
-	struct entry about = { .begun_in = message_begun_in(m), .reserved = outcome_room(m->nrcpt) };
+	struct entry about = { .begun_in = message_begun_in(m), .reserved = outcome_room(m->nrcpt),
+		.on_written = on_written, .owner = owner };
 	struct buf payload;
 	struct batch *b;
 	struct entry *x;
@@ -131,7 +132,7 @@ finish(struct spool *s, struct spool_message *m, const struct buf *outcome,
 
 void
 spool_finish(struct spool *s, struct spool_message *m, const struct spool_update *u,
-    const struct spool_bounce *bounce)
+    const struct spool_bounce *bounce, void (*on_written)(void *), void *owner)
 {
 	struct buf outcome;
 
@@ -139,7 +140,7 @@ spool_finish(struct spool *s, struct spool_message *m, const struct spool_update
 	take_results(m, u);
 	buf_init(&outcome, outcome_max(m));
 	put_outcome(s, &outcome, m, u);
-	finish(s, m, &outcome, bounce);
+	finish(s, m, &outcome, bounce, on_written, owner);
 	buf_done(&outcome);
 	commit_outcome_gathered(s);
 	s->finished++;
@@ -158,7 +159,7 @@ spool_stats(const struct spool *s, struct spool_stats *out)
 		.log_bytes = log_bytes(s), .segments = s->nsegments,
 		.commits = s->commits, .syncs = s->syncs, .sync_us_last = s->sync_us_last,
 		.accepted = s->accepted, .finished = s->finished, .quarantined = s->quarantined,
-		.recovering = s->recovery != NULL, .health = s->health,
+		.recovering = s->recovery != NULL, .found = recover_messages(s), .health = s->health,
 	};
 	memcpy(out->why, s->why, sizeof(out->why));
 }

@@ -129,6 +129,7 @@ struct spool_stats {
 	uint64_t	accepted, finished;
 	uint64_t	quarantined;	/* notes in quarantine/ */
 	bool		recovering;
+	uint64_t	found;		/* so far, and not yet in messages; 0 unless recovering */
 	enum spool_health health;
 	char		why[160];
 };
@@ -199,14 +200,14 @@ void spool_update(struct spool *, struct spool_message *, const struct spool_upd
 /*
  * Every recipient is final: m is gone after this call (with the results of u, for
  * the record). bounce, if given, becomes a new message in the same atomic
- * record; on_message tells of it once it is synced.
+ * record; on_message tells of it once it is synced. on_written is that of spool_update.
  */
 struct spool_bounce {
 	const struct envelope	*envelope;
 	struct view		 message;	/* at most SPOOL_CHUNK bytes */
 };
 void spool_finish(struct spool *, struct spool_message *, const struct spool_update *u,
-    const struct spool_bounce *bounce);
+    const struct spool_bounce *bounce, void (*on_written)(void *owner), void *owner);
 
 /*
  * m was found to be damaged: it is marked so, and copied to quarantine/ with a note of

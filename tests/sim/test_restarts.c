@@ -155,7 +155,7 @@ held_flushed_and_removed(void **state)
 	world_run(w, SECONDS(5));
 	m = spool_next(relay_spool(w->relay), &pos);
 	assert_non_null(m);
-	relay_hold(w->relay, m, true);
+	relay_hold(w->relay, m, true, NULL);
 	world_run(w, HOURS(10));
 	assert_int_equal(world_queued(w), 1);
 	world_crash(w, TWIN_KEEP_ALL);		/* it stays held */
@@ -163,7 +163,7 @@ held_flushed_and_removed(void **state)
 	assert_int_equal(world_queued(w), 1);
 	pos = 0;
 	m = spool_next(relay_spool(w->relay), &pos);
-	relay_hold(w->relay, m, false);
+	relay_hold(w->relay, m, false, NULL);
 	assert_true(world_settle(w, SECONDS(5)));
 	assert_int_equal(world_count(w, "hello-1."), 1);
 
@@ -173,7 +173,8 @@ held_flushed_and_removed(void **state)
 	world_run(w, SECONDS(5));
 	assert_int_equal(world_queued(w), 2);
 	pos = 0;
-	assert_int_equal(relay_remove(w->relay, spool_next(relay_spool(w->relay), &pos), &e), 0);
+	assert_int_equal(relay_remove(w->relay, spool_next(relay_spool(w->relay), &pos), NULL, &e),
+	    0);
 	relay_flush(w->relay);
 	assert_true(world_settle(w, SECONDS(5)));
 	assert_int_equal(world_count(w, "hello-2.") + world_count(w, "hello-3."), 1);

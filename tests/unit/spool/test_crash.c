@@ -240,7 +240,7 @@ work_bounce(struct test *t)
 	bounce.envelope = &env;
 	x->fate = FINISHING;
 	x->bounce = t->w.last_id + 1;
-	spool_finish(t->w.spool, spool_find(t->w.spool, x->id), &u, &bounce);
+	spool_finish(t->w.spool, spool_find(t->w.spool, x->id), &u, &bounce, NULL, NULL);
 	envelope_done(&env);
 	world_run(&t->w, 20);
 	assert_int_equal(t->w.ntold, 2);

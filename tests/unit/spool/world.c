@@ -272,7 +272,7 @@ world_finish(struct world *w, spool_id id)
 	struct spool_message *m = spool_find(w->spool, id);
 
 	require(m != NULL);
-	spool_finish(w->spool, m, &u, NULL);
+	spool_finish(w->spool, m, &u, NULL, NULL, NULL);
 	require(spool_find(w->spool, id) == NULL);
 }
 

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * manage - what the administrator asks for: flush, hold, release, remove, probe,
+ * unblock; and how he learns that it is on disk.
+ */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/require.h"
+#include "relay/relay_impl.h"
+
+#include "base/banned.h"
+
+struct relay_ack {
+	struct list	 link;		/* in r->acks */
+	unsigned	 pending;	/* records that are not written yet */
+	void		(*fn)(void *owner);	/* NULL: nobody waits any more */
+	void		*owner;
+};
+
+static void
+ack_free(struct relay_ack *a)
+{
+	list_remove(&a->link);
+	free(a);
+}
+
+static void
+on_written(void *owner)
+{
+	struct relay_ack *a = owner;
+
+	require(a->pending > 0);
+	if (--a->pending > 0)
+		return;
+	if (a->fn != NULL)
+		a->fn(a->owner);
+	else
+		ack_free(a);
+}
+
+typedef void written_fn(void *owner);
+
+/* What a record that a is to wait for has to call; NULL: nobody waits. */
+static written_fn *
+expect(struct relay_ack *a)
+{
+	if (a == NULL)
+		return NULL;
+	a->pending++;
+	return on_written;
+}
+
+struct relay_ack *
+relay_ack_new(struct relay *r, void (*fn)(void *owner), void *owner)
+{
+	struct relay_ack *a = xzalloc(sizeof(*a));
+
+	a->fn = fn;
+	a->owner = owner;
+	list_init(&a->link);
+	list_push(&r->acks, &a->link);
+	return a;
+}
+
+bool
+relay_ack_is_written(const struct relay_ack *a)
+{
+	return a->pending == 0;
+}
+
+void
+relay_ack_drop(struct relay_ack *a)
+{
+	if (a == NULL)
+		return;
+	a->fn = NULL;
+	if (a->pending == 0)
+		ack_free(a);
+}
+
+void
+manage_init(struct relay *r)
+{
+	list_init(&r->acks);
+}
+
+void
+manage_done(struct relay *r)
+{
+	list_foreach_safe(link, &r->acks)
+		ack_free(list_entry(link, struct relay_ack, link));
+}
+
+/* --- messages ------------------------------------------------------------------ */
+
+void
+relay_flush(struct relay *r)
+{
+	struct spool_message *m;
+	size_t pos = 0;
+
+	while ((m = spool_next(r->spool, &pos)) != NULL)
+		relay_flush_message(r, m);
+	relay_probe(r);
+}
+
+void
+relay_flush_message(struct relay *r, struct spool_message *m)
+{
+	int64_t age = loop_wall(r->env.loop) - m->received_ms;
+
+	if (m->delivery != NULL || (m->flags & SPOOL_HELD) != 0)
+		return;
+	schedule_at(&r->schedule, m, loop_now(r->env.loop) - (age > 0 ? age : 0));
+	pool_kick(r);
+}
+
+void
+relay_hold(struct relay *r, struct spool_message *m, bool hold, struct relay_ack *a)
+{
+	struct spool_update u = { .attempts = m->attempts, .endpoint = "" };
+	bool held = (m->flags & SPOOL_HELD) != 0;
+
+	if (hold == held)
+		return;
+	u.flags = (uint8_t)((m->flags & ~SPOOL_HELD) | (hold ? SPOOL_HELD : 0));
+	u.next_ms = hold ? m->next_ms : 0;
+	spool_update(r->spool, m, &u, expect(a), a);
+	if (hold)
+		schedule_remove(&r->schedule, m);
+	else
+		relay_flush_message(r, m);
+}
+
+int
+relay_remove(struct relay *r, struct spool_message *m, struct relay_ack *a, struct err *e)
+{
+	struct spool_result *res;
+	struct spool_rcpt *rc = spool_rcpts(m);
+	struct spool_update u = { .attempts = m->attempts, .endpoint = "" };
+	char id[17];
+
+	if (m->delivery != NULL)
+		return err_set(e, ERR_BUSY, "%s is being sent", spool_id_text(id, m->id));
+	res = xcalloc(m->nrcpt, sizeof(*res));
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		if (rc[i].state == SPOOL_QUEUED)
+			res[u.nresult++] = (struct spool_result){ .rcpt = i, .state = SPOOL_REMOVED };
+	u.result = res;
+	r->stats.removed += u.nresult;
+	schedule_remove(&r->schedule, m);
+	spool_finish(r->spool, m, &u, NULL, expect(a), a);
+	free(res);
+	relay_status_changed(r);
+	return 0;
+}
+
+/* --- the upstream -------------------------------------------------------------- */
+
+void
+relay_probe(struct relay *r)
+{
+	health_probe_now(r->health);
+	watch_changed(r);
+}
+
+void
+relay_unblock(struct relay *r)
+{
+	health_unblock(r->health, loop_now(r->env.loop));
+	watch_changed(r);
+}
+
+void
+relay_want_reload(struct relay *r)
+{
+	if (r->events->on_reload_wanted != NULL)
+		r->events->on_reload_wanted(r->owner);
+}
