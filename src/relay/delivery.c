@@ -70,7 +70,7 @@ update_init(struct session *s, struct spool_update *u, size_t nresult)
 		.nresult = nresult,
 		.attempts = m->attempts,
 		.flags = m->flags & SPOOL_HELD,
-		.endpoint = watch_endpoint(s->r, s->endpoint),
+		.endpoint = watch_endpoint(s->up, s->endpoint),
 	};
 }
 
@@ -139,7 +139,7 @@ conclude(struct session *s, size_t nresult)
 	bool failed = fails_now(d);
 	struct spool_message *m;
 
-	if (++s->messages >= relay_upstream(r)->messages_per_connection)
+	if (++s->messages >= s->up->conf->messages_per_connection)
 		s->retire = true;
 	outcome_plan(d->fates, d->m->lane & LANE_CUTS, &plan);
 	if (plan.when != WHEN_NEVER) {
@@ -155,7 +155,7 @@ conclude(struct session *s, size_t nresult)
 		spool_finish(r->spool, m, &u, NULL, NULL, NULL);
 		relay_status_changed(r);
 		if (r->draining)
-			pool_kick(r);
+			pool_kick(s->up);
 	}
 }
 
@@ -193,9 +193,9 @@ make_room(struct delivery *d, uint32_t n)
 }
 
 static uint32_t
-portion_limit(const struct relay *r, const struct spool_message *m)
+portion_limit(const struct upstream *u, const struct spool_message *m)
 {
-	uint32_t limit = relay_upstream(r)->recipients_per_message;
+	uint32_t limit = u->conf->recipients_per_message;
 
 	if (limit == 0 || limit > RECIPIENTS_MAX)
 		limit = RECIPIENTS_MAX;
@@ -209,7 +209,7 @@ fill_portion(struct session *s)
 	struct delivery *d = &s->d;
 	struct spool_message *m = d->m;
 	const struct spool_rcpt *rc = spool_rcpts(m);
-	uint32_t limit = portion_limit(s->r, m);
+	uint32_t limit = portion_limit(s->up, m);
 
 	make_room(d, limit);
 	d->n = 0;
@@ -377,8 +377,8 @@ log_recipient(struct session *s, uint32_t i, enum fate fate)
 	log_begin(&l, r->env.log, fate == FATE_UNCERTAIN ? LEVEL_WARNING : LEVEL_INFO, event);
 	log_id(&l, d->m->id);
 	log_text(&l, "to", d->rcpt[i].address);
-	log_word(&l, "relay", relay_upstream(r)->name);
-	log_word(&l, "endpoint", watch_endpoint(r, s->endpoint));
+	log_word(&l, "relay", s->up->conf->name);
+	log_word(&l, "endpoint", watch_endpoint(s->up, s->endpoint));
 	if (fate != FATE_DELIVERED && fate != FATE_FAILED && fate != FATE_UNCERTAIN)
 		log_word(&l, "why", fate_word(fate));
 	log_num(&l, "code", res->code);

@@ -113,7 +113,7 @@ relay_flush_message(struct relay *r, struct spool_message *m)
 	if (m->delivery != NULL || (m->flags & SPOOL_HELD) != 0)
 		return;
 	schedule_at(&r->schedule, m, loop_now(r->env.loop) - (age > 0 ? age : 0));
-	pool_kick(r);
+	relay_kick(r);
 }
 
 void
@@ -161,15 +161,15 @@ relay_remove(struct relay *r, struct spool_message *m, struct relay_ack *a, stru
 void
 relay_probe(struct relay *r)
 {
-	health_probe_now(r->health);
-	watch_changed(r);
+	health_probe_now(r->up.health);
+	watch_changed(&r->up);
 }
 
 void
 relay_unblock(struct relay *r)
 {
-	health_unblock(r->health, loop_now(r->env.loop));
-	watch_changed(r);
+	health_unblock(r->up.health, loop_now(r->env.loop));
+	watch_changed(&r->up);
 }
 
 void

@@ -22,32 +22,32 @@
 static void pool_run(void *arg);
 
 static int64_t
-now_of(const struct relay *r)
+now_of(const struct upstream *u)
 {
-	return loop_now(r->env.loop);
+	return loop_now(u->r->env.loop);
 }
 
 void
-pool_kick(struct relay *r)
+pool_kick(struct upstream *u)
 {
-	task_post(r->env.loop, &r->pool.task);
+	task_post(u->r->env.loop, &u->pool.task);
 }
 
 bool
-pool_has_choice(struct relay *r)
+pool_has_choice(struct upstream *u)
 {
 	size_t order[HEALTH_ENDPOINTS_MAX];
 
-	return health_race_order(r->health, now_of(r), order) > 1;
+	return health_race_order(u->health, now_of(u), order) > 1;
 }
 
 static void
-wake_at(struct relay *r, int64_t at_ms)
+wake_at(struct upstream *u, int64_t at_ms)
 {
-	struct pool *p = &r->pool;
+	struct pool *p = &u->pool;
 
 	if (!timer_is_set(&p->timer) || p->timer.node.key > at_ms)
-		timer_set(r->env.loop, &p->timer, at_ms - now_of(r));
+		timer_set(u->r->env.loop, &p->timer, at_ms - now_of(u));
 }
 
 /* --- the race -------------------------------------------------------------------- */
@@ -59,9 +59,9 @@ is_racing(const struct session *s)
 }
 
 static struct session *
-racer_at(struct relay *r, size_t endpoint)
+racer_at(struct upstream *u, size_t endpoint)
 {
-	list_foreach(link, &r->sessions) {
+	list_foreach(link, &u->sessions) {
 		struct session *s = list_entry(link, struct session, link);
 
 		if (is_racing(s) && s->endpoint == endpoint)
@@ -71,22 +71,22 @@ racer_at(struct relay *r, size_t endpoint)
 }
 
 static void
-race_stop(struct relay *r)
+race_stop(struct upstream *u)
 {
-	r->pool.racing = false;
-	timer_cancel(r->env.loop, &r->pool.head_start);
-	timer_cancel(r->env.loop, &r->pool.tie);
+	u->pool.racing = false;
+	timer_cancel(u->r->env.loop, &u->pool.head_start);
+	timer_cancel(u->r->env.loop, &u->pool.tie);
 }
 
 static void
-race_next(struct relay *r)
+race_next(struct upstream *u)
 {
-	struct pool *p = &r->pool;
+	struct pool *p = &u->pool;
 
 	if (p->next < p->norder)
-		(void)session_new(r, p->order[p->next++], SESSION_RACE);	/* it is in r->sessions */
+		(void)session_new(u, p->order[p->next++], SESSION_RACE);	/* it is in u->sessions */
 	if (p->next < p->norder)
-		timer_set(r->env.loop, &p->head_start, HEALTH_RACE_MS);
+		timer_set(u->r->env.loop, &p->head_start, HEALTH_RACE_MS);
 }
 
 static void
@@ -96,13 +96,13 @@ on_head_start(void *arg)
 }
 
 static void
-race_begin(struct relay *r)
+race_begin(struct upstream *u)
 {
-	struct pool *p = &r->pool;
-	int64_t now = now_of(r), soonest = INT64_MAX;
+	struct pool *p = &u->pool;
+	int64_t now = now_of(u), soonest = INT64_MAX;
 	size_t order[HEALTH_ENDPOINTS_MAX], n;
 
-	n = health_race_order(r->health, now, order);
+	n = health_race_order(u->health, now, order);
 	p->norder = p->next = 0;
 	for (size_t i = 0; i < n; i++) {
 		if (p->not_before_ms[order[i]] <= now)
@@ -111,11 +111,11 @@ race_begin(struct relay *r)
 			soonest = p->not_before_ms[order[i]];
 	}
 	if (p->norder == 0) {
-		wake_at(r, n != 0 ? soonest : now + WAIT_POLL_MS);
+		wake_at(u, n != 0 ? soonest : now + WAIT_POLL_MS);
 		return;
 	}
 	p->racing = true;
-	race_next(r);
+	race_next(u);
 }
 
 /* What a loser that got so far has shown counts like a probe. */
@@ -130,22 +130,22 @@ race_lost(struct session *s)
 }
 
 static void
-race_decide(struct relay *r)
+race_decide(struct upstream *u)
 {
-	struct pool *p = &r->pool;
+	struct pool *p = &u->pool;
 	struct session *winner = NULL;
 
 	for (size_t i = 0; i < p->norder && winner == NULL; i++) {
-		winner = racer_at(r, p->order[i]);
+		winner = racer_at(u, p->order[i]);
 		if (winner != NULL && !winner->proven)
 			winner = NULL;
 	}
 	if (winner == NULL)
 		return;
-	race_stop(r);
+	race_stop(u);
 	watch_note(winner, HEALTH_OK, "");
 	winner->kind = SESSION_MAIL;
-	list_foreach_safe(link, &r->sessions) {
+	list_foreach_safe(link, &u->sessions) {
 		struct session *s = list_entry(link, struct session, link);
 
 		if (is_racing(s))
@@ -164,8 +164,8 @@ on_tie(void *arg)
 bool
 pool_proven(struct session *s)
 {
-	struct relay *r = s->r;
-	struct pool *p = &r->pool;
+	struct upstream *u = s->up;
+	struct pool *p = &u->pool;
 	bool others = false;
 
 	if (s->kind != SESSION_RACE)
@@ -175,28 +175,28 @@ pool_proven(struct session *s)
 		return false;
 	}
 	for (size_t i = 0; i < p->norder && p->order[i] != s->endpoint; i++)
-		others = others || racer_at(r, p->order[i]) != NULL;
+		others = others || racer_at(u, p->order[i]) != NULL;
 	session_park(s, LOGIN_GATE_MS);
 	if (!timer_is_set(&p->tie))
-		timer_set(r->env.loop, &p->tie, others ? RACE_TIE_MS : 0);
+		timer_set(u->r->env.loop, &p->tie, others ? RACE_TIE_MS : 0);
 	return false;
 }
 
 static void
-race_one_out(struct relay *r)
+race_one_out(struct upstream *u)
 {
-	struct pool *p = &r->pool;
+	struct pool *p = &u->pool;
 
 	if (!p->racing)
 		return;
 	if (p->next < p->norder) {
-		race_next(r);
+		race_next(u);
 		return;
 	}
 	for (size_t i = 0; i < p->norder; i++)
-		if (racer_at(r, p->order[i]) != NULL)
+		if (racer_at(u, p->order[i]) != NULL)
 			return;
-	race_stop(r);
+	race_stop(u);
 }
 
 /* --- one login at a time, unless one has just succeeded -------------------------------------- */
@@ -204,14 +204,14 @@ race_one_out(struct relay *r)
 bool
 pool_login_gate(struct session *s)
 {
-	struct relay *r = s->r;
-	struct pool *p = &r->pool;
+	struct upstream *u = s->up;
+	struct pool *p = &u->pool;
 
-	if (!health_login_allowed(r->health, now_of(r))) {
+	if (!health_login_allowed(u->health, now_of(u))) {
 		session_quit(s);
 		return false;
 	}
-	if (p->login_ok_ms != 0 && now_of(r) - p->login_ok_ms < LOGIN_PROVEN_MS)
+	if (p->login_ok_ms != 0 && now_of(u) - p->login_ok_ms < LOGIN_PROVEN_MS)
 		return true;
 	if (p->login != NULL && p->login != s) {
 		session_park(s, LOGIN_GATE_MS);
@@ -224,12 +224,12 @@ pool_login_gate(struct session *s)
 void
 pool_login_done(struct session *s, bool good)
 {
-	struct relay *r = s->r;
+	struct upstream *u = s->up;
 
-	r->pool.login_ok_ms = good ? now_of(r) : 0;
-	if (r->pool.login == s)
-		r->pool.login = NULL;
-	pool_kick(r);
+	u->pool.login_ok_ms = good ? now_of(u) : 0;
+	if (u->pool.login == s)
+		u->pool.login = NULL;
+	pool_kick(u);
 }
 
 /* --- sessions and messages ----------------------------------------------------------- */
@@ -242,27 +242,27 @@ is_usable(struct session *s)
 
 	if (s->retire || s->quitting || s->phase != SESSION_TALK)
 		return false;
-	health_endpoint(s->r->health, s->endpoint, now_of(s->r), &v);
+	health_endpoint(s->up->health, s->endpoint, now_of(s->up), &v);
 	return v.state != EP_DOWN && v.state != EP_PROBING && v.state != EP_BLOCKED && v.state != EP_OFF;
 }
 
 static bool
-may_give(struct relay *r)
+may_give(struct upstream *u)
 {
-	return !r->draining && r->spool != NULL && now_of(r) >= r->pool.pause_until_ms;
+	return !u->r->draining && u->r->spool != NULL && now_of(u) >= u->pool.pause_until_ms;
 }
 
 bool
 pool_idle(struct session *s)
 {
-	struct relay *r = s->r;
+	struct upstream *u = s->up;
 	struct spool_message *m;
 
-	if (!is_usable(s) || r->draining) {
+	if (!is_usable(s) || u->r->draining) {
 		session_quit(s);
 		return false;
 	}
-	m = s->mark_pending || !may_give(r) ? NULL : schedule_take(&r->schedule, now_of(r));
+	m = s->mark_pending || !may_give(u) ? NULL : schedule_take(&u->r->schedule, now_of(u));
 	if (m != NULL) {
 		delivery_give(s, m);
 		session_set_age(s);
@@ -276,9 +276,9 @@ pool_idle(struct session *s)
 }
 
 static struct session *
-idle_session(struct relay *r)
+idle_session(struct upstream *u)
 {
-	list_foreach(link, &r->sessions) {
+	list_foreach(link, &u->sessions) {
 		struct session *s = list_entry(link, struct session, link);
 
 		if (s->idle && !s->mark_pending && s->phase == SESSION_TALK)
@@ -294,10 +294,10 @@ struct census {
 };
 
 static void
-take_census(const struct relay *r, struct census *c)
+take_census(const struct upstream *u, struct census *c)
 {
 	*c = (struct census){ .all = 0 };
-	list_foreach(link, &r->sessions) {
+	list_foreach(link, &u->sessions) {
 		const struct session *s = list_entry(link, struct session, link);
 
 		if (s->kind != SESSION_MAIL || s->quitting)
@@ -310,66 +310,66 @@ take_census(const struct relay *r, struct census *c)
 
 /* True: a session was opened; look again. */
 static bool
-open_one(struct relay *r, const struct census *c)
+open_one(struct upstream *u, const struct census *c)
 {
-	struct pool *p = &r->pool;
+	struct pool *p = &u->pool;
 	struct health_choice choice;
-	unsigned limit = relay_upstream(r)->connections;
-	int64_t now = now_of(r);
+	unsigned limit = u->conf->connections;
+	int64_t now = now_of(u);
 
-	if (!health_is_open(r->health, now)) {
-		health_mail_waits(r->health, true);
-		prober_plan(r);
-		wake_at(r, now + WAIT_POLL_MS);
+	if (!health_is_open(u->health, now)) {
+		health_mail_waits(u->health, true);
+		prober_plan(u);
+		wake_at(u, now + WAIT_POLL_MS);
 		return false;
 	}
-	health_choose(r->health, now, &choice);
-	watch_route(r, &choice);
-	health_mail_waits(r->health, choice.endpoint < 0);
+	health_choose(u->health, now, &choice);
+	watch_route(u, &choice);
+	health_mail_waits(u->health, choice.endpoint < 0);
 	if (choice.race) {
-		race_begin(r);
+		race_begin(u);
 		return false;
 	}
 	if (choice.endpoint < 0) {
-		wake_at(r, now + WAIT_POLL_MS);
+		wake_at(u, now + WAIT_POLL_MS);
 		return false;
 	}
 	if (c->at[choice.endpoint] >= limit || c->at[choice.endpoint] >= choice.sessions) {
-		wake_at(r, now + WAIT_POLL_MS);		/* the ramp may allow more by then */
+		wake_at(u, now + WAIT_POLL_MS);		/* the ramp may allow more by then */
 		return false;
 	}
 	if (p->not_before_ms[choice.endpoint] > now) {
-		wake_at(r, p->not_before_ms[choice.endpoint]);
+		wake_at(u, p->not_before_ms[choice.endpoint]);
 		return false;
 	}
-	(void)session_new(r, (size_t)choice.endpoint, SESSION_MAIL);	/* it is in r->sessions */
+	(void)session_new(u, (size_t)choice.endpoint, SESSION_MAIL);	/* it is in u->sessions */
 	return true;
 }
 
 static void
-open_sessions(struct relay *r)
+open_sessions(struct upstream *u)
 {
 	struct census c;
 	/* Sessions that hang at a dead endpoint must not keep new ones from being opened elsewhere. */
-	unsigned limit = 2 * relay_upstream(r)->connections;
+	unsigned limit = 2 * u->conf->connections;
 
 	for (;;) {
-		take_census(r, &c);
-		if (r->pool.racing || c.all >= limit ||
-		    schedule_count_due(&r->schedule, now_of(r), c.opening + 1) <= c.opening)
+		take_census(u, &c);
+		if (u->pool.racing || c.all >= limit ||
+		    schedule_count_due(&u->r->schedule, now_of(u), c.opening + 1) <= c.opening)
 			return;
-		if (!open_one(r, &c))
+		if (!open_one(u, &c))
 			return;
 	}
 }
 
 /* Those that wait for a login that is decided by now. */
 static void
-let_logins_go_on(struct relay *r)
+let_logins_go_on(struct upstream *u)
 {
-	struct pool *p = &r->pool;
+	struct pool *p = &u->pool;
 
-	list_foreach_safe(link, &r->sessions) {
+	list_foreach_safe(link, &u->sessions) {
 		struct session *s = list_entry(link, struct session, link);
 
 		if (p->login != NULL)
@@ -382,36 +382,36 @@ let_logins_go_on(struct relay *r)
 static void
 pool_run(void *arg)
 {
-	struct relay *r = arg;
+	struct upstream *u = arg;
 	struct session *s;
-	int64_t now = now_of(r), next;
+	int64_t now = now_of(u), next;
 
-	if (r->spool == NULL || r->closing)
+	if (u->r->spool == NULL || u->r->closing)
 		return;
-	timer_cancel(r->env.loop, &r->pool.timer);
-	let_logins_go_on(r);
-	if (r->draining) {
-		relay_drain_check(r);
+	timer_cancel(u->r->env.loop, &u->pool.timer);
+	let_logins_go_on(u);
+	if (u->r->draining) {
+		relay_drain_check(u->r);
 		return;
 	}
-	next = schedule_next_at(&r->schedule);
+	next = schedule_next_at(&u->r->schedule);
 	if (next > now) {
-		health_mail_waits(r->health, false);
+		health_mail_waits(u->health, false);
 		if (next != INT64_MAX)
-			wake_at(r, next);
+			wake_at(u, next);
 		return;
 	}
-	if (!may_give(r)) {
-		wake_at(r, r->pool.pause_until_ms);
+	if (!may_give(u)) {
+		wake_at(u, u->pool.pause_until_ms);
 		return;
 	}
-	while (schedule_first(&r->schedule, now) != NULL && (s = idle_session(r)) != NULL) {
+	while (schedule_first(&u->r->schedule, now) != NULL && (s = idle_session(u)) != NULL) {
 		session_resume(s);	/* it takes a message, or quits */
 	}
-	if (schedule_first(&r->schedule, now) != NULL) {
-		open_sessions(r);
-	} else if ((next = schedule_next_at(&r->schedule)) != INT64_MAX) {
-		wake_at(r, next);
+	if (schedule_first(&u->r->schedule, now) != NULL) {
+		open_sessions(u);
+	} else if ((next = schedule_next_at(&u->r->schedule)) != INT64_MAX) {
+		wake_at(u, next);
 	}
 }
 
@@ -420,28 +420,28 @@ pool_run(void *arg)
 void
 pool_ended(struct session *s, enum health_class class)
 {
-	struct relay *r = s->r;
-	struct pool *p = &r->pool;
+	struct upstream *u = s->up;
+	struct pool *p = &u->pool;
 	unsigned *failures = &p->failures[s->endpoint];
 	int64_t rest;
 
 	if (class != HEALTH_OK) {
 		rest = REST_FIRST_MS << (*failures < 8 ? *failures : 8);
-		p->not_before_ms[s->endpoint] = now_of(r) + (rest < REST_MAX_MS ? rest : REST_MAX_MS);
+		p->not_before_ms[s->endpoint] = now_of(u) + (rest < REST_MAX_MS ? rest : REST_MAX_MS);
 		(*failures)++;
 	}
 	if (p->login == s)
 		p->login = NULL;
 	if (s->kind == SESSION_RACE && !s->late)
-		race_one_out(r);
-	relay_status_changed(r);
-	pool_kick(r);
+		race_one_out(u);
+	relay_status_changed(u->r);
+	pool_kick(u);
 }
 
 void
 pool_worked(struct session *s)
 {
-	struct pool *p = &s->r->pool;
+	struct pool *p = &s->up->pool;
 
 	p->failures[s->endpoint] = 0;
 	p->not_before_ms[s->endpoint] = 0;
@@ -449,25 +449,25 @@ pool_worked(struct session *s)
 }
 
 void
-pool_slow_down(struct relay *r)
+pool_slow_down(struct upstream *u)
 {
-	struct pool *p = &r->pool;
+	struct pool *p = &u->pool;
 
-	if (now_of(r) < p->pause_until_ms)
+	if (now_of(u) < p->pause_until_ms)
 		return;
 	p->pause_ms = p->pause_ms == 0 ? PAUSE_FIRST_MS : p->pause_ms * 2;
 	if (p->pause_ms > PAUSE_MAX_MS)
 		p->pause_ms = PAUSE_MAX_MS;
-	p->pause_until_ms = now_of(r) + p->pause_ms;
-	pool_kick(r);
+	p->pause_until_ms = now_of(u) + p->pause_ms;
+	pool_kick(u);
 }
 
 void
-pool_retire(struct relay *r, int endpoint)
+pool_retire(struct upstream *u, int endpoint)
 {
 	if (endpoint < 0)
-		race_stop(r);
-	list_foreach_safe(link, &r->sessions) {
+		race_stop(u);
+	list_foreach_safe(link, &u->sessions) {
 		struct session *s = list_entry(link, struct session, link);
 
 		if (s->kind == SESSION_PROBE || s->kind == SESSION_PROBE_LOGIN ||
@@ -480,20 +480,20 @@ pool_retire(struct relay *r, int endpoint)
 }
 
 void
-pool_init(struct relay *r)
+pool_init(struct upstream *u)
 {
-	struct pool *p = &r->pool;
+	struct pool *p = &u->pool;
 
-	timer_init(&p->timer, pool_run, r);
-	task_init(&p->task, pool_run, r);
-	timer_init(&p->head_start, on_head_start, r);
-	timer_init(&p->tie, on_tie, r);
+	timer_init(&p->timer, pool_run, u);
+	task_init(&p->task, pool_run, u);
+	timer_init(&p->head_start, on_head_start, u);
+	timer_init(&p->tie, on_tie, u);
 }
 
 void
-pool_done(struct relay *r)
+pool_done(struct upstream *u)
 {
-	timer_cancel(r->env.loop, &r->pool.timer);
-	task_cancel(&r->pool.task);
-	race_stop(r);
+	timer_cancel(u->r->env.loop, &u->pool.timer);
+	task_cancel(&u->pool.task);
+	race_stop(u);
 }

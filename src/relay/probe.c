@@ -7,57 +7,57 @@
 #include "base/banned.h"
 
 static void
-probe_begin(struct relay *r, const struct health_probe *p)
+probe_begin(struct upstream *u, const struct health_probe *p)
 {
-	int64_t now = loop_now(r->env.loop);
-	bool login = p->login && relay_upstream(r)->user != NULL && health_login_allowed(r->health, now);
+	int64_t now = loop_now(u->r->env.loop);
+	bool login = p->login && u->conf->user != NULL && health_login_allowed(u->health, now);
 
-	health_probe_started(r->health, (size_t)p->endpoint, now);
-	r->prober.session = session_new(r, (size_t)p->endpoint,
+	health_probe_started(u->health, (size_t)p->endpoint, now);
+	u->prober.session = session_new(u, (size_t)p->endpoint,
 	    login ? SESSION_PROBE_LOGIN : SESSION_PROBE);
 }
 
 static void
 probe_run(void *arg)
 {
-	struct relay *r = arg;
+	struct upstream *u = arg;
 	struct health_probe p;
-	int64_t now = loop_now(r->env.loop);
+	int64_t now = loop_now(u->r->env.loop);
 
-	timer_cancel(r->env.loop, &r->prober.timer);
-	if (r->draining || r->prober.session != NULL)
+	timer_cancel(u->r->env.loop, &u->prober.timer);
+	if (u->r->draining || u->prober.session != NULL)
 		return;
-	health_next_probe(r->health, now, &p);
+	health_next_probe(u->health, now, &p);
 	if (p.endpoint < 0)
 		return;
 	if (p.at_ms > now)
-		timer_set(r->env.loop, &r->prober.timer, p.at_ms - now);
+		timer_set(u->r->env.loop, &u->prober.timer, p.at_ms - now);
 	else
-		probe_begin(r, &p);
+		probe_begin(u, &p);
 }
 
 void
-prober_plan(struct relay *r)
+prober_plan(struct upstream *u)
 {
-	probe_run(r);
+	probe_run(u);
 }
 
 void
 prober_ended(struct session *s, enum health_class class, const char *detail)
 {
-	struct relay *r = s->r;
+	struct upstream *u = s->up;
 
-	if (r->prober.session == s)
-		r->prober.session = NULL;
-	if (r->pool.login == s)
+	if (u->prober.session == s)
+		u->prober.session = NULL;
+	if (u->pool.login == s)
 		pool_login_done(s, false);
 	if (class == HEALTH_OK && s->proven)
 		watch_note(s, HEALTH_OK, detail);	/* failures are noted by the session */
-	watch_changed(r);
+	watch_changed(u);
 }
 
 void
-prober_init(struct relay *r)
+prober_init(struct upstream *u)
 {
-	timer_init(&r->prober.timer, probe_run, r);
+	timer_init(&u->prober.timer, probe_run, u);
 }

@@ -56,7 +56,7 @@ on_message(void *owner, struct spool_message *m, const struct envelope *env)
 		r->stats.uncertain++;
 	}
 	schedule_add(&r->schedule, m, now_of(r), loop_wall(r->env.loop));
-	pool_kick(r);
+	relay_kick(r);
 }
 
 static void
@@ -101,6 +101,12 @@ static const struct spool_events spool_events = {
 	.on_trouble = on_trouble,
 };
 
+void
+relay_kick(struct relay *r)
+{
+	pool_kick(&r->up);
+}
+
 /* --- messages that wait ---------------------------------------------------------------- */
 
 void
@@ -109,7 +115,7 @@ relay_wait(struct relay *r, struct spool_message *m, int64_t at_ms)
 	if ((m->flags & SPOOL_HELD) != 0)
 		return;
 	schedule_at(&r->schedule, m, at_ms);
-	pool_kick(r);
+	relay_kick(r);
 }
 
 static void
@@ -148,19 +154,18 @@ relay_unreadable(struct relay *r, struct spool_message *m, const struct err *e)
 /* --- one line for people --------------------------------------------------------------------- */
 
 static void
-put_endpoints(struct relay *r, char *text, size_t cap)
+put_endpoints(struct upstream *u, char *text, size_t cap)
 {
-	const struct conf_relay *up = relay_upstream(r);
 	size_t at = 0;
 
 	text[0] = '\0';
-	for (size_t i = 0; i < up->nendpoint && at < cap - 1; i++) {
+	for (size_t i = 0; i < u->conf->nendpoint && at < cap - 1; i++) {
 		struct endpoint_view v;
 		int n;
 
-		health_endpoint(r->health, i, now_of(r), &v);
+		health_endpoint(u->health, i, now_of(u->r), &v);
 		n = snprintf(text + at, cap - at, "%s%u %s%s", i != 0 ? ", " : "",
-		    (unsigned)up->endpoint[i].port, endpoint_state_word(v.state),
+		    (unsigned)u->conf->endpoint[i].port, endpoint_state_word(v.state),
 		    v.current ? " (in use)" : "");
 		at += n > 0 ? (size_t)n : 0;
 	}
@@ -177,12 +182,12 @@ on_status_timer(void *arg)
 	if (r->spool == NULL || r->events->on_status == NULL)
 		return;
 	spool_stats(r->spool, &st);
-	health_account(r->health, now_of(r), &account);
-	put_endpoints(r, ports, sizeof(ports));
+	health_account(r->up.health, now_of(r), &account);
+	put_endpoints(&r->up, ports, sizeof(ports));
 	snprintf(text, sizeof(text), "%s%llu messages %s; %s: %s%s%s",
 	    r->spool_health != SPOOL_OK ? "new mail refused; " : "",
 	    (unsigned long long)(st.messages + st.found), st.recovering ? "found so far" : "queued",
-	    relay_upstream(r)->name, ports,
+	    r->up.conf->name, ports,
 	    account.state != ACCOUNT_AVAILABLE ? "; account " : "",
 	    account.state != ACCOUNT_AVAILABLE ? account_state_word(account.state) : "");
 	r->events->on_status(r->owner, text);
@@ -206,28 +211,6 @@ on_spool_closed(void *owner)
 	r->on_drained(r->drained_owner);
 }
 
-static bool
-has_mail_session(const struct relay *r)
-{
-	list_foreach(link, &r->sessions) {
-		const struct session *s = list_entry(link, struct session, link);
-
-		if (s->d.m != NULL)
-			return true;
-	}
-	return false;
-}
-
-static void
-end_sessions(struct relay *r)
-{
-	while (!list_is_empty(&r->sessions)) {
-		struct session *s = list_entry(r->sessions.next, struct session, link);
-
-		session_abort(s, HEALTH_OK, "posthouse is stopping");
-	}
-}
-
 static void
 close_spool(struct relay *r)
 {
@@ -235,7 +218,7 @@ close_spool(struct relay *r)
 		return;
 	r->closing = true;
 	timer_cancel(r->env.loop, &r->drain);
-	end_sessions(r);
+	upstream_end_sessions(&r->up);
 	report_done(r);		/* what is not written yet is written by the next run */
 	reception_stop(r);
 	sweep_keep_clock(r);
@@ -247,7 +230,7 @@ relay_drain_check(struct relay *r)
 {
 	if (!r->draining || r->closing)
 		return;
-	if (!has_mail_session(r) && report_is_idle(r) && reception_has_ended(r))
+	if (!upstream_has_mail(&r->up) && report_is_idle(r) && reception_has_ended(r))
 		close_spool(r);
 }
 
@@ -266,8 +249,8 @@ relay_drain(struct relay *r, void (*on_drained)(void *owner), void *owner)
 	r->on_drained = on_drained;
 	r->drained_owner = owner;
 	timer_set(r->env.loop, &r->drain, r->conf->drain_ms);
-	pool_retire(r, -1);
-	pool_kick(r);
+	pool_retire(&r->up, -1);
+	relay_kick(r);
 }
 
 /* --- control ----------------------------------------------------- */
@@ -281,7 +264,7 @@ relay_spool(struct relay *r)
 struct health *
 relay_health(struct relay *r)
 {
-	return r->health;
+	return r->up.health;
 }
 
 const struct conf *
@@ -300,12 +283,7 @@ void
 relay_stats(const struct relay *r, struct relay_stats *out)
 {
 	*out = r->stats;
-	out->sessions = 0;
-	list_foreach(link, &r->sessions) {
-		const struct session *s = list_entry(link, struct session, link);
-
-		out->sessions += s->ready;
-	}
+	out->sessions = upstream_count_sessions(&r->up);
 }
 
 void
@@ -330,19 +308,7 @@ on_ready_task(void *arg)
 	if (r->events->on_ready != NULL)
 		r->events->on_ready(r->owner);
 	relay_status_changed(r);
-	watch_changed(r);
-}
-
-static void
-make_health(struct relay *r)
-{
-	const struct conf_relay *up = relay_upstream(r);
-	struct health_params p = { .n = up->nendpoint, .quiet = up->quiet,
-		.sessions_max = up->connections };
-
-	for (size_t i = 0; i < up->nendpoint; i++)
-		p.port[i] = up->endpoint[i].port;
-	r->health = health_new(&p, now_of(r), r->env.rng);
+	watch_changed(&r->up);
 }
 
 static void
@@ -386,28 +352,18 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 	r->conf = conf;
 	r->events = events;
 	r->owner = owner;
-	r->nsecret = secret.n;
-	if (secret.n != 0) {
-		r->secret = xzalloc(secret.n);
-		memcpy(r->secret, secret.p, secret.n);
-	}
 	r->stats.started_ms = loop_wall(env->loop);
-	list_init(&r->sessions);
 	list_init(&r->dead);
 	task_init(&r->reap, on_reap, r);
 	task_init(&r->ready, on_ready_task, r);
 	timer_init(&r->status, on_status_timer, r);
 	timer_init(&r->drain, on_drain_timer, r);
-	make_health(r);
 	make_schedule(r);
 	sweep_init(r);
-	watch_init(r);
-	pool_init(r);
-	prober_init(r);
 	report_init(r);
 	manage_init(r);
 	reception_init(r);
-	lookup_init(&r->lookup, env->net, relay_upstream(r)->host);
+	upstream_init(&r->up, r, &conf->relay, secret);
 	return r;
 }
 
@@ -427,39 +383,26 @@ relay_new(struct relay **out, const struct relay_env *env, const struct conf *co
 	return 0;
 }
 
-static void
-free_sessions(struct list *all)
-{
-	while (!list_is_empty(all))
-		session_free(list_entry(all->next, struct session, link));
-}
-
 void
 relay_free(struct relay *r)
 {
 	if (r == NULL)
 		return;
-	pool_done(r);
-	timer_cancel(r->env.loop, &r->prober.timer);
+	upstream_stop(&r->up);
 	sweep_done(r);
 	timer_cancel(r->env.loop, &r->status);
 	timer_cancel(r->env.loop, &r->drain);
-	task_cancel(&r->watch.task);
 	task_cancel(&r->reap);
 	task_cancel(&r->ready);
 	report_done(r);
-	free_sessions(&r->sessions);
-	free_sessions(&r->dead);
+	upstream_done(&r->up);
+	while (!list_is_empty(&r->dead))
+		session_free(list_entry(r->dead.next, struct session, link));
 	if (r->spool != NULL)
 		spool_free(r->spool);
 	report_free_all(r);
 	manage_done(r);
 	reception_done(r);
-	lookup_done(&r->lookup);
 	schedule_done(&r->schedule);
-	health_free(r->health);
-	for (size_t i = 0; i < HEALTH_ENDPOINTS_MAX; i++)
-		free(r->endpoint_name[i]);
-	secret_free(r->secret, r->nsecret);
 	free(r);
 }

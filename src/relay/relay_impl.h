@@ -2,11 +2,13 @@
 /*
  * relay_impl - what the parts of the relay role share; not for other folders.
  *
- * relay.c owns everything. reception takes messages in; pool decides which
- * session is opened where and which message it gets; session runs one upstream
- * connection; delivery is the message in a session; probe asks endpoints how they
- * are; report ends messages that failed; sweep looks at clocks and ages; watch is the
- * way to and from health; manage does what the administrator asks.
+ * relay.c owns everything that there is once: spool, schedule, reports. An upstream is
+ * one relay of the configuration: its health, account and sessions. reception takes
+ * messages in; pool decides which session is opened where and which message it gets;
+ * session runs one upstream connection; delivery is the message in a session; probe asks
+ * endpoints how they are; report ends messages that failed; sweep looks at clocks and
+ * ages; watch is the way to and from health; manage does what
+ * the administrator asks.
  */
 #ifndef RELAY_RELAY_IMPL_H
 #define RELAY_RELAY_IMPL_H
@@ -94,9 +96,11 @@ struct delivery {
 	bool			 sent;		/* the transaction is with the machine */
 };
 
+struct upstream;
 struct session {
-	struct list		 link;		/* relay.sessions or .dead */
+	struct list		 link;		/* upstream.sessions or relay.dead */
 	struct relay		*r;
+	struct upstream		*up;
 	size_t			 endpoint;
 	enum session_kind	 kind;
 	enum session_phase	 phase;
@@ -133,7 +137,7 @@ struct session {
 	struct delivery		 d;
 };
 
-struct session *session_new(struct relay *, size_t endpoint, enum session_kind);
+struct session *session_new(struct upstream *, size_t endpoint, enum session_kind);
 void session_resume(struct session *);		/* something that it waited for is there */
 void session_park(struct session *, int64_t ms);	/* nothing is said until session_unpark() */
 void session_unpark(struct session *);
@@ -142,7 +146,7 @@ void session_quit(struct session *);		/* politely; no message is in it */
 void session_abort(struct session *, enum health_class, const char *why);
 /* Move what the machine says into the stream; false: not all of it went in. */
 bool session_flush(struct session *);
-void session_reap(struct relay *);		/* free the dead */
+void session_reap(struct relay *);	/* free the dead */
 void session_free(struct session *);		/* at once: end of the relay */
 void session_set_age(struct session *);		/* quit when idle, or old, for too long */
 void session_touch(struct session *);		/* the text moves on: its timer begins anew */
@@ -174,10 +178,10 @@ struct pool {
 	int64_t		 login_ok_ms;		/* when a login succeeded; 0: not, or refused since */
 };
 
-void pool_init(struct relay *);
-void pool_done(struct relay *);
-void pool_kick(struct relay *);			/* look at it soon */
-bool pool_has_choice(struct relay *);		/* more than one endpoint is usable */
+void pool_init(struct upstream *);
+void pool_done(struct upstream *);
+void pool_kick(struct upstream *);			/* look at it soon */
+bool pool_has_choice(struct upstream *);		/* more than one endpoint is usable */
 /* The session is ready but for the login. True: go on now; false: it was parked or told to quit. */
 bool pool_proven(struct session *);
 bool pool_login_gate(struct session *);		/* the same, for the login */
@@ -185,9 +189,9 @@ void pool_login_done(struct session *, bool good);
 bool pool_idle(struct session *);		/* true if it got a message */
 void pool_ended(struct session *, enum health_class);
 void pool_worked(struct session *);		/* the endpoint took, or judged, a message */
-void pool_slow_down(struct relay *);		/* the provider said so */
+void pool_slow_down(struct upstream *);		/* the provider said so */
 /* Idle sessions quit, busy ones after their message; endpoint -1: everywhere, for good. */
-void pool_retire(struct relay *, int endpoint);
+void pool_retire(struct upstream *, int endpoint);
 
 /* --- probe ------------------------------------------------------------------ */
 
@@ -196,8 +200,8 @@ struct prober {
 	struct session	*session;
 };
 
-void prober_init(struct relay *);
-void prober_plan(struct relay *);
+void prober_init(struct upstream *);
+void prober_plan(struct upstream *);
 void prober_ended(struct session *, enum health_class, const char *detail);
 
 /* --- watch: health ----------------------------------------------------------- */
@@ -206,13 +210,37 @@ struct watch {
 	struct task	task;
 };
 
-void watch_init(struct relay *);
+void watch_init(struct upstream *);
 /* What a session showed. ready: whether its time is to be counted. */
 void watch_note(struct session *, enum health_class, const char *detail);
-void watch_changed(struct relay *);		/* log what is new, plan anew */
+void watch_changed(struct upstream *);		/* log what is new, plan anew */
 /* Sessions at the endpoint that was left are given up. */
-void watch_route(struct relay *, const struct health_choice *);
-const char *watch_endpoint(struct relay *, size_t i);	/* "smtp.example.net:587" */
+void watch_route(struct upstream *, const struct health_choice *);
+const char *watch_endpoint(struct upstream *, size_t i);	/* "smtp.example.net:587" */
+
+/* --- upstream: one relay of the configuration ------------------------------------ */
+
+struct upstream {
+	struct relay		*r;
+	const struct conf_relay	*conf;
+	uint8_t			*secret;
+	size_t			 nsecret;
+	char			*endpoint_name[HEALTH_ENDPOINTS_MAX];
+	struct health		*health;
+	struct lookup		 lookup;
+	struct list		 sessions;
+	struct pool		 pool;
+	struct prober		 prober;
+	struct watch		 watch;
+};
+
+void upstream_init(struct upstream *, struct relay *, const struct conf_relay *, struct view secret);
+void upstream_stop(struct upstream *);		/* no event comes any more, but from sessions */
+void upstream_done(struct upstream *);		/* sessions too are freed, at once */
+bool upstream_has_mail(const struct upstream *);	/* in a session */
+void upstream_end_sessions(struct upstream *);
+unsigned upstream_count_sessions(const struct upstream *);	/* that are ready */
+void upstream_network_changed(struct upstream *);
 
 /* --- report ------------------------------------------------------------------ */
 
@@ -255,22 +283,15 @@ struct relay {
 	const struct conf	*conf;
 	const struct relay_events *events;
 	void			*owner;
-	uint8_t			*secret;
-	size_t			 nsecret;
-	char			*endpoint_name[HEALTH_ENDPOINTS_MAX];
+	struct upstream		 up;
 	struct spool		*spool;
 	enum spool_health	 spool_health;
 	char			 spool_why[160];
 	bool			 recovered;
-	struct health		*health;
 	struct schedule		 schedule;
 	struct age		 age;
-	struct lookup		 lookup;
 	struct reception	 reception;
-	struct list		 sessions, dead;
-	struct pool		 pool;
-	struct prober		 prober;
-	struct watch		 watch;
+	struct list		 dead;		/* sessions to be freed */
 	struct reporter		 reporter;
 	struct list		 acks;			/* of struct relay_ack */
 	struct task		 reap;
@@ -286,13 +307,8 @@ struct relay {
 	void			*drained_owner;
 };
 
-static inline const struct conf_relay *
-relay_upstream(const struct relay *r)
-{
-	return &r->conf->relay;
-}
-
 void relay_status_changed(struct relay *);
+void relay_kick(struct relay *);		/* there may be mail to send */
 /* Wait until at_ms (loop), unless it is held. */
 void relay_wait(struct relay *, struct spool_message *, int64_t at_ms);
 void relay_drain_check(struct relay *);

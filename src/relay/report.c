@@ -134,7 +134,7 @@ list_failed(struct report *p, const struct spool_result *now, size_t nnow, struc
 			.code = res != NULL ? res->code : rc[i].code,
 			.status = res != NULL ? view_str(res->status) : VIEW(""),
 			.text = res != NULL ? res->text : VIEW(""),
-			.remote = view_str(relay_upstream(p->r)->host),
+			.remote = view_str(p->r->up.conf->host),
 		};
 		n++;
 		log_end_of(p, i, expired ? "expired" : "bounced", res);

@@ -146,7 +146,7 @@ on_step_timeout(void *arg)
 		return;
 	}
 	if (s->phase == SESSION_DIAL) {
-		lookup_forget(&s->r->lookup);
+		lookup_forget(&s->up->lookup);
 		session_lose(s, HEALTH_FILTERED, "no answer to connect");
 		return;
 	}
@@ -168,7 +168,7 @@ on_whole_timeout(void *arg)
 void
 session_set_age(struct session *s)
 {
-	const struct conf_relay *up = relay_upstream(s->r);
+	const struct conf_relay *up = s->up->conf;
 	struct loop *loop = s->r->env.loop;
 	int64_t ms = s->started_ms + up->connection_age_ms - loop_now(loop);
 
@@ -243,13 +243,11 @@ session_proven(struct session *s)
 static bool
 session_login(struct session *s)
 {
-	struct relay *r = s->r;
-
 	/* LOGIN asks once for each word. */
 	if (!s->logging_in && (!session_proven(s) || !pool_login_gate(s)))
 		return false;
 	s->logging_in = true;
-	client_login(s->client, view_str(relay_upstream(r)->user), view_of(r->secret, r->nsecret));
+	client_login(s->client, view_str(s->up->conf->user), view_of(s->up->secret, s->up->nsecret));
 	return true;
 }
 
@@ -291,7 +289,7 @@ session_failed(struct session *s)
 	char detail[HEALTH_DETAIL_MAX];
 
 	if (f->fault == FAULT_INJECTED &&
-	    relay_upstream(s->r)->endpoint[s->endpoint].tls == CONF_TLS_IMPLICIT)
+	    s->up->conf->endpoint[s->endpoint].tls == CONF_TLS_IMPLICIT)
 		class = HEALTH_WANTS_STARTTLS;	/* it greeted in clear before we said anything */
 	if (s->lost)
 		snprintf(detail, sizeof(detail), "%s", s->lost_text);
@@ -325,7 +323,7 @@ session_act(struct session *s, enum client_action action)
 		if (s->tls_begun)
 			return false;
 		s->tls_begun = true;
-		stream_start_tls(s->stream, s->r->env.tls, relay_upstream(s->r)->host);
+		stream_start_tls(s->stream, s->r->env.tls, s->up->conf->host);
 		return false;
 	case CLIENT_NEED_LOGIN:
 		return session_login(s);
@@ -475,7 +473,7 @@ static const struct stream_events session_events = {
 static void
 session_talk(struct session *s)
 {
-	const struct conf_relay *up = relay_upstream(s->r);
+	const struct conf_relay *up = s->up->conf;
 	enum conf_tls tls = up->endpoint[s->endpoint].tls;
 	struct client_params p = {
 		.ehlo_name = s->r->conf->hostname,
@@ -500,7 +498,7 @@ on_dialled(void *owner, struct stream *stream, const struct address *a,
 
 	timer_cancel(s->r->env.loop, &s->step);
 	if (stream == NULL) {
-		lookup_forget(&s->r->lookup);
+		lookup_forget(&s->up->lookup);
 		session_lose(s, outcome_of_end(end, CL_CLOSED), end->text);
 		return;
 	}
@@ -513,12 +511,12 @@ on_dialled(void *owner, struct stream *stream, const struct address *a,
 static void
 session_dial(struct session *s)
 {
-	const struct lookup *l = &s->r->lookup;
+	const struct lookup *l = &s->up->lookup;
 
 	s->phase = SESSION_DIAL;
 	s->started_ms = loop_now(s->r->env.loop);
 	timer_set(s->r->env.loop, &s->step, is_short(s) ? PROBE_CONNECT_MS : CONNECT_MS);
-	dial_start(&s->dial, l->address, l->n, relay_upstream(s->r)->endpoint[s->endpoint].port);
+	dial_start(&s->dial, l->address, l->n, s->up->conf->endpoint[s->endpoint].port);
 }
 
 static void
@@ -535,25 +533,27 @@ on_lookup(void *owner, enum resolve_result result, const char *why)
 /* --- life ---------------------------------------------------------------------- */
 
 struct session *
-session_new(struct relay *r, size_t endpoint, enum session_kind kind)
+session_new(struct upstream *u, size_t endpoint, enum session_kind kind)
 {
 	struct session *s = xzalloc(sizeof(*s));
+	struct relay *r = u->r;
 
 	s->r = r;
+	s->up = u;
 	s->endpoint = endpoint;
 	s->kind = kind;
-	s->hurry = kind != SESSION_MAIL || pool_has_choice(r);
+	s->hurry = kind != SESSION_MAIL || pool_has_choice(u);
 	s->ready_ms = -1;
 	s->started_ms = loop_now(r->env.loop);
 	list_init(&s->link);
-	list_push(&r->sessions, &s->link);
+	list_push(&u->sessions, &s->link);
 	timer_init(&s->step, on_step_timeout, s);
 	timer_init(&s->whole, on_whole_timeout, s);
 	timer_init(&s->age, on_age, s);
 	lookup_wait_init(&s->lookup, on_lookup, s);
 	dial_init(&s->dial, r->env.net, &session_limits, on_dialled, s);
 	timer_set(r->env.loop, &s->step, is_short(s) ? PROBE_LOOKUP_MS : LOOKUP_MS);
-	if (lookup_ask(&r->lookup, &s->lookup))
+	if (lookup_ask(&u->lookup, &s->lookup))
 		session_dial(s);
 	return s;
 }

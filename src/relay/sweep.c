@@ -35,8 +35,7 @@ look_at_clock(struct relay *r)
 		    "the wall clock jumped %s by %lld s; no message ages by that",
 		    jump > 0 ? "forward" : "back", (long long)(jump > 0 ? jump : -jump) / 1000);
 	/* Certificates are judged by it; and after a sleep the host may be on another network. */
-	health_network_changed(r->health, now_of(r));
-	watch_changed(r);
+	upstream_network_changed(&r->up);
 	keep_clock(r);
 }
 
@@ -161,8 +160,7 @@ on_sweep(void *arg)
 		return;
 	if (slept > SWEEP_MS) {
 		/* A short sleep; a long one is the clock's matter, too. */
-		health_network_changed(r->health, now_of(r));
-		watch_changed(r);
+		upstream_network_changed(&r->up);
 	}
 	sweep_keep_clock(r);
 	if (!r->draining)

@@ -11,20 +11,20 @@
 #include "base/banned.h"
 
 const char *
-watch_endpoint(struct relay *r, size_t i)
+watch_endpoint(struct upstream *u, size_t i)
 {
-	return r->endpoint_name[i];
+	return u->endpoint_name[i];
 }
 
 static void
 log_probe(struct session *s, enum health_class class, const char *detail)
 {
-	struct relay *r = s->r;
+	struct upstream *u = s->up;
 	struct log_line l;
 
-	log_begin(&l, r->env.log, LEVEL_DEBUG, "probe");
-	log_word(&l, "relay", relay_upstream(r)->name);
-	log_word(&l, "endpoint", watch_endpoint(r, s->endpoint));
+	log_begin(&l, u->r->env.log, LEVEL_DEBUG, "probe");
+	log_word(&l, "relay", u->conf->name);
+	log_word(&l, "endpoint", watch_endpoint(u, s->endpoint));
 	log_word(&l, "class", health_class_info(class)->word);
 	log_num(&l, "ready_ms", s->ready_ms);
 	log_text(&l, "detail", view_str(detail));
@@ -34,12 +34,12 @@ log_probe(struct session *s, enum health_class class, const char *detail)
 static void
 log_attempt(struct session *s, enum health_class class, const char *detail)
 {
-	struct relay *r = s->r;
+	struct upstream *u = s->up;
 	struct log_line l;
 
-	log_begin(&l, r->env.log, LEVEL_NOTICE, "attempt-failed");
-	log_word(&l, "relay", relay_upstream(r)->name);
-	log_word(&l, "endpoint", watch_endpoint(r, s->endpoint));
+	log_begin(&l, u->r->env.log, LEVEL_NOTICE, "attempt-failed");
+	log_word(&l, "relay", u->conf->name);
+	log_word(&l, "endpoint", watch_endpoint(u, s->endpoint));
 	log_word(&l, "class", health_class_info(class)->word);
 	log_text(&l, "detail", view_str(detail));
 	log_end(&l);
@@ -48,7 +48,7 @@ log_attempt(struct session *s, enum health_class class, const char *detail)
 void
 watch_note(struct session *s, enum health_class class, const char *detail)
 {
-	struct relay *r = s->r;
+	struct upstream *u = s->up;
 	bool mail = s->kind == SESSION_MAIL;
 	enum health_scope scope = health_class_info(class)->scope;
 	struct health_sample sample = {
@@ -67,19 +67,19 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 	if (mail && (class == HEALTH_OK || scope == SCOPE_MESSAGE))
 		pool_worked(s);
 	if (class == HEALTH_QUOTA)
-		pool_slow_down(r);
-	health_note(r->health, s->endpoint, &sample, loop_now(r->env.loop));
-	watch_changed(r);
+		pool_slow_down(u);
+	health_note(u->health, s->endpoint, &sample, loop_now(u->r->env.loop));
+	watch_changed(u);
 }
 
 void
-watch_route(struct relay *r, const struct health_choice *c)
+watch_route(struct upstream *u, const struct health_choice *c)
 {
 	if (!c->changed)
 		return;
 	if (c->from >= 0 && c->endpoint >= 0)
-		pool_retire(r, c->from);
-	watch_changed(r);
+		pool_retire(u, c->from);
+	watch_changed(u);
 }
 
 /* --- what health has to tell -------------------------------------------------------- */
@@ -103,25 +103,25 @@ level_of(enum health_event_kind kind)
 }
 
 static const char *
-endpoint_or_none(struct relay *r, int i)
+endpoint_or_none(struct upstream *u, int i)
 {
-	return i >= 0 ? watch_endpoint(r, (size_t)i) : "none";
+	return i >= 0 ? watch_endpoint(u, (size_t)i) : "none";
 }
 
 static void
-log_event(struct relay *r, const struct health_event *ev)
+log_event(struct upstream *u, const struct health_event *ev)
 {
 	const struct health_class_info *why = health_class_info(ev->class);
 	struct log_line l;
 
-	log_begin(&l, r->env.log, level_of(ev->kind), health_event_word(ev->kind));
-	log_word(&l, "relay", relay_upstream(r)->name);
+	log_begin(&l, u->r->env.log, level_of(ev->kind), health_event_word(ev->kind));
+	log_word(&l, "relay", u->conf->name);
 	if (ev->kind == HEALTH_ROUTE_CHANGED) {
-		log_word(&l, "from", endpoint_or_none(r, ev->from));
-		log_word(&l, "to", endpoint_or_none(r, ev->endpoint));
+		log_word(&l, "from", endpoint_or_none(u, ev->from));
+		log_word(&l, "to", endpoint_or_none(u, ev->endpoint));
 		log_word(&l, "reason", choice_reason_word(ev->reason));
 	} else if (ev->endpoint >= 0) {
-		log_word(&l, "endpoint", watch_endpoint(r, (size_t)ev->endpoint));
+		log_word(&l, "endpoint", watch_endpoint(u, (size_t)ev->endpoint));
 	}
 	if (ev->class != HEALTH_OK && ev->kind != HEALTH_RELAY_UP) {
 		log_word(&l, "class", why->word);
@@ -137,32 +137,31 @@ log_event(struct relay *r, const struct health_event *ev)
 static void
 watch_run(void *arg)
 {
-	struct relay *r = arg;
+	struct upstream *u = arg;
 	struct health_event ev;
 
-	while (health_next_event(r->health, &ev))
-		log_event(r, &ev);
-	prober_plan(r);
-	pool_kick(r);
-	relay_status_changed(r);
+	while (health_next_event(u->health, &ev))
+		log_event(u, &ev);
+	prober_plan(u);
+	pool_kick(u);
+	relay_status_changed(u->r);
 }
 
 void
-watch_changed(struct relay *r)
+watch_changed(struct upstream *u)
 {
-	task_post(r->env.loop, &r->watch.task);
+	task_post(u->r->env.loop, &u->watch.task);
 }
 
 void
-watch_init(struct relay *r)
+watch_init(struct upstream *u)
 {
-	const struct conf_relay *up = relay_upstream(r);
+	task_init(&u->watch.task, watch_run, u);
+	for (size_t i = 0; i < u->conf->nendpoint; i++) {
+		size_t n = strlen(u->conf->host) + 8;
 
-	task_init(&r->watch.task, watch_run, r);
-	for (size_t i = 0; i < up->nendpoint; i++) {
-		size_t n = strlen(up->host) + 8;
-
-		r->endpoint_name[i] = xzalloc(n);
-		snprintf(r->endpoint_name[i], n, "%s:%u", up->host, (unsigned)up->endpoint[i].port);
+		u->endpoint_name[i] = xzalloc(n);
+		snprintf(u->endpoint_name[i], n, "%s:%u", u->conf->host,
+		    (unsigned)u->conf->endpoint[i].port);
 	}
 }

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * upstream - one relay of the configuration, from its start to its end.
+ */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "relay/relay_impl.h"
+
+#include "base/banned.h"
+
+void
+upstream_init(struct upstream *u, struct relay *r, const struct conf_relay *conf, struct view secret)
+{
+	struct health_params p = { .n = conf->nendpoint, .quiet = conf->quiet,
+		.sessions_max = conf->connections };
+
+	for (size_t i = 0; i < conf->nendpoint; i++)
+		p.port[i] = conf->endpoint[i].port;
+	u->r = r;
+	u->conf = conf;
+	u->nsecret = secret.n;
+	if (secret.n != 0) {
+		u->secret = xzalloc(secret.n);
+		memcpy(u->secret, secret.p, secret.n);
+	}
+	list_init(&u->sessions);
+	u->health = health_new(&p, loop_now(r->env.loop), r->env.rng);
+	lookup_init(&u->lookup, r->env.net, conf->host);
+	watch_init(u);
+	pool_init(u);
+	prober_init(u);
+}
+
+void
+upstream_stop(struct upstream *u)
+{
+	pool_done(u);
+	timer_cancel(u->r->env.loop, &u->prober.timer);
+	task_cancel(&u->watch.task);
+}
+
+void
+upstream_done(struct upstream *u)
+{
+	while (!list_is_empty(&u->sessions))
+		session_free(list_entry(u->sessions.next, struct session, link));
+	lookup_done(&u->lookup);
+	health_free(u->health);
+	for (size_t i = 0; i < HEALTH_ENDPOINTS_MAX; i++)
+		free(u->endpoint_name[i]);
+	secret_free(u->secret, u->nsecret);
+}
+
+bool
+upstream_has_mail(const struct upstream *u)
+{
+	list_foreach(link, &u->sessions) {
+		const struct session *s = list_entry(link, struct session, link);
+
+		if (s->d.m != NULL)
+			return true;
+	}
+	return false;
+}
+
+void
+upstream_end_sessions(struct upstream *u)
+{
+	while (!list_is_empty(&u->sessions)) {
+		struct session *s = list_entry(u->sessions.next, struct session, link);
+
+		session_abort(s, HEALTH_OK, "posthouse is stopping");
+	}
+}
+
+unsigned
+upstream_count_sessions(const struct upstream *u)
+{
+	unsigned n = 0;
+
+	list_foreach(link, &u->sessions) {
+		const struct session *s = list_entry(link, struct session, link);
+
+		n += s->ready;
+	}
+	return n;
+}
+
+void
+upstream_network_changed(struct upstream *u)
+{
+	health_network_changed(u->health, loop_now(u->r->env.loop));
+	watch_changed(u);
+}
