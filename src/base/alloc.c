@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/banned.h"
 
@@ -34,6 +35,21 @@ void *
 xrealloc(void *p, size_t n)
 {
 	return checked(realloc(p, n != 0 ? n : 1));
+}
+
+void *
+pages_new(size_t n)
+{
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return checked(p != MAP_FAILED ? p : NULL);
+}
+
+void
+pages_free(void *p, size_t n)
+{
+	if (p != NULL)
+		(void)munmap(p, n);	/* what we mapped can be unmapped */
 }
 
 char *

@@ -19,6 +19,10 @@ void *xrealloc(void *p, size_t n) must_use;
 char *xstrdup(const char *s) must_use;
 char *xstrndup(const void *p, size_t n) must_use;	/* copy of n bytes, NUL added */
 
+/* Whole pages, zeroed, which the system has back at once when they are freed. */
+void *pages_new(size_t n) must_use;
+void pages_free(void *p, size_t n);			/* NULL is fine */
+
 /* Wipe, then free. NULL is fine. */
 void secret_free(void *p, size_t n);
 /* Wipe in a way the compiler keeps. */

@@ -21,6 +21,13 @@ heap_done(struct heap *h)
 	heap_init(h);
 }
 
+static void
+resize(struct heap *h, uint32_t cap)
+{
+	h->node = xrealloc(h->node, cap * sizeof(h->node[0]));
+	h->cap = cap;
+}
+
 static bool
 before(const struct heap_node *a, const struct heap_node *b)
 {
@@ -68,10 +75,8 @@ void
 heap_insert(struct heap *h, struct heap_node *n, int64_t key)
 {
 	require(n->at == 0);
-	if (h->n == h->cap) {
-		h->cap = h->cap != 0 ? h->cap * 2 : 16;
-		h->node = xrealloc(h->node, h->cap * sizeof(h->node[0]));
-	}
+	if (h->n == h->cap)
+		resize(h, h->cap != 0 ? h->cap * 2 : 16);
 	n->key = key;
 	n->seq = h->seq++;
 	h->n++;
@@ -89,6 +94,8 @@ heap_remove(struct heap *h, struct heap_node *n)
 	require(i < h->n && h->node[i] == n);
 	n->at = 0;
 	last = h->node[--h->n];
+	if (h->cap > 64 && h->n < h->cap / 8)
+		resize(h, h->cap / 2);
 	if (last == n)
 		return;
 	if (i > 0 && before(last, h->node[(i - 1) / 2]))

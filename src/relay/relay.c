@@ -32,14 +32,12 @@ has_queued(struct spool_message *m)
 }
 
 static void
-on_message(void *owner, struct spool_message *m, const struct envelope *env)
+on_message(void *owner, struct spool_message *m)
 {
 	struct relay *r = owner;
 
 	m->lane = 0;
 	m->delivery = NULL;
-	if ((m->flags & SPOOL_DAMAGED) != 0)
-		return;			/* held, until it is removed; the spool has told of it */
 	if (!has_queued(m)) {
 		report_start(r, m);	/* stopped between its last result and its report */
 		return;

@@ -24,8 +24,7 @@ struct entry {
 	uint64_t	 id;
 	struct spool_txn *txn;		/* M, B, C */
 	uint64_t	 new_id;	/* G: of the bounce */
-	uint32_t	 envelope_at, envelope_length;	/* M, G: its lines, from the start of the payload */
-	uint32_t	 body_length;	/* M, G */
+	uint32_t	 envelope_at, envelope_length;	/* G: the bounce's lines, from the start of the payload */
 	uint32_t	 begun_in;	/* X, G: segment where the finished message begins; G: pins a second */
 	uint64_t	 reserved;	/* X, G: room that was kept for this record */
 	uint32_t	 new_begun_in;	/* G: segment that is pinned for the bounce's id */

@@ -126,49 +126,38 @@ job_run(struct job *job)
 /* --- after a success --------------------------------------------------------------- */
 
 static struct spool_message *
-add_message(struct spool *s, spool_id id, struct view lines, struct envelope *env,
-    const struct segment *sg, uint64_t at, uint32_t length)
+add_message(struct spool *s, spool_id id, uint32_t nrcpt, const struct segment *sg, uint64_t at,
+    uint32_t length)
 {
-	struct spool_message *m;
+	struct spool_message *m = index_add(s->index, id, nrcpt);
 
-	require(envelope_decode(env, lines, NULL) == 0);	/* we have just written it */
-	m = message_new(id, env->nrcpt);
-	message_from_envelope(m, env);
-	m->segment = sg->number;
+	m->segment = m->first_segment = sg->number;
 	m->offset64 = (uint32_t)(at / RECORD_UNIT);
 	m->length64 = (uint32_t)(record_room(length) / RECORD_UNIT);
-	m->first_segment = sg->number;
+	s->reserve -= outcome_room(nrcpt);	/* from here on the message has it */
 	return m;
 }
 
 static void
-tell_message(struct spool *s, struct spool_message *m, struct envelope *env)
+tell_message(struct spool *s, struct spool_message *m)
 {
-	log_live(s, message_begun_in(m), 1);
-	message_add(s, m);
-	s->events.on_message(s->owner, m, env);
-	envelope_done(env);
+	message_count(s, m);
+	s->events.on_message(s->owner, m);
 }
 
 static void
-message_written(struct spool *s, struct batch *b, const struct entry *x, const struct segment *sg,
-    uint64_t at)
+message_written(struct spool *s, const struct entry *x, const struct segment *sg, uint64_t at)
 {
 	struct spool_txn *t = x->txn;
-	struct spool_message *m;
-	struct envelope env;
-	struct view lines;
+	struct spool_message *m = add_message(s, x->id, t->nrcpt, sg, at, x->length);
 
-	if (x->type == RECORD_COMMIT)
-		lines = buf_view(&t->lines);
-	else
-		lines = view_of(batch_payload(b, x) + x->envelope_at, x->envelope_length);
-	m = add_message(s, x->id, lines, &env, sg, at, x->length);
+	m->received_ms = t->received_ms;
+	m->size = t->size;
+	m->flags = (uint8_t)((t->bounce ? SPOOL_BOUNCE : 0) | (t->eight_bit ? SPOOL_EIGHT_BIT : 0));
 	if (x->type == RECORD_COMMIT)
 		m->first_segment = t->extent[0].segment;
-	s->reserve -= outcome_room(t->nrcpt);	/* from here on the message has it */
 	s->accepted++;
-	tell_message(s, m, &env);
+	tell_message(s, m);
 	txn_committed(t);
 }
 
@@ -179,10 +168,12 @@ bounce_written(struct spool *s, struct batch *b, const struct entry *x, const st
 	struct spool_message *m;
 	struct envelope env;
 
-	m = add_message(s, x->new_id, view_of(batch_payload(b, x) + x->envelope_at, x->envelope_length),
-	    &env, sg, at, x->length);
-	s->reserve -= outcome_room(env.nrcpt);
-	tell_message(s, m, &env);
+	require(envelope_decode(&env, view_of(batch_payload(b, x) + x->envelope_at, x->envelope_length),
+	    NULL) == 0);		/* we have just written it */
+	m = add_message(s, x->new_id, env.nrcpt, sg, at, x->length);
+	message_from_envelope(m, &env);
+	envelope_done(&env);
+	tell_message(s, m);
 	log_unpin(s, x->new_begun_in);
 }
 
@@ -200,7 +191,7 @@ entry_written(struct spool *s, struct batch *b, struct entry *x, const struct se
 		break;
 	case RECORD_MESSAGE:
 	case RECORD_COMMIT:
-		message_written(s, b, x, sg, at);
+		message_written(s, x, sg, at);
 		break;
 	case RECORD_GROUP:
 		bounce_written(s, b, x, sg, at);
@@ -484,7 +475,7 @@ place_outcomes(struct spool *s, struct batch *b, const struct segment *sg)
 		struct entry *x = &b->entry[i];
 		struct spool_message *m;
 
-		if (x->type != RECORD_UPDATE || (m = map_get(&s->index, x->id)) == NULL)
+		if (x->type != RECORD_UPDATE || (m = index_get(s->index, x->id)) == NULL)
 			continue;
 		outcome_set_prev(batch_payload(b, x), m->outcome_segment, m->outcome_offset64);
 		batch_sum(b, x);

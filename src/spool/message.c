@@ -13,33 +13,6 @@
 
 #include "base/banned.h"
 
-_Static_assert(sizeof(struct spool_message) <= 96, "a message with one recipient is to fit 128 bytes "
-    "with its places in index and heap");
-_Static_assert(sizeof(struct spool_rcpt) == 8, "8 bytes a recipient");
-
-struct spool_message *
-message_new(spool_id id, uint32_t nrcpt)
-{
-	struct spool_message *m = xzalloc(sizeof(*m));
-
-	require(nrcpt > 0);
-	m->id = id;
-	m->nrcpt = nrcpt;
-	if (nrcpt > 1)
-		m->rcpt.many = xcalloc(nrcpt, sizeof(*m->rcpt.many));
-	return m;
-}
-
-void
-message_free(struct spool_message *m)
-{
-	if (m == NULL)
-		return;
-	if (m->nrcpt > 1)
-		free(m->rcpt.many);
-	free(m);
-}
-
 void
 message_from_envelope(struct spool_message *m, const struct envelope *env)
 {
@@ -55,21 +28,21 @@ message_begun_in(const struct spool_message *m)
 }
 
 void
-message_add(struct spool *s, struct spool_message *m)
+message_count(struct spool *s, const struct spool_message *m)
 {
-	map_put(&s->index, m->id, m);
 	s->recipients += m->nrcpt;
 	s->bytes_queued += m->size;
 	s->reserve += outcome_room(m->nrcpt);
+	log_live(s, message_begun_in(m), 1);
 }
 
 void
 message_remove(struct spool *s, struct spool_message *m)
 {
-	require(map_take(&s->index, m->id) == m);
 	s->recipients -= m->nrcpt;
 	s->bytes_queued -= m->size;
 	/* Its reserve is given back when the record of its end is written. */
+	index_remove(s->index, m);
 }
 
 /* --- a damaged one ------------------------------------------------------------ */
@@ -129,16 +102,30 @@ spool_quarantine(struct spool *s, struct spool_message *m, const struct err *why
 	worker_submit(s->env.reader, &a->job);
 }
 
+/* What recovery has not told of yet is not there for others. */
+static bool
+is_told(const struct spool_message *m)
+{
+	return (m->flags & SPOOL_UNTOLD) == 0;
+}
+
 struct spool_message *
 spool_find(struct spool *s, spool_id id)
 {
-	return map_get(&s->index, id);
+	struct spool_message *m = index_get(s->index, id);
+
+	return m != NULL && is_told(m) ? m : NULL;
 }
 
 struct spool_message *
 spool_next(struct spool *s, size_t *pos)
 {
-	return map_next(&s->index, pos);
+	struct spool_message *m;
+
+	do
+		m = index_next(s->index, pos);
+	while (m != NULL && !is_told(m));
+	return m;
 }
 
 const char *

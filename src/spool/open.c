@@ -292,7 +292,7 @@ spool_new(const struct spool_params *params, const struct spool_env *env,
 	list_init(&s->txns);
 	list_init(&s->failed);
 	map_init(&s->by_number);
-	map_init(&s->index);
+	s->index = index_new();
 	commit_init(s);
 	space_init(s);
 	return s;

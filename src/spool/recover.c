@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Recovery of the segments of earlier runs, in the background: first all records are
- * replayed in order, then the messages that are left are announced with their
- * envelopes. Each step is one bounded job on env.reader; the job owns struct recovery
- * while it runs. Nothing is written but copies of damaged ranges.
+ * replayed in order, then the messages that are left are told of, the one that is due
+ * first before the others. Each step is one bounded job on env.reader; the job owns struct
+ * recovery while it runs. Nothing is written but copies of damaged ranges.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/require.h"
-#include "spool/load.h"
 #include "spool/quarantine.h"
 #include "spool/replay.h"
 #include "spool/state.h"
@@ -18,21 +17,8 @@
 #include "base/banned.h"
 
 #define STEP_BYTES	(4u << 20)	/* of log in one job */
-#define STEP_MESSAGES	64u		/* announced in one job */
+#define STEP_MESSAGES	1024u		/* told of in one turn of the loop */
 #define LEFTOVER_MIN	(64u << 10)	/* less is not worth giving back */
-
-/* What the job must know of a segment; the loop owns the segment itself. */
-struct source {
-	uint32_t	number;
-	uint64_t	nonce;
-};
-
-struct announced {
-	struct spool_message *m;
-	struct buf	 lines;
-	struct err	 e;		/* it is damaged */
-	struct err	 copy_err;	/* and not copied */
-};
 
 struct recovery {
 	struct job	 job;
@@ -54,12 +40,6 @@ struct recovery {
 	/* second part */
 	struct spool_message **message;
 	size_t		 n, next;
-	struct announced step[STEP_MESSAGES];
-	size_t		 nstep;
-	struct source	*source;
-	size_t		 nsource;
-	uint32_t	 open_number;	/* of fd */
-	struct buf	 bytes;
 };
 
 uint64_t
@@ -174,7 +154,7 @@ replay_run(struct job *job)
 		give_back(rc);
 }
 
-static void announce_begin(struct recovery *rc);
+static void order_begin(struct recovery *rc);
 static void replay_step(struct recovery *rc);
 
 static void
@@ -232,10 +212,6 @@ recovery_free(struct recovery *rc)
 {
 	replay_done(&rc->replay);
 	free(rc->message);
-	free(rc->source);
-	buf_done(&rc->bytes);
-	for (size_t i = 0; i < STEP_MESSAGES; i++)
-		buf_done(&rc->step[i].lines);
 	free(rc);
 }
 
@@ -262,7 +238,7 @@ replay_done_step(struct job *job)
 {
 	struct recovery *rc = container_of(job, struct recovery, job);
 
-	rc->nfound = rc->replay.found.n;
+	rc->nfound = rc->replay.found->n;
 	if (rc->result == SCAN_DAMAGE)
 		tell_damage(rc);
 	if (rc->result == SCAN_END || rc->result == SCAN_FAIL) {
@@ -292,7 +268,7 @@ replay_step(struct recovery *rc)
 
 	if (rc->walked == NULL) {
 		if (!is_old(rc, rc->at)) {
-			announce_begin(rc);
+			order_begin(rc);
 			return;
 		}
 		rc->walked = list_entry(rc->at, struct segment, link);
@@ -304,213 +280,100 @@ replay_step(struct recovery *rc)
 	worker_submit(s->env.reader, &rc->job);
 }
 
-/* --- second part: announce ------------------------------------------------------------------ */
+/* --- second part: tell ---------------------------------------------------------------------- */
 
-static int
-compare_source(const void *a, const void *b)
+static int64_t
+due_at(const struct spool_message *m)
 {
-	const struct source *x = a, *y = b;
-
-	return x->number < y->number ? -1 : x->number > y->number;
+	return m->next_ms != 0 ? m->next_ms : m->received_ms;
 }
 
+/* What is due first is told first, so that it can be delivered while the others are told. */
 static int
-compare_place(const void *a, const void *b)
+compare_due(const void *a, const void *b)
 {
 	const struct spool_message *x = *(struct spool_message *const *)a;
 	const struct spool_message *y = *(struct spool_message *const *)b;
 
-	if (x->segment != y->segment)
-		return x->segment < y->segment ? -1 : 1;
-	if (x->offset64 != y->offset64)
-		return x->offset64 < y->offset64 ? -1 : 1;
+	if (due_at(x) != due_at(y))
+		return due_at(x) < due_at(y) ? -1 : 1;
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
-/* Read what a load wants into rc->bytes. *nonce gets its segment's. */
-static int
-fetch(struct recovery *rc, const struct place *p, uint64_t *nonce, struct err *e)
-{
-	struct source key = { .number = p->segment };
-	const struct source *src = bsearch(&key, rc->source, rc->nsource, sizeof(key), compare_source);
-	char name[SEGMENT_NAME_MAX];
-	uint8_t *at;
-	int64_t got;
-
-	if (src == NULL)
-		return err_set(e, ERR_GONE, "segment %016x is not there", p->segment);
-	*nonce = src->nonce;
-	if (rc->fd < 0 || rc->open_number != p->segment) {
-		if (rc->fd >= 0)
-			fs_close(rc->s->env.fs, rc->fd);
-		rc->fd = fs_open(rc->s->env.fs, segment_name(name, DIR_LOG, p->segment), FS_READ, e);
-		if (rc->fd < 0)
-			return -1;
-		rc->open_number = p->segment;
-	}
-	buf_clear(&rc->bytes);
-	at = buf_reserve(&rc->bytes, (size_t)p->length);
-	if (at == NULL)
-		return err_set(e, ERR_FULL, "out of memory");
-	got = fs_read(rc->s->env.fs, rc->fd, at, (size_t)p->length, p->at, e);
-	if (got < 0)
-		return -1;
-	buf_grew(&rc->bytes, (size_t)got);
-	return 0;
-}
-
-static int
-load_envelope(struct recovery *rc, struct announced *a)
-{
-	struct load l;
-	struct place p;
-	uint64_t nonce = 0;
-	int result = -1;
-
-	load_init(&l, a->m);
-	while (!l.has_envelope && load_wants(&l, &p)) {
-		if (fetch(rc, &p, &nonce, &a->e) < 0 || load_feed(&l, nonce, buf_view(&rc->bytes), &a->e) < 0)
-			goto out;
-	}
-	if (!l.has_envelope || !buf_add(&a->lines, l.envelope))
-		(void)err_set(&a->e, ERR_DAMAGED, "its envelope is not complete");
-	else
-		result = 0;
-out:
-	load_done(&l);
-	return result;
-}
-
-/* Its envelope can't be read: so nobody can deliver it. */
 static void
-copy_damaged(struct recovery *rc, struct announced *a)
-{
-	const struct source *src = bsearch(&(struct source){ .number = a->m->segment }, rc->source,
-	    rc->nsource, sizeof(*src), compare_source);
-	struct quarantine_source from = { .segment = a->m->segment, .nonce = src != NULL ? src->nonce : 0,
-		.at = (uint64_t)a->m->offset64 * RECORD_UNIT, .length = (uint64_t)a->m->length64 * RECORD_UNIT };
-	struct quarantine_note n = note(rc, a->m->id, a->e.text);
-
-	(void)quarantine_message(rc->s->env.fs, &from, &n, &a->copy_err);	/* told by the err */
-}
-
-static void
-announce_run(struct job *job)
+order_run(struct job *job)
 {
 	struct recovery *rc = container_of(job, struct recovery, job);
+	struct spool_message *m;
+	bool in_order = true;
 
-	for (size_t i = 0; i < rc->nstep; i++) {
-		struct announced *a = &rc->step[i];
-		struct envelope env;
-
-		if (load_envelope(rc, a) == 0 && envelope_decode(&env, buf_view(&a->lines), &a->e) == 0) {
-			if (env.nrcpt != a->m->nrcpt)
-				(void)err_set(&a->e, ERR_DAMAGED, "recipients are missing");
-			envelope_done(&env);
-		}
-		if (a->e.kind != ERR_NONE)
-			copy_damaged(rc, a);
+	rc->message = xcalloc(rc->replay.found->n, sizeof(struct spool_message *));
+	for (size_t pos = 0; (m = index_next(rc->replay.found, &pos)) != NULL;) {
+		m->flags |= SPOOL_UNTOLD;
+		rc->message[rc->n++] = m;
+		if (rc->n > 1 && in_order)
+			in_order = compare_due(&rc->message[rc->n - 2], &rc->message[rc->n - 1]) < 0;
 	}
-	if (rc->next == rc->n && rc->fd >= 0) {
-		fs_close(rc->s->env.fs, rc->fd);
-		rc->fd = -1;
-	}
+	/* Most often they are: then the memory that qsort() takes is saved. */
+	if (!in_order)
+		qsort(rc->message, rc->n, sizeof(struct spool_message *), compare_due);
 }
 
-/* In the queue it is held, so that it is seen; it ends when the administrator removes it. */
 static void
-announce_damaged(struct recovery *rc, struct announced *a)
+tell(struct spool *s, struct spool_message *m)
 {
-	struct spool *s = rc->s;
-	struct spool_message *m = a->m;
-
-	s->quarantined += a->copy_err.kind == ERR_NONE;
-	trouble(s, "message %016llx is damaged and held: %s; %s%s", (unsigned long long)m->id, a->e.text,
-	    a->copy_err.kind == ERR_NONE ? "a copy is in quarantine" : "it can't be copied to quarantine: ",
-	    a->copy_err.text);
-	m->flags |= SPOOL_HELD | SPOOL_DAMAGED;
-	s->events.on_message(s->owner, m, NULL);
+	m->flags &= (uint8_t)~SPOOL_UNTOLD;
+	s->nuntold--;
+	if (log_segment(s, m->first_segment) == NULL)	/* its chunks are lost; told on reading */
+		m->first_segment = m->segment;
+	message_count(s, m);
+	s->events.on_message(s->owner, m);
 }
 
 static void
-announce_one(struct recovery *rc, struct announced *a)
+nothing_run(struct job *job)
 {
-	struct spool *s = rc->s;
-	struct envelope env;
-
-	map_take(&rc->replay.found, a->m->id);
-	rc->nfound--;
-	message_add(s, a->m);
-	if (a->e.kind != ERR_NONE) {
-		announce_damaged(rc, a);
-		return;
-	}
-	require(envelope_decode(&env, buf_view(&a->lines), NULL) == 0);	/* the job has done it */
-	s->events.on_message(s->owner, a->m, &env);
-	envelope_done(&env);
 }
 
-static void announce_step(struct recovery *rc);
-
+/* Some in each turn of the loop, which has other things to do as well. */
 static void
-announce_done(struct job *job)
+tell_step(struct job *job)
 {
 	struct recovery *rc = container_of(job, struct recovery, job);
+	struct spool *s = rc->s;
 
-	for (size_t i = 0; i < rc->nstep && !rc->s->closing; i++)
-		announce_one(rc, &rc->step[i]);
-	announce_step(rc);
-}
-
-static void
-announce_step(struct recovery *rc)
-{
-	rc->nstep = 0;
-	if (rc->s->closing || rc->next == rc->n) {
-		if (rc->fd >= 0)
-			fs_close(rc->s->env.fs, rc->fd);
+	for (size_t i = 0; i < STEP_MESSAGES && rc->next < rc->n && !s->closing; i++)
+		tell(s, rc->message[rc->next++]);
+	if (rc->next == rc->n || s->closing) {
 		finish(rc);
 		return;
 	}
-	while (rc->nstep < STEP_MESSAGES && rc->next < rc->n) {
-		struct announced *a = &rc->step[rc->nstep++];
+	commit_kick(s);			/* the reserve has grown: spares may have to be made */
+	rc->job.run = nothing_run;
+	worker_submit(s->env.reader, &rc->job);
+}
 
-		a->m = rc->message[rc->next++];
-		err_clear(&a->e);
-		err_clear(&a->copy_err);
-		buf_clear(&a->lines);
-	}
-	rc->job.run = announce_run;
-	rc->job.done = announce_done;
-	worker_submit(rc->s->env.reader, &rc->job);
+/* Now the last outcome of each is known, and all are in the index. */
+static void
+order_done(struct job *job)
+{
+	struct recovery *rc = container_of(job, struct recovery, job);
+	struct spool *s = rc->s;
+
+	s->nuntold = (uint32_t)rc->n;
+	s->index = index_join(rc->replay.found, s->index);
+	rc->replay.found = NULL;
+	rc->nfound = 0;
+	rc->job.done = tell_step;
+	tell_step(job);
 }
 
 static void
-announce_begin(struct recovery *rc)
+order_begin(struct recovery *rc)
 {
-	struct spool *s = rc->s;
-	struct map *found = &rc->replay.found;
-
-	rc->source = xcalloc(s->nsegments, sizeof(*rc->source));
-	for (struct list *at = s->segments.next; is_old(rc, at); at = at->next) {
-		const struct segment *sg = list_entry(at, struct segment, link);
-
-		rc->source[rc->nsource++] = (struct source){ sg->number, sg->nonce };
-	}
-	rc->message = xcalloc(found->n + 1, sizeof(struct spool_message *));
-	for (size_t pos = 0;;) {
-		struct spool_message *m = map_next(found, &pos);
-
-		if (m == NULL)
-			break;
-		if (log_segment(s, m->first_segment) == NULL)	/* its chunks are lost; told on reading */
-			m->first_segment = m->segment;
-		log_live(s, m->first_segment, 1);
-		rc->message[rc->n++] = m;
-	}
-	if (rc->n > 1)
-		qsort(rc->message, rc->n, sizeof(struct spool_message *), compare_place);
-	announce_step(rc);
+	rc->job.run = order_run;
+	rc->job.done = order_done;
+	worker_submit(rc->s->env.reader, &rc->job);
 }
 
 static void
@@ -530,12 +393,9 @@ recover_start(struct spool *s)
 	rc->at = s->segments.next;
 	rc->fd = -1;
 	replay_init(&rc->replay);
-	buf_init(&rc->bytes, 64u << 20);
-	for (size_t i = 0; i < STEP_MESSAGES; i++)
-		buf_init(&rc->step[i].lines, ENVELOPE_MAX);
 	s->recovery = rc;
 	/* Never from within spool_open(): the first step is a job, even of nothing. */
-	rc->job.run = announce_run;
+	rc->job.run = nothing_run;
 	rc->job.done = replay_done_first;
 	worker_submit(s->env.reader, &rc->job);
 }

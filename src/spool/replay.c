@@ -10,40 +10,35 @@
 void
 replay_init(struct replay *rp)
 {
-	*rp = (struct replay){ .unclear = 0 };
-	map_init(&rp->found);
+	*rp = (struct replay){ .found = index_new() };
 }
 
 void
 replay_done(struct replay *rp)
 {
-	for (size_t pos = 0;;) {
-		struct spool_message *m = map_next(&rp->found, &pos);
-
-		if (m == NULL)
-			break;
-		message_free(m);
-	}
-	map_done(&rp->found);
+	index_free(rp->found);
+	rp->found = NULL;
 }
 
 static void
 drop(struct replay *rp, uint64_t id)
 {
-	/* NULL: gone with an earlier segment. */
-	message_free(map_take(&rp->found, id));
+	struct spool_message *m = index_get(rp->found, id);
+
+	if (m != NULL)			/* else: gone with an earlier segment */
+		index_remove(rp->found, m);
 }
 
-static void
-add(struct replay *rp, struct spool_message *m, uint32_t segment, const struct scan_record *x)
+/* A later copy replaces an earlier one. */
+static struct spool_message *
+add(struct replay *rp, uint64_t id, uint32_t nrcpt, uint32_t segment, const struct scan_record *x)
 {
-	drop(rp, m->id);	/* a later copy replaces an earlier one */
-	m->segment = segment;
+	struct spool_message *m = index_add(rp->found, id, nrcpt);
+
+	m->segment = m->first_segment = segment;
 	m->offset64 = (uint32_t)(x->at / RECORD_UNIT);
 	m->length64 = (uint32_t)(x->length / RECORD_UNIT);
-	if (m->first_segment == 0)
-		m->first_segment = segment;
-	map_put(&rp->found, m->id, m);
+	return m;
 }
 
 static void
@@ -51,7 +46,6 @@ see_message(struct replay *rp, uint64_t id, struct view payload, uint32_t segmen
     const struct scan_record *x)
 {
 	struct view lines, text;
-	struct spool_message *m;
 	struct envelope env;
 
 	if (id == 0 || !load_split_message(payload, &lines, &text) ||
@@ -59,10 +53,8 @@ see_message(struct replay *rp, uint64_t id, struct view payload, uint32_t segmen
 		rp->unclear++;
 		return;
 	}
-	m = message_new(id, env.nrcpt);
-	message_from_envelope(m, &env);
+	message_from_envelope(add(rp, id, env.nrcpt, segment, x), &env);
 	envelope_done(&env);
-	add(rp, m, segment, x);
 }
 
 static void
@@ -76,23 +68,21 @@ see_commit(struct replay *rp, uint64_t id, struct view payload, uint32_t segment
 		rp->unclear++;
 		return;
 	}
-	m = message_new(id, c.nrcpt);
+	m = add(rp, id, c.nrcpt, segment, x);
 	m->received_ms = c.received_ms;
 	m->size = c.size;
 	m->flags = (uint8_t)((c.bounce ? SPOOL_BOUNCE : 0) | (c.eight_bit ? SPOOL_EIGHT_BIT : 0));
-	m->first_segment = segment;
 	for (uint32_t i = 0; i < c.nextent; i++)
 		if (c.extent[i].segment < m->first_segment)
 			m->first_segment = c.extent[i].segment;
 	lines_commit_done(&c);
-	add(rp, m, segment, x);
 }
 
 static void
 see_update(struct replay *rp, uint64_t id, struct view payload, uint32_t segment,
     const struct scan_record *x)
 {
-	struct spool_message *m = map_get(&rp->found, id);
+	struct spool_message *m = index_get(rp->found, id);
 	struct outcome o;
 
 	if (m == NULL)

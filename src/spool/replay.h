@@ -6,12 +6,11 @@
 #ifndef SPOOL_REPLAY_H
 #define SPOOL_REPLAY_H
 
-#include "base/map.h"
+#include "spool/index.h"
 #include "spool/scan.h"
-#include "spool/spool.h"
 
 struct replay {
-	struct map	found;		/* id to struct spool_message */
+	struct index	*found;
 	uint64_t	unclear;	/* good records whose text makes no sense */
 };
 

@@ -80,7 +80,7 @@ space_check_bytes(struct spool *s, uint64_t more, struct err *e)
 static int
 check_limits(struct spool *s, uint64_t bytes, struct err *e)
 {
-	uint64_t messages = s->index.n + recover_messages(s) + s->ntxns;
+	uint64_t messages = s->index->n + recover_messages(s) + s->ntxns;
 
 	if (messages >= s->params.messages_max)
 		return err_set(e, ERR_FULL, "%llu messages are queued, that is the limit",

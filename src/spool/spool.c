@@ -145,7 +145,6 @@ spool_finish(struct spool *s, struct spool_message *m, const struct spool_update
 	commit_outcome_gathered(s);
 	s->finished++;
 	message_remove(s, m);
-	message_free(m);
 	space_update(s);
 }
 
@@ -155,7 +154,7 @@ void
 spool_stats(const struct spool *s, struct spool_stats *out)
 {
 	*out = (struct spool_stats){
-		.messages = s->index.n, .recipients = s->recipients, .bytes_queued = s->bytes_queued,
+		.messages = s->index->n - s->nuntold, .recipients = s->recipients, .bytes_queued = s->bytes_queued,
 		.log_bytes = log_bytes(s), .segments = s->nsegments,
 		.commits = s->commits, .syncs = s->syncs, .sync_us_last = s->sync_us_last,
 		.accepted = s->accepted, .finished = s->finished, .quarantined = s->quarantined,
@@ -179,14 +178,7 @@ spool_free(struct spool *s)
 	}
 	task_cancel(&s->kick);
 	task_cancel(&s->health_task);
-	for (size_t pos = 0;;) {
-		struct spool_message *m = map_next(&s->index, &pos);
-
-		if (m == NULL)
-			break;
-		message_free(m);
-	}
-	map_done(&s->index);
+	index_free(s->index);
 	log_close_all(s);
 	list_foreach_safe(link, &s->batches)
 		batch_free(list_entry(link, struct batch, link));

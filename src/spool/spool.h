@@ -54,6 +54,7 @@ struct spool_rcpt {
 #define SPOOL_BOUNCE	0x04u	/* our own report */
 #define SPOOL_EIGHT_BIT	0x08u
 #define SPOOL_DAMAGED	0x10u	/* the stored message fails its check; not recorded, found again */
+#define SPOOL_UNTOLD	0x20u	/* for the spool alone: on_message did not tell of it yet */
 
 /*
  * What is in memory of one message: 128 bytes with one recipient, all in all.
@@ -103,11 +104,11 @@ enum spool_health {
 
 struct spool_events {
 	/*
-	 * A message is durable (new or found at recovery) and to be delivered. env is valid
-	 * during the call; NULL: it is damaged, held, and can't be delivered.
+	 * A message is durable, new or found at recovery, and to be delivered: those of recovery
+	 * in the order in which they are due, when the last outcome of all is known.
 	 */
-	void (*on_message)(void *owner, struct spool_message *, const struct envelope *env);
-	/* All segments are read. */
+	void (*on_message)(void *owner, struct spool_message *);
+	/* All segments are read, and all their messages told of. */
 	void (*on_recovered)(void *owner);
 	void (*on_health)(void *owner, enum spool_health, const char *why);
 	/* Damage found, a sync failed ...: one line for the log and status. */

@@ -12,6 +12,7 @@
 
 #include "base/map.h"
 #include "spool/batch.h"
+#include "spool/index.h"
 #include "spool/segment.h"
 #include "spool/spool.h"
 
@@ -69,9 +70,9 @@ struct spool_txn {
 	uint32_t	 nrcpt;
 	int64_t		 received_ms;
 	bool		 bounce, eight_bit;
+	bool		 chunked;	/* it does not fit one record */
 	enum txn_state	 state;
 	struct buf	 stream;	/* envelope lines, then text, less what went into chunks */
-	struct buf	 lines;		/* the envelope lines, once they are no longer in stream */
 	uint32_t	 envelope_length;
 	uint64_t	 size;		/* of the text */
 	struct extent	*extent;
@@ -111,7 +112,8 @@ struct spool {
 	struct list	 open;		/* lru: segments open for reading, the oldest first */
 	uint32_t	 nopen;
 
-	struct map	 index;		/* id to struct spool_message */
+	struct index	*index;
+	uint32_t	 nuntold;	/* of its messages */
 	uint64_t	 recipients, bytes_queued;
 	uint64_t	 reserve;	/* bytes that the final outcomes of all messages take */
 
@@ -191,11 +193,9 @@ void txn_lost_range(struct spool *s, uint32_t segment, uint64_t from, const stru
 void txn_tell_failed(struct spool *s);
 void txn_free_all(struct spool *s);
 
-/* --- message.c: the index ------------------------------------------------------ */
-struct spool_message *message_new(spool_id id, uint32_t nrcpt) must_use;
-void message_free(struct spool_message *m);
+/* --- message.c: messages of the index -------------------------------------------- */
 uint32_t message_begun_in(const struct spool_message *m);
-void message_add(struct spool *s, struct spool_message *m);
+void message_count(struct spool *s, const struct spool_message *m);	/* it is told of now */
 void message_remove(struct spool *s, struct spool_message *m);
 void message_from_envelope(struct spool_message *m, const struct envelope *env);
 

@@ -20,7 +20,6 @@ txn_free(struct spool_txn *t)
 	list_remove(&t->link);
 	s->ntxns--;
 	buf_done(&t->stream);
-	buf_done(&t->lines);
 	free(t->extent);
 	log_unpin(s, t->begun_in);
 	free(t);
@@ -64,7 +63,6 @@ spool_begin(struct spool_txn **out, struct spool *s, const struct envelope *env,
 	s->ntxns++;
 	log_pin(s, begun_in);
 	s->reserve += outcome_room(t->nrcpt);
-	buf_init(&t->lines, ENVELOPE_MAX);
 	buf_init(&t->stream, ENVELOPE_MAX + SPOOL_CHUNK);
 	if (!envelope_encode(&t->stream, &lines) || buf_len(&t->stream) > ENVELOPE_MAX - LINES_TAIL_MAX) {
 		spool_abort(t);
@@ -115,9 +113,7 @@ flush_full(struct spool_txn *t, struct err *e)
 {
 	if (t->nqueued == 0 && buf_len(&t->stream) + LINES_TAIL_MAX <= SPOOL_CHUNK)
 		return 0;
-	if (t->nqueued == 0 && t->lines.data == NULL &&
-	    !buf_add(&t->lines, view_first(buf_view(&t->stream), t->envelope_length)))
-		return err_set(e, ERR_FULL, "out of memory");
+	t->chunked = true;
 	while (buf_len(&t->stream) >= SPOOL_CHUNK)
 		/* Not into the room that is kept for outcomes. */
 		if (space_check(t->s, 0, 0, e) < 0 || flush_chunk(t, SPOOL_CHUNK, e) < 0)
@@ -170,25 +166,19 @@ put_message(struct spool_txn *t, struct err *e)
 	struct view all = buf_view(&t->stream);
 	struct batch *b = commit_gather(t->s, payload);
 	struct entry *x = batch_begin(b, RECORD_MESSAGE, t->id, payload);
-	size_t begin;
 
 	if (x == NULL)
 		return err_set(e, ERR_FULL, "out of memory");
-	begin = buf_len(&b->bytes);
 	x->txn = t;
 	if (!buf_add(&b->bytes, view_first(all, t->envelope_length)) ||
-	    !lines_put_tail(&b->bytes, t->size, t->eight_bit))
-		goto no_memory;
-	x->envelope_length = (uint32_t)(buf_len(&b->bytes) - begin);
-	x->body_length = (uint32_t)t->size;
-	if (!buf_add_byte(&b->bytes, '\n') || !buf_add(&b->bytes, view_from(all, t->envelope_length)))
-		goto no_memory;
+	    !lines_put_tail(&b->bytes, t->size, t->eight_bit) ||
+	    !buf_add_byte(&b->bytes, '\n') || !buf_add(&b->bytes, view_from(all, t->envelope_length))) {
+		batch_cancel(b);
+		return err_set(e, ERR_FULL, "out of memory");
+	}
 	commit_end(t->s, b);
 	buf_done(&t->stream);
 	return 0;
-no_memory:
-	batch_cancel(b);
-	return err_set(e, ERR_FULL, "out of memory");
 }
 
 /* The chunks are written: now they are a message. */
@@ -202,8 +192,6 @@ put_commit(struct spool_txn *t, struct err *e)
 	struct batch *b = commit_gather(t->s, payload);
 	struct entry *x;
 
-	if (!lines_put_tail(&t->lines, t->size, t->eight_bit))
-		return err_set(e, ERR_FULL, "out of memory");
 	x = batch_begin(b, RECORD_COMMIT, t->id, payload);
 	if (x == NULL)
 		return err_set(e, ERR_FULL, "out of memory");
@@ -253,7 +241,7 @@ spool_commit(struct spool_txn *t, bool eight_bit, void (*fn)(void *, spool_id, c
 	if (!t->failed && flush_full(t, &e) < 0)
 		t->failed = true;
 	/* Too long for one record, too short to have left as a full chunk. */
-	if (!t->failed && t->nqueued == 0 && t->lines.data != NULL &&
+	if (!t->failed && t->nqueued == 0 && t->chunked &&
 	    flush_chunk(t, buf_len(&t->stream), &e) < 0)
 		t->failed = true;
 	if (!t->failed && space_check(s, 0, 0, &e) < 0)

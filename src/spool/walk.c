@@ -173,8 +173,8 @@ collect(struct walk *w)
 	struct spool_message *m;
 	size_t pos = 0;
 
-	w->message = xcalloc(w->replay.found.n + 1, sizeof(struct spool_message *));
-	while ((m = map_next(&w->replay.found, &pos)) != NULL)
+	w->message = xcalloc(w->replay.found->n + 1, sizeof(struct spool_message *));
+	while ((m = index_next(w->replay.found, &pos)) != NULL)
 		w->message[w->nmessages++] = m;
 	if (w->nmessages > 1)
 		qsort(w->message, w->nmessages, sizeof(struct spool_message *), compare_messages);
@@ -247,7 +247,7 @@ walk_message(const struct walk *w, size_t i)
 const struct spool_message *
 walk_find(const struct walk *w, spool_id id)
 {
-	return map_get(&w->replay.found, id);
+	return index_get(w->replay.found, id);
 }
 
 /* Feed the load the record that it wants next. */

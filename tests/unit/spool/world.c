@@ -13,14 +13,11 @@
 #define WALL_MS 1795332600000LL
 
 static void
-on_message(void *owner, struct spool_message *m, const struct envelope *env)
+on_message(void *owner, struct spool_message *m)
 {
 	struct world *w = owner;
 
 	require(w->ntold < WORLD_MESSAGES);
-	require((env == NULL) == ((m->flags & SPOOL_DAMAGED) != 0));
-	require(env == NULL || (env->nrcpt == m->nrcpt && env->size == m->size));
-	w->damaged += env == NULL;
 	require(spool_find(w->spool, m->id) == m);
 	w->told[w->ntold++] = m->id;
 }
@@ -87,7 +84,7 @@ world_open(struct world *w)
 
 	set_env(w, &env);
 	w->closed = false;
-	w->ntold = w->damaged = 0;
+	w->ntold = 0;
 	w->health = SPOOL_OK;
 	if (spool_open(&w->spool, &w->params, &env, &events, w, &e) < 0) {
 		fprintf(stderr, "spool_open: %s\n", e.text);

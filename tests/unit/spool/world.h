@@ -9,7 +9,7 @@
 #include "twin/fs.h"
 #include "twin/loop.h"
 
-#define WORLD_MESSAGES	512
+#define WORLD_MESSAGES	4096
 #define SEGMENT		(1u << 20)
 
 struct world {
@@ -22,7 +22,7 @@ struct world {
 	/* what was told */
 	spool_id	 told[WORLD_MESSAGES];	/* by on_message */
 	size_t		 ntold;
-	unsigned	 recovered, troubles, healths, damaged;
+	unsigned	 recovered, troubles, healths;
 	enum spool_health health;
 	char		 trouble[400];
 	bool		 closed;
