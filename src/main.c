@@ -57,13 +57,13 @@ dump(const struct conf *conf, struct view text, const char *path)
 }
 
 static int
-test_conf(const struct conf *conf, const char *path)
+test_conf(const struct conf *conf, struct view text, const char *path)
 {
 	struct buf report;
 	bool fine;
 
 	buf_init(&report, 65536);
-	fine = precheck_report(conf, path, &report);
+	fine = precheck_report(conf, text, path, &report);
 	if (fine)
 		(void)printf("%s: fine\n", path);
 	else
@@ -153,7 +153,7 @@ main(int argc, char **argv)
 	if (rc != 0)
 		status = EX_CONFIG;
 	else if (only_test)
-		status = test_conf(conf, params.conf_path);
+		status = test_conf(conf, buf_view(&text), params.conf_path);
 	else if (only_dump)
 		status = dump(conf, buf_view(&text), params.conf_path);
 	else

@@ -26,24 +26,49 @@ precheck(const struct conf *c, struct err *e)
 	return 0;
 }
 
+struct complaints {
+	struct view	 text;
+	const char	*path;
+	struct buf	*report;
+};
+
+/* option is what it is about, as libconfig finds it. */
 static void
-complain(struct buf *report, const char *path, const struct err *e)
+complain(const struct complaints *c, const char *option, const struct err *e)
 {
-	bool fits = buf_addf(report, "%s: %s\n", path, e->text);
+	unsigned line = conf_line(c->text, option);
+	bool fits = line != 0 ? buf_addf(c->report, "%s:%u: %s\n", c->path, line, e->text) :
+	    buf_addf(c->report, "%s: %s\n", c->path, e->text);
 
 	require(fits);			/* a handful of lines */
 }
 
 static int
-become_user(const struct conf *c, struct err *e)
+become_user(const struct complaints *to, const struct conf *c)
 {
 	struct identity user, intake;
+	struct err e;
 
-	if (privilege_find(&user, c->user, e) != 0)
-		return err_prefix(e, "user: make it, or set user = \"...\"");
-	if (c->intake_user[0] != '\0' && privilege_find(&intake, c->intake_user, e) != 0)
-		return err_prefix(e, "intake_user: make it, or set intake_user = \"\"");
-	return privilege_drop(&user, e);
+	if (privilege_find(&user, c->user, &e) != 0) {
+		(void)err_prefix(&e, "user: make it, or set user = \"...\"");
+		complain(to, "user", &e);
+		return -1;
+	}
+	if (c->intake_user[0] != '\0' && privilege_find(&intake, c->intake_user, &e) != 0) {
+		(void)err_prefix(&e, "intake_user: make it, or set intake_user = \"\"");
+		complain(to, "intake_user", &e);
+		return -1;
+	}
+	if (privilege_drop(&user, &e) == 0)
+		return 0;
+	complain(to, "user", &e);
+	return -1;
+}
+
+static const char *
+secret_option(enum conf_secret secret)
+{
+	return secret == CONF_SECRET_COMMAND ? "relays.[0].password_command" : "relays.[0].password_file";
 }
 
 static int
@@ -58,20 +83,19 @@ read_again(const char *path, struct err *e)
 }
 
 bool
-precheck_report(const struct conf *c, const char *path, struct buf *report)
+precheck_report(const struct conf *c, struct view text, const char *path, struct buf *report)
 {
+	const struct complaints to = { text, path, report };
 	size_t before = buf_len(report);
 	struct err e;
 
-	if (geteuid() == 0 && become_user(c, &e) != 0) {
-		complain(report, path, &e);
+	if (geteuid() == 0 && become_user(&to, c) != 0)
 		return false;		/* as root everything can be read: no answer to the rest */
-	}
 	if (read_again(path, &e) != 0)
-		complain(report, path, &e);
+		complain(&to, "", &e);
 	if (secret_check(&c->relay, &e) != 0)
-		complain(report, path, &e);
+		complain(&to, secret_option(c->relay.secret), &e);
 	if (precheck(c, &e) != 0)
-		complain(report, path, &e);
+		complain(&to, "relays.[0].ca_file", &e);
 	return buf_len(report) == before;
 }

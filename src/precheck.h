@@ -14,9 +14,10 @@
 /* As whoever runs: the certificates can be read. */
 int precheck(const struct conf *, struct err *) must_use;
 /*
- * For posthoused -t: every mistake, a line each. Asked by root, it answers as
+ * For posthoused -t: every mistake, a line each, with that of the text. Asked by root, it answers as
  * the user that the daemon would be, and stays that user. False: there are some.
  */
-bool precheck_report(const struct conf *, const char *path, struct buf *report) must_use;
+bool precheck_report(const struct conf *, struct view text, const char *path,
+    struct buf *report) must_use;
 
 #endif

@@ -325,6 +325,17 @@ read_secret(struct buf *b, const struct conf_relay *r, struct err *e)
 	return err_set(e, ERR_CONFIG, "no password is configured");
 }
 
+/* The caller wipes b, whatever comes back. */
+static int
+read_trimmed(struct buf *b, const struct conf_relay *r, struct err *e)
+{
+	buf_init(b, SECRET_MAX);
+	/* At full size from the start: growing would leave copies behind. */
+	if (buf_reserve(b, SECRET_MAX) == NULL)
+		return err_set(e, ERR_FULL, "no memory");
+	return read_secret(b, r, e) == 0 ? trim(b, e) : -1;
+}
+
 int
 secret_fetch(int *out, const struct conf_relay *r, struct err *e)
 {
@@ -335,12 +346,7 @@ secret_fetch(int *out, const struct conf_relay *r, struct err *e)
 		*out = -1;
 		return 0;
 	}
-	buf_init(&b, SECRET_MAX);
-	/* At full size from the start: growing would leave copies behind. */
-	rc = buf_reserve(&b, SECRET_MAX) != NULL ? read_secret(&b, r, e) :
-	    err_set(e, ERR_FULL, "no memory");
-	if (rc == 0)
-		rc = trim(&b, e);
+	rc = read_trimmed(&b, r, e);
 	if (rc == 0)
 		rc = sealed_file(out, "posthouse-secret", buf_view(&b), e);
 	buf_wipe(&b);
@@ -350,13 +356,13 @@ secret_fetch(int *out, const struct conf_relay *r, struct err *e)
 int
 secret_check(const struct conf_relay *r, struct err *e)
 {
-	int fd;
+	struct buf b;
+	int rc;
 
 	if (r->secret == CONF_SECRET_FILE) {
-		fd = open_file(r->secret_from, e);
-		if (fd < 0)
-			return -1;
-		(void)close(fd);
+		rc = read_trimmed(&b, r, e);
+		buf_wipe(&b);
+		return rc;
 	}
 	if (r->secret == CONF_SECRET_COMMAND && access(r->command[0], X_OK) != 0)
 		return err_sys(e, errno, "password_command %s", r->command[0]);

@@ -38,22 +38,25 @@ quote_log(struct buf *out, struct view v, size_t max)
 	return false;
 }
 
-/* Length of the UTF-8 sequence at v.p (RFC 3629 4), or 0 if it is none. */
-static size_t
-utf8_len(struct view v)
+size_t
+quote_utf8(struct view v, uint32_t *point)
 {
 	uint8_t a = v.p[0];
 	size_t n = a < 0x80 ? 1 : a >= 0xc2 && a <= 0xdf ? 2 : (a & 0xf0) == 0xe0 ? 3 :
 	    a >= 0xf0 && a <= 0xf4 ? 4 : 0;
+	uint32_t value = n == 1 ? a : a & (0x7fu >> n);
 
 	if (n == 0 || n > v.n)
 		return 0;
-	for (size_t i = 1; i < n; i++)
+	for (size_t i = 1; i < n; i++) {
 		if ((v.p[i] & 0xc0) != 0x80)
 			return 0;
+		value = value << 6 | (v.p[i] & 0x3fu);
+	}
 	if ((a == 0xe0 && v.p[1] < 0xa0) || (a == 0xed && v.p[1] > 0x9f) ||
 	    (a == 0xf0 && v.p[1] < 0x90) || (a == 0xf4 && v.p[1] > 0x8f))
 		return 0;
+	*point = value;
 	return n;
 }
 
@@ -62,9 +65,10 @@ quote_json(struct buf *out, struct view v)
 {
 	size_t before = buf_len(out);
 	bool ok = buf_add_byte(out, '"');
+	uint32_t point;
 
 	while (ok && v.n > 0) {
-		size_t n = utf8_len(v);
+		size_t n = quote_utf8(v, &point);
 
 		if (n == 0) {
 			ok = buf_add_str(out, "\xef\xbf\xbd");

@@ -14,6 +14,8 @@
 bool quote_log(struct buf *out, struct view v, size_t max) must_use;
 /* JSON string (RFC 8259) with quotes; bytes that are not UTF-8 become U+FFFD. */
 bool quote_json(struct buf *out, struct view v) must_use;
+/* Length of the UTF-8 sequence (RFC 3629 4) that v, not empty, begins with, and its value; or 0. */
+size_t quote_utf8(struct view v, uint32_t *point);
 /* Replace everything but printable ASCII by '?', in place. */
 void quote_flatten(uint8_t *p, size_t n);
 

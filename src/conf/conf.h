@@ -91,6 +91,8 @@ int conf_load(struct conf **out, struct view text, const char *name, struct buf 
 void conf_free(struct conf *);
 /* Effective values, each with its source (default or line); no secrets are in them. */
 bool conf_dump(struct buf *out, const struct conf *, struct view text, const char *name) must_use;
+/* Where an option stands in a text that was loaded ("relays.[0].ca_file"); 0: it does not. */
+unsigned conf_line(struct view text, const char *path);
 /*
  * True if no value that takes effect at a restart only differs; otherwise
  * their names are added to names.

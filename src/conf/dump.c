@@ -150,23 +150,46 @@ dump_group(struct dumper *d, enum key_group group, const void *base, const confi
 	return true;
 }
 
+static bool
+read_tree(config_t *tree, struct view text)
+{
+	struct buf copy;
+	const char *s;
+	bool ok;
+
+	buf_init(&copy, text.n + 1);
+	s = buf_add(&copy, text) ? buf_cstr(&copy) : NULL;
+	ok = s != NULL && config_read_string(tree, s);
+	buf_done(&copy);
+	return ok;
+}
+
 bool
 conf_dump(struct buf *out, const struct conf *conf, struct view text, const char *name)
 {
 	struct dumper d = { .out = out, .name = name, .conf = conf };
-	struct buf copy;
-	const char *s;
 	config_t tree;
 	bool ok;
 
-	buf_init(&copy, text.n + 1);
 	config_init(&tree);
-	s = buf_add(&copy, text) ? buf_cstr(&copy) : NULL;
-	ok = s != NULL && config_read_string(&tree, s) &&
-	    dump_group(&d, GROUP_TOP, conf, config_root_setting(&tree));
+	ok = read_tree(&tree, text) && dump_group(&d, GROUP_TOP, conf, config_root_setting(&tree));
 	config_destroy(&tree);
-	buf_done(&copy);
 	return ok;
+}
+
+unsigned
+conf_line(struct view text, const char *path)
+{
+	const config_setting_t *s = NULL;
+	unsigned line;
+	config_t tree;
+
+	config_init(&tree);
+	if (read_tree(&tree, text))
+		s = config_lookup(&tree, path);
+	line = s != NULL ? (unsigned)config_setting_source_line(s) : 0;
+	config_destroy(&tree);
+	return line;
 }
 
 /* Says which of the values that take effect at a restart only differ. */

@@ -53,6 +53,41 @@ put_flat(struct buf *out, struct view v, size_t max)
 	return ok;
 }
 
+static bool
+is_ascii(struct view v)
+{
+	for (size_t i = 0; i < v.n; i++)
+		if (v.p[i] >= 0x80)
+			return false;
+	return true;
+}
+
+/* In ASCII, whole: a letter beyond it as \x{E9} (utf-8-addr-xtext, RFC 6533 3). */
+static bool
+put_address(struct buf *out, struct view v)
+{
+	size_t before = buf_len(out);
+	bool ok = true;
+
+	if (is_ascii(v))
+		return put_flat(out, v, ADDRESS_MAX);
+	while (ok && v.n > 0 && buf_len(out) - before < ADDRESS_MAX) {
+		uint32_t point = '?';
+		size_t n = quote_utf8(v, &point);
+
+		if (point > 0x7f || view_find(VIEW("\\+="), (uint8_t)point) < 3)
+			ok = buf_addf(out, "\\x{%02X}", (unsigned)point);
+		else
+			ok = buf_add_byte(out, point > ' ' && point < 0x7f ? (uint8_t)point : '?');
+		v = view_from(v, n > 0 ? n : 1);
+	}
+	if (ok && v.n > 0)
+		ok = buf_add_str(out, "...");
+	if (!ok)
+		buf_truncate(out, before);
+	return ok;
+}
+
 /*
  * Words of v in lines of at most COLUMNS, indent in front of each line but the
  * first, which begins at column. A word longer than a line is cut.
@@ -163,7 +198,7 @@ put_person(struct bounce *b, const struct bounce_rcpt *r)
 
 	buf_init(&answer, TEXT_MAX + 64);
 	ok = put_answer(&answer, r) &&
-	    buf_add_byte(&b->part, '<') && put_flat(&b->part, r->address, ADDRESS_MAX) &&
+	    buf_add_byte(&b->part, '<') && put_address(&b->part, r->address) &&
 	    buf_add_str(&b->part, ">\r\n") && put_reason(b, r);
 	if (ok && buf_len(&answer) > 0)
 		ok = buf_add_str(&b->part, "    ") &&
@@ -191,7 +226,7 @@ put_people(struct bounce *b)
 	    "  Queue id: %.32s\r\n"
 	    "  From:     <", f->hostname, date_rfc5322(date, f->original->received_ms), f->id))
 		return false;
-	if (!put_flat(&b->part, f->original->from, ADDRESS_MAX) || !buf_add_str(&b->part, ">\r\n\r\n"))
+	if (!put_address(&b->part, f->original->from) || !buf_add_str(&b->part, ">\r\n\r\n"))
 		return false;
 	/* The line about those left out must still fit. */
 	b->part.max -= 100;
@@ -213,8 +248,8 @@ put_status_rcpt(struct bounce *b, const struct bounce_rcpt *r)
 	bool ok;
 
 	buf_init(&answer, TEXT_MAX + 64);
-	ok = buf_add_str(&b->part, "\r\nFinal-Recipient: rfc822; ") &&
-	    put_flat(&b->part, r->address, ADDRESS_MAX) &&
+	ok = buf_addf(&b->part, "\r\nFinal-Recipient: %s; ", is_ascii(r->address) ? "rfc822" : "utf-8") &&
+	    put_address(&b->part, r->address) &&
 	    buf_add_str(&b->part, "\r\nAction: failed\r\nStatus: ") &&
 	    buf_add(&b->part, status_of(r)) && buf_add_str(&b->part, "\r\n");
 	if (ok && r->remote.n != 0)

@@ -130,11 +130,18 @@ class Bench:
             self.places.put(place)
 
 
+def seed_of_commit():
+    """The same sample for the same commit, another one for the next."""
+    got = subprocess.run(["git", "-c", "safe.directory=*", "rev-parse", "HEAD"], cwd=TOP,
+                         capture_output=True, text=True)
+    return int(got.stdout[:8], 16) if got.returncode == 0 else 0
+
+
 def parse_arguments():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--jobs", type=int, default=os.cpu_count())
     p.add_argument("--count", type=int, help="only that many, chosen by the seed")
-    p.add_argument("--seed", type=int, default=int(time.time()) // 86400, help="default: today")
+    p.add_argument("--seed", type=int, default=seed_of_commit(), help="default: from the commit")
     p.add_argument("--seconds", type=float, help="begin no further mutant after that time")
     p.add_argument("--only", default="", help="only lists or files whose name has this in it")
     return p.parse_args()

@@ -181,7 +181,16 @@ def test_check_password_file():
         secret = p.place / "password"
         p.settings["relays"][0].update(user="u", password_file=str(secret))
         p.write_config()
-        expect(p.run("-t").returncode == 78, "a missing password file is fine")
+        line = 1 + p.config.read_text().split("\n").index(f'  password_file = "{secret}";')
+        got = p.run("-t")
+        expect(got.returncode == 78 and got.stderr.startswith(f"{p.config}:{line}: "), got.stderr)
+        secret.write_text("\n")
+        secret.chmod(0o600)
+        if ROOT:
+            os.chown(secret, lib.ORDINARY, lib.ORDINARY)
+        got = p.run("-t")
+        expect(got.returncode == 78 and f"{p.config}:{line}: the password is empty" in got.stderr,
+               got.stderr)
         secret.write_text("geheim\n")
         if ROOT:
             os.chown(secret, lib.ORDINARY, lib.ORDINARY)

@@ -345,6 +345,18 @@ test_dump(void **state)
 }
 
 static void
+test_lines(void **state)
+{
+	struct view text = VIEW("hostname = \"h.example\";\nrelays = ( {\n  host = \"s.example\";\n\n"
+	    "  ca_file = \"/x\"; } );\n");
+
+	assert_int_equal(conf_line(text, "hostname"), 1);
+	assert_int_equal(conf_line(text, "relays.[0].ca_file"), 5);
+	assert_int_equal(conf_line(text, "relays.[0].password_file"), 0);
+	assert_int_equal(conf_line(text, ""), 0);
+}
+
+static void
 test_fixed(void **state)
 {
 	struct conf *a = load(NAMES RELAY), *b = load(NAMES RELAY "drain = \"1m\";");
@@ -415,6 +427,7 @@ main(void)
 		cmocka_unit_test(test_login),
 		cmocka_unit_test(test_relations),
 		cmocka_unit_test(test_dump),
+		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_fixed),
 		cmocka_unit_test(test_table),
 	};

@@ -193,6 +193,32 @@ test_hostile_replies(void **state)
 	buf_done(&text);
 }
 
+/* RFC 6533: nobody can guess an address from question marks. */
+static void
+test_addresses_beyond_ascii(void **state)
+{
+	struct bounce_rcpt rcpt[] = {
+		{ .address = VIEW("j\xc3\xb6rg+a@m\xe2\x82\xac.example"), .why = BOUNCE_EXPIRED },
+		{ .address = VIEW("\xf0\x9f\x93\xae=\\@x.example"), .why = BOUNCE_EXPIRED },
+		{ .address = VIEW("a+b=c@x.example"), .why = BOUNCE_EXPIRED },
+		/* not UTF-8: cut short, too long a form, a surrogate, beyond Unicode */
+		{ .address = VIEW("a\xc3@b\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80\xe2\x82"), .why = BOUNCE_EXPIRED },
+	};
+	struct buf b;
+
+	facts.rcpt = rcpt;
+	facts.nrcpt = 4;
+	original.from = VIEW("\xc3\xa9@example.com");
+	b = build();
+	assert_true(has(&b, "Final-Recipient: utf-8; j\\x{F6}rg\\x{2B}a@m\\x{20AC}.example\r\n"));
+	assert_true(has(&b, "\r\n<j\\x{F6}rg\\x{2B}a@m\\x{20AC}.example>\r\n"));
+	assert_true(has(&b, "Final-Recipient: utf-8; \\x{1F4EE}\\x{3D}\\x{5C}@x.example\r\n"));
+	assert_true(has(&b, "Final-Recipient: rfc822; a+b=c@x.example\r\n"));
+	assert_true(has(&b, "Final-Recipient: utf-8; a?@b???????????\r\n"));
+	assert_true(has(&b, "From:     <\\x{E9}@example.com>\r\n"));
+	buf_done(&b);
+}
+
 /* Each word of the answer arrives, in lines that are short. */
 static void
 test_wrapping(void **state)
@@ -312,6 +338,7 @@ main(void)
 		cmocka_unit_test_setup(test_whole, setup),
 		cmocka_unit_test_setup(test_other_reasons, setup),
 		cmocka_unit_test_setup(test_hostile_replies, setup),
+		cmocka_unit_test_setup(test_addresses_beyond_ascii, setup),
 		cmocka_unit_test_setup(test_wrapping, setup),
 		cmocka_unit_test_setup(test_many_recipients, setup),
 		cmocka_unit_test_setup(test_header_forms, setup),
