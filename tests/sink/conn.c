@@ -285,6 +285,7 @@ conn_start(struct sink_port *p, int fd)
 	c->port = p;
 	c->fd = fd;
 	c->id = ++p->sink->next_conn;
+	c->began_us = sink_now_us();
 	p->count.sessions++;
 	list_push(&p->conns, &c->link);
 	ignore_result(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)));

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/num.h"
 
@@ -54,6 +55,15 @@ sink_say(struct sink *sk, const char *fmt, ...)
 	line[n + 2] = '\n';
 	line[n + 3] = '\0';
 	control_tell(sk, line);
+}
+
+int64_t
+sink_now_us(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);	/* exists on every Linux */
+	return ts.tv_sec * INT64_C(1000000) + ts.tv_nsec / 1000;
 }
 
 static SSL_CTX *

@@ -106,6 +106,8 @@ struct conn {
 	struct sink_port *port;
 	unsigned long	 id;
 	int		 fd;
+	int64_t		 began_us;
+	unsigned	 nstored;	/* messages so far */
 	SSL		*ssl;
 	struct event	 readable, writable, timer;
 	struct buf	 in, out;
@@ -136,6 +138,7 @@ const char *mode_word(enum sink_mode);
 const char *cert_word(enum sink_cert);
 int sink_tls_load(struct sink *, const char *certs);
 void sink_say(struct sink *, const char *fmt, ...) printf_like(2, 3);	/* an event line */
+int64_t sink_now_us(void);		/* CLOCK_MONOTONIC, which all processes share */
 
 /* port.c */
 struct sink_port *port_add(struct sink *, const char *name, enum sink_mode, uint16_t number);

@@ -70,9 +70,10 @@ write_envelope(int fd, struct conn *c, bool acknowledged)
 {
 	struct view rest = buf_view(&c->rcpts), one;
 
-	dprintf(fd, "port: %s\nsession: %lu\ntls: %s\nuser: %s\nfrom: %s\nparameters: %s\n",
-	    c->port->name, c->id, c->ssl != NULL ? SSL_get_version(c->ssl) : "none", c->user,
-	    c->from, c->params);
+	dprintf(fd, "port: %s\nsession: %lu\nbegan: %lld\nmessage: %u\nat: %lld\n",
+	    c->port->name, c->id, (long long)c->began_us, ++c->nstored, (long long)sink_now_us());
+	dprintf(fd, "tls: %s\nuser: %s\nfrom: %s\nparameters: %s\n", c->ssl != NULL ?
+	    SSL_get_version(c->ssl) : "none", c->user, c->from, c->params);
 	while (view_split(&rest, '\n', &one))
 		if (one.n > 0)
 			dprintf(fd, "to: %.*s\n", VIEW_ARG(one));

@@ -8,6 +8,7 @@ import smtplib
 import socket
 import ssl
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.environ.get("top_srcdir", "."), "tests/system"))
 import lib  # noqa: E402
@@ -71,6 +72,7 @@ def expect(error, function, *args):
 
 
 def test_delivery_on_each_port():
+    begin = time.monotonic()
     with sink() as s:
         for port, mechanism in (("587", "PLAIN"), ("465", "LOGIN"), ("2525", None)):
             send(s, port, mechanism=mechanism)
@@ -79,11 +81,25 @@ def test_delivery_on_each_port():
         for m in got:
             assert (m.sender, m.to, m.user) == ("a@example.com", ["b@example.net"], s.USER)
             assert m.body == MAIL and m.acknowledged and m.tls.startswith("TLSv1")
+            assert m.number == 1 and begin < m.began < m.at < time.monotonic()
         for port in s.ports:
             n = s.stats(port)
             assert n["received"] == 1 and n["logins"] == 1 and n["violations"] == 0, n
         assert b"a@example.com" not in s.clear() and b"STARTTLS" in s.clear().upper()
         s.stop()
+
+
+def test_messages_of_a_session_are_numbered():
+    with sink() as s:
+        c = client(s, "587")
+        c.login(s.USER, s.PASSWORD)
+        for _ in range(2):
+            c.sendmail("a@example.com", ["b@example.net"], MAIL)
+        send(s)
+        first, second, other = s.messages()
+        assert (first.session, first.began) == (second.session, second.began)
+        assert (first.number, second.number, other.number) == (1, 2, 1)
+        assert first.at < second.at < other.began
 
 
 def test_large_message_and_long_line():

@@ -149,6 +149,10 @@ class Received:
             fields[key] = value
         self.port = fields["port"]
         self.session = fields["session"]
+        self.number = int(fields["message"])        # in its session, from 1
+        # As time.monotonic():
+        self.began = int(fields["began"]) / 1e6     # the session
+        self.at = int(fields["at"]) / 1e6           # the final dot came
         self.tls = fields["tls"]
         self.user = fields["user"]
         self.sender = fields["from"]

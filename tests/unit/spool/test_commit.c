@@ -155,6 +155,61 @@ test_outcome_sync(void **state)
 	teardown(&p);
 }
 
+/* What a start finds after kill -9: all that was written, synced or not. */
+static bool
+survives_kill(struct pair *p, spool_id id)
+{
+	struct twin_fs image;
+	struct world w;
+	bool there;
+
+	twin_fs_crash(&image, &p->fs, TWIN_KEEP_ALL, 1);
+	world_start(&w, &image);
+	there = spool_find(w.spool, id) != NULL;
+	world_end(&w);
+	return there;
+}
+
+/*
+ * The end of a message is written when the turn ends, whoever else waits for nothing.
+ * Only a sync in progress comes before; what is gathered behind it is written behind it.
+ */
+static void
+test_finish_is_written_at_once(void **state)
+{
+	struct spool_update u = { .attempts = 0, .endpoint = "" };
+	unsigned written = 0;
+	struct commit a, b, c, busy;
+	uint64_t syncs;
+	struct pair p;
+
+	setup(&p);
+	world_accept(&p.w, 100, 1, &a);
+	world_accept(&p.w, 100, 2, &b);
+	world_accept(&p.w, 100, 3, &c);
+	syncs = p.fs.count[TWIN_SYNC];
+	world_finish(&p.w, a.id);
+	assert_true(survives_kill(&p, a.id));
+	world_run(&p.w, 1);
+	assert_false(survives_kill(&p, a.id));
+	assert_int_equal(p.fs.count[TWIN_SYNC], syncs);
+
+	p.w.worker.stalled = true;
+	world_commit(&p.w, world_fill(&p.w, 100, 4, 1), &busy);
+	world_run(&p.w, 5);
+	world_finish(&p.w, b.id);
+	spool_update(p.w.spool, spool_find(p.w.spool, c.id), &u, on_written, &written);
+	world_run(&p.w, 5);
+	assert_true(survives_kill(&p, b.id));
+	assert_int_equal(written, 0);
+	p.w.worker.stalled = false;
+	twin_worker_kick(&p.w.worker);
+	while (written == 0)
+		world_run(&p.w, 1);
+	assert_false(survives_kill(&p, b.id));
+	teardown(&p);
+}
+
 static void
 on_credit(void *owner, size_t pending)
 {
@@ -251,6 +306,7 @@ main(void)
 		cmocka_unit_test(test_not_before_sync),
 		cmocka_unit_test(test_told_after_sync),
 		cmocka_unit_test(test_outcome_sync),
+		cmocka_unit_test(test_finish_is_written_at_once),
 		cmocka_unit_test(test_credit_and_abort),
 		cmocka_unit_test(test_close),
 		cmocka_unit_test(test_many),
