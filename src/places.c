@@ -90,18 +90,26 @@ take_lock(int *out, const char *option, const char *dir, struct err *e)
 	return 0;
 }
 
+/* A directory of state_dir, made if it is not there. */
 static int
-open_spool(int *out, const char *state_dir, struct err *e)
+open_inner(int *out, const char *state_dir, const char *name, mode_t mode, struct err *e)
 {
 	int top = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool made;
 	int fd = -1;
 
 	if (top < 0)
 		return err_sys(e, errno, "can't open state_dir %s", state_dir);
-	if (mkdirat(top, "spool", 0700) != 0 && errno != EEXIST)
-		err_sys(e, errno, "can't make the directory %s/spool", state_dir);
-	else if ((fd = openat(top, "spool", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
-		err_sys(e, errno, "can't open the directory %s/spool", state_dir);
+	made = mkdirat(top, name, mode) == 0;
+	if (!made && errno != EEXIST) {
+		err_sys(e, errno, "can't make the directory %s/%s", state_dir, name);
+	} else if ((fd = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0) {
+		err_sys(e, errno, "can't open the directory %s/%s", state_dir, name);
+	} else if (made && fchmod(fd, mode) != 0) {	/* whatever the umask is */
+		err_sys(e, errno, "can't set the mode of %s/%s", state_dir, name);
+		(void)close(fd);
+		fd = -1;
+	}
 	(void)close(top);
 	if (fd < 0)
 		return -1;
@@ -112,10 +120,11 @@ open_spool(int *out, const char *state_dir, struct err *e)
 int
 places_open(struct places *p, const struct conf *c, struct err *e)
 {
-	*p = (struct places){ -1, -1, -1 };
+	*p = (struct places){ -1, -1, -1, -1 };
 	if (take_lock(&p->state_lock, "state_dir", c->state_dir, e) == 0 &&
 	    take_lock(&p->runtime_lock, "runtime_dir", c->runtime_dir, e) == 0 &&
-	    open_spool(&p->spool, c->state_dir, e) == 0)
+	    open_inner(&p->spool, c->state_dir, "spool", 0700, e) == 0 &&
+	    open_inner(&p->history, c->state_dir, "history", 0750, e) == 0)
 		return 0;
 	places_done(p);
 	return -1;
@@ -124,10 +133,10 @@ places_open(struct places *p, const struct conf *c, struct err *e)
 void
 places_done(struct places *p)
 {
-	const int fds[] = { p->spool, p->state_lock, p->runtime_lock };
+	const int fds[] = { p->spool, p->history, p->state_lock, p->runtime_lock };
 
 	for (size_t i = 0; i < lengthof(fds); i++)
 		if (fds[i] >= 0)
 			(void)close(fds[i]);
-	*p = (struct places){ -1, -1, -1 };
+	*p = (struct places){ -1, -1, -1, -1 };
 }

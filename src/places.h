@@ -10,6 +10,7 @@
 
 struct places {
 	int	spool;			/* directory state_dir/spool */
+	int	history;		/* directory state_dir/history */
 	int	state_lock, runtime_lock;
 };
 

@@ -56,6 +56,8 @@ take(struct role *r, struct packet *p, bool *debug, bool *bad)
 		keep(&r->secret, p);
 	else if (view_eq(p->word, VIEW("spool")))
 		keep(&r->spool, p);
+	else if (view_eq(p->word, VIEW("history")))
+		keep(&r->history, p);
 	else if (view_eq(p->word, VIEW("control")))
 		keep(&r->control, p);
 	else if (view_eq(p->word, VIEW("status")))
@@ -97,8 +99,8 @@ role_begin(struct role *r, const char *name)
 	struct err e;
 	enum log_level level;
 
-	*r = (struct role){ .name = name, .secret = -1, .spool = -1, .control = -1, .status = -1,
-		.handover = -1 };
+	*r = (struct role){ .name = name, .secret = -1, .spool = -1, .history = -1, .control = -1,
+		.status = -1, .handover = -1 };
 	(void)signal(SIGPIPE, SIG_IGN);		/* SIG_ERR only for a bad number */
 	/* A key press goes to the whole group of processes; the supervisor drains us in order. */
 	(void)signal(SIGINT, SIG_IGN);

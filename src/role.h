@@ -10,7 +10,7 @@
  *
  * Order to a role: "conf NAME" + memory file with the configuration's text;
  * "debug" if -d; relay: "secret" + memory file (or none), "spool" + directory,
- * "control" + listening socket, "status" + listening socket; intake:
+ * "history" + directory, "control" + listening socket, "status" + listening socket; intake:
  * "listen NAME" + socket, for each; then "start".
  * Both, at any time: "handover" + stream socket (again whenever the other role
  * is replaced). After "start": "ping", "drain".
@@ -39,7 +39,7 @@ struct role {
 	struct rng	 rng;
 	char		 sandbox[64];		/* level reached */
 	/* descriptors received; -1: none */
-	int		 secret, spool, control, status, handover;
+	int		 secret, spool, history, control, status, handover;
 	int		 listen[ROLE_LISTEN_MAX];
 	size_t		 nlisten;
 	/* set by the main before role_run() */

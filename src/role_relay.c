@@ -23,8 +23,8 @@
 struct relay_main {
 	struct role	 role;
 	struct net	*net;
-	struct fs	*fs;
-	struct worker	*commit, *reader, *resolver;
+	struct fs	*fs, *history_fs;
+	struct worker	*commit, *reader, *resolver, *history;
 	struct tls_client *tls;
 	struct relay	*relay;
 	struct control	*control;
@@ -97,8 +97,8 @@ enter_sandbox(struct relay_main *m, struct err *e)
 	};
 	const struct conf *c = m->role.conf;
 	const char *dirs[READ_DIRS_MAX];
-	char spool[PATH_MAX], resolv[PATH_MAX], ca[PATH_MAX];
-	const char *write_dirs[] = { spool, NULL };
+	char spool[PATH_MAX], history[PATH_MAX], resolv[PATH_MAX], ca[PATH_MAX];
+	const char *write_dirs[] = { spool, history, NULL };
 	size_t n = 0;
 
 	for (size_t i = 0; i < lengthof(usual); i++)
@@ -111,6 +111,7 @@ enter_sandbox(struct relay_main *m, struct err *e)
 		dirs[n++] = dirname(ca);
 	dirs[n] = NULL;
 	(void)snprintf(spool, sizeof(spool), "%s/spool", c->state_dir);
+	(void)snprintf(history, sizeof(history), "%s/history", c->state_dir);
 	return role_enter_sandbox(&m->role, SANDBOX_RELAY, dirs, write_dirs, e);
 }
 
@@ -134,6 +135,8 @@ start_workers(struct relay_main *m, struct err *e)
 
 	if (worker_new(&m->commit, l, "commit", e) != 0 || worker_new(&m->reader, l, "reader", e) != 0)
 		return -1;
+	if (m->role.conf->history > 0 && worker_new(&m->history, l, "history", e) != 0)
+		return -1;
 	return worker_new(&m->resolver, l, "resolver", e);
 }
 
@@ -143,7 +146,7 @@ start_relay(struct relay_main *m, struct err *e)
 {
 	struct role *r = &m->role;
 	struct relay_env env = { .loop = r->loop, .net = m->net, .fs = m->fs, .commit = m->commit,
-		.reader = m->reader, .rng = &r->rng, .log = r->log, .tls = m->tls, .sandbox = r->sandbox };
+		.reader = m->reader, .history_fs = m->history_fs, .history = m->history, .rng = &r->rng, .log = r->log, .tls = m->tls, .sandbox = r->sandbox };
 	struct buf secret;
 	int rc;
 
@@ -165,13 +168,14 @@ start(struct relay_main *m, struct err *e)
 	struct tls_params tls = { .ca_file = r->conf->relay.ca_file, .verify = !r->conf->relay.insecure };
 	struct control_env env = { .peer_cred = socket_peer_cred, .own_uid = (int64_t)geteuid() };
 
-	if (r->spool < 0)
-		return err_set(e, ERR_GONE, "no spool was passed");
+	if (r->spool < 0 || r->history < 0)
+		return err_set(e, ERR_GONE, "no spool was passed, or no place for the history");
 	if (tls_client_new(&m->tls, &tls, e) != 0 || enter_sandbox(m, e) != 0 ||
 	    start_workers(m, e) != 0)
 		return -1;
 	m->net = net_new(r->loop, m->resolver);
 	m->fs = fs_new(r->spool);
+	m->history_fs = fs_new(r->history);
 	warn_volatile(m);
 	if (start_relay(m, e) != 0)
 		return -1;
@@ -203,7 +207,9 @@ role_relay_main(void)
 	net_free(m.net);
 	worker_free(m.commit);
 	worker_free(m.reader);
+	worker_free(m.history);	/* its last lines are written by then */
 	fs_free(m.fs);
+	fs_free(m.history_fs);
 	tls_client_free(m.tls);
 	role_end(r);
 	return EXIT_SUCCESS;

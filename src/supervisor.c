@@ -125,6 +125,7 @@ on_started(void *owner, struct child *c)
 	if (c == &s->relay.child) {
 		child_tell(c, "secret", VIEW(""), s->secret_fd);
 		child_tell(c, "spool", VIEW(""), s->places.spool);
+		child_tell(c, "history", VIEW(""), s->places.history);
 		child_tell(c, "control", VIEW(""), s->doors.control);
 		child_tell(c, "status", VIEW(""), s->doors.status);
 	} else {

@@ -57,6 +57,8 @@ struct conf {
 	bool		 syslog;
 	bool		 debug;
 	int64_t		 drain_ms;
+	unsigned	 history;		/* days kept; 0: none is written */
+	uint64_t	 history_size;		/* of all its files */
 
 	struct {
 		uint64_t	message_size;

@@ -63,6 +63,10 @@ const struct key keys[] = {
 	  .help = "Log more (no message text and no password in any case)." },
 	{ TOP("drain", drain_ms), .type = KEY_DURATION, .min = SEC, .max = 10 * MIN, .def = "30s",
 	  .help = "How long running transactions may take to finish at stop and reload." },
+	{ TOP("history", history), .type = KEY_COUNT, .min = 0, .max = 3650, .def = "30",
+	  .help = "Days for which it is kept what became of each message; 0: not at all." },
+	{ TOP("history_size", history_size), .type = KEY_SIZE, .min = MiB, .max = 64 * GiB,
+	  .def = "256M", .help = "Largest history on disk; the oldest part goes first." },
 
 	{ GROUP_TOP, "limits", .type = KEY_SUBGROUP, .min = GROUP_LIMITS,
 	  .help = "What a client may do." },

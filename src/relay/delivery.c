@@ -124,6 +124,7 @@ wait_again(struct session *s, const struct outcome_plan *plan, size_t nresult)
 		return;
 	}
 	spool_update(r->spool, m, &u, NULL, NULL);
+	life_waits(r, m, plan->when, u.attempts, at - now);
 	if (plan->when == WHEN_NOW && m->due.key < at)
 		at = m->due.key;	/* keeps its place */
 	relay_wait(r, m, at);
@@ -152,7 +153,7 @@ conclude(struct session *s, size_t nresult)
 		report_result(r, m, &u);
 	} else {
 		m = let_go(s);
-		spool_finish(r->spool, m, &u, NULL, NULL, NULL);
+		life_finish(r, m, &u, NULL, NULL, NULL);
 		relay_status_changed(r);
 		if (r->draining)
 			pool_kick(s->up);
@@ -364,62 +365,51 @@ delivery_body(struct session *s)
 
 /* --- results -------------------------------------------------------------------- */
 
+/* No reply decided: the connection, or the server, went away. */
 static void
-log_recipient(struct session *s, uint32_t i, enum fate fate)
+judge_loss(struct session *s, struct life_verdict *v, struct spool_result *out)
 {
-	struct relay *r = s->r;
-	const struct delivery *d = &s->d;
-	const struct spool_result *res = &d->result[i];
-	struct log_line l;
-	const char *event = fate == FATE_DELIVERED ? "delivered" : fate == FATE_FAILED ? "failed" :
-	    fate == FATE_UNCERTAIN ? "uncertain" : "deferred";
+	const struct client_failure *f = client_failure(s->client);
 
-	log_begin(&l, r->env.log, fate == FATE_UNCERTAIN ? LEVEL_WARNING : LEVEL_INFO, event);
-	log_id(&l, d->m->id);
-	log_text(&l, "to", d->rcpt[i].address);
-	log_word(&l, "relay", s->up->conf->name);
-	log_word(&l, "endpoint", watch_endpoint(s->up, s->endpoint));
-	if (fate != FATE_DELIVERED && fate != FATE_FAILED && fate != FATE_UNCERTAIN)
-		log_word(&l, "why", fate_word(fate));
-	log_num(&l, "code", res->code);
-	log_word(&l, "status", res->status[0] != '\0' ? res->status : "-");
-	log_text(&l, "reply", res->text);
-	log_num(&l, "delay_ms", loop_wall(r->env.loop) - d->m->received_ms);
-	log_end(&l);
+	v->at = f->state;
+	snprintf(out->status, sizeof(out->status), "4.4.2");
+	if (s->lost) {
+		out->text = view_str(s->lost_text);
+	} else {
+		out->code = (uint16_t)f->reply.code;	/* a 421, say */
+		out->text = view_first(view_str(f->reply.code != 0 ? f->reply.text : f->detail),
+		    SPOOL_TEXT_MAX);
+	}
 }
 
 /* What the spool is to keep of recipient i. */
-static enum fate
-judge(struct session *s, const struct client_result *res, uint32_t i)
+static void
+judge(struct session *s, const struct client_result *res, uint32_t i, struct life_verdict *v)
 {
 	struct delivery *d = &s->d;
 	struct spool_result *out = &d->result[i];
 	const struct client_rcpt_result *rc = &res->rcpt[i];
 	const char *text = client_rcpt_text(s->client, i);
-	enum fate fate = outcome_of_recipient(res, i, text);
 
+	*v = (struct life_verdict){
+		.to = d->rcpt[i].address,
+		.fate = outcome_of_recipient(res, i, text),
+		.class = outcome_class_of_recipient(res, i, text),
+		.at = outcome_decided_at(res, i),
+		.result = out,
+	};
 	*out = (struct spool_result){ .rcpt = d->index[i], .state = SPOOL_QUEUED };
-	if (fate == FATE_CUT || fate == FATE_UNCERTAIN) {
-		const struct client_failure *f = client_failure(s->client);
-
-		snprintf(out->status, sizeof(out->status), "4.4.2");
-		if (s->lost) {
-			out->text = view_str(s->lost_text);
-		} else {
-			out->code = (uint16_t)f->reply.code;	/* a 421, say */
-			out->text = view_first(view_str(f->reply.code != 0 ? f->reply.text : f->detail),
-			    SPOOL_TEXT_MAX);
-		}
-		return fate;
+	if (v->fate == FATE_CUT || v->fate == FATE_UNCERTAIN) {
+		judge_loss(s, v, out);
+		return;
 	}
 	out->code = (uint16_t)rc->code;
 	snprintf(out->status, sizeof(out->status), "%s", rc->status);
 	out->text = view_first(view_str(text), SPOOL_TEXT_MAX);
-	if (fate == FATE_DELIVERED)
+	if (v->fate == FATE_DELIVERED)
 		out->state = SPOOL_DELIVERED;
-	else if (fate == FATE_FAILED)
+	else if (v->fate == FATE_FAILED)
 		out->state = SPOOL_FAILED;
-	return fate;
 }
 
 static void
@@ -458,12 +448,14 @@ delivery_result(struct session *s)
 		damaged(s, &s->unreadable_why);
 		return;
 	}
+	life_attempt(s);
 	for (uint32_t i = 0; i < d->n; i++) {
-		enum fate fate = judge(s, res, i);
+		struct life_verdict v;
 
-		d->fates[fate]++;
-		count(s->r, fate);
-		log_recipient(s, i, fate);
+		judge(s, res, i, &v);
+		d->fates[v.fate]++;
+		count(s->r, v.fate);
+		life_recipient(s, &v);
 	}
 	tell_health(s, res);
 	stop = d->fates[FATE_WAIT] + d->fates[FATE_CUT] + d->fates[FATE_UNCERTAIN];

@@ -127,6 +127,7 @@ relay_hold(struct relay *r, struct spool_message *m, bool hold, struct relay_ack
 	u.flags = (uint8_t)((m->flags & ~SPOOL_HELD) | (hold ? SPOOL_HELD : 0));
 	u.next_ms = hold ? m->next_ms : 0;
 	spool_update(r->spool, m, &u, expect(a), a);
+	life_held(r, m, hold);
 	if (hold)
 		schedule_remove(&r->schedule, m);
 	else
@@ -150,7 +151,8 @@ relay_remove(struct relay *r, struct spool_message *m, struct relay_ack *a, stru
 	u.result = res;
 	r->stats.removed += u.nresult;
 	schedule_remove(&r->schedule, m);
-	spool_finish(r->spool, m, &u, NULL, expect(a), a);
+	life_removed(r, m, u.nresult);
+	life_finish(r, m, &u, NULL, expect(a), a);
 	free(res);
 	relay_status_changed(r);
 	return 0;

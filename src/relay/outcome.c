@@ -194,9 +194,8 @@ outcome_of_failure(const struct client_failure *f)
 	}
 }
 
-/* The step whose reply decided for recipient i. */
-static enum client_state
-decided_at(const struct client_result *r, size_t i)
+enum client_state
+outcome_decided_at(const struct client_result *r, size_t i)
 {
 	if (r->rcpt[i].accepted || r->decided_in == CL_MAIL)
 		return r->decided_in;
@@ -237,7 +236,7 @@ enum fate
 outcome_of_recipient(const struct client_result *r, size_t i, const char *text)
 {
 	const struct client_rcpt_result *rc = &r->rcpt[i];
-	enum client_state at = decided_at(r, i);
+	enum client_state at = outcome_decided_at(r, i);
 	int class = rc->code / 100;
 
 	/* Without a decision of the whole, 2xx to RCPT promises nothing. */
@@ -255,33 +254,54 @@ outcome_of_recipient(const struct client_result *r, size_t i, const char *text)
 	return FATE_DEFERRED;
 }
 
-enum health_class
-outcome_of_result(const struct client_result *r)
+/* A reply in a transaction, at this step. */
+static enum health_class
+class_of_reply(int code, const char *status, const char *text, enum client_state at)
 {
-	const struct reply *reply = &r->reply;
 	enum health_class other;
 
-	if (!r->complete)
-		return r->dot_sent ? HEALTH_CUT_AFTER_DOT : HEALTH_CUT_BEFORE_DOT;
-	switch (reply_class(reply)) {
+	switch (code / 100) {
 	case 2:
-		return r->decided_in == CL_DOT ? HEALTH_OK : HEALTH_GARBLED;
+		return at == CL_DOT ? HEALTH_OK : HEALTH_GARBLED;
 	case 4:
-		return outcome_is_throttle(reply->code, reply->status, reply->text) ?
-		    HEALTH_QUOTA : HEALTH_MSG_TEMP;
+		return outcome_is_throttle(code, status, text) ? HEALTH_QUOTA : HEALTH_MSG_TEMP;
 	case 5:
-		other = not_the_message(reply->code, reply->text, r->decided_in);
+		other = not_the_message(code, text, at);
 		if (other != HEALTH_OK)
 			return other;
-		if (r->decided_in == CL_MAIL)
+		if (at == CL_MAIL)
 			return HEALTH_SENDER_REFUSED;
-		if (r->decided_in == CL_RCPT)
+		if (at == CL_RCPT)
 			return HEALTH_RCPT_REFUSED;
-		return says(reply->text, "sender") || says(reply->text, "from address") ?
+		return says(text, "sender") || says(text, "from address") ?
 		    HEALTH_SENDER_REFUSED : HEALTH_CONTENT_REFUSED;
 	default:
 		return HEALTH_GARBLED;
 	}
+}
+
+static enum health_class
+class_of_loss(const struct client_result *r)
+{
+	return r->dot_sent ? HEALTH_CUT_AFTER_DOT : HEALTH_CUT_BEFORE_DOT;
+}
+
+enum health_class
+outcome_of_result(const struct client_result *r)
+{
+	if (!r->complete)
+		return class_of_loss(r);
+	return class_of_reply(r->reply.code, r->reply.status, r->reply.text, r->decided_in);
+}
+
+enum health_class
+outcome_class_of_recipient(const struct client_result *r, size_t i, const char *text)
+{
+	const struct client_rcpt_result *rc = &r->rcpt[i];
+
+	if (rc->code == 0 || (!r->complete && rc->accepted))
+		return class_of_loss(r);
+	return class_of_reply(rc->code, rc->status, text, outcome_decided_at(r, i));
 }
 
 void

@@ -54,6 +54,10 @@ bool outcome_is_throttle(int code, const char *status, const char *text);
 
 /* text: the reply for this recipient (client_rcpt_text). */
 enum fate outcome_of_recipient(const struct client_result *, size_t i, const char *text);
+/* The class of that reply; of the loss, if none decided. */
+enum health_class outcome_class_of_recipient(const struct client_result *, size_t i, const char *text);
+/* The step whose reply decided for recipient i: CL_MAIL, CL_RCPT, CL_DATA or CL_DOT. */
+enum client_state outcome_decided_at(const struct client_result *, size_t i);
 
 enum outcome_when {
 	WHEN_NEVER,		/* nothing is left to send */

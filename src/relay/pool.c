@@ -342,7 +342,7 @@ open_one(struct upstream *u, const struct census *c)
 		wake_at(u, p->not_before_ms[choice.endpoint]);
 		return false;
 	}
-	(void)session_new(u, (size_t)choice.endpoint, SESSION_MAIL);	/* it is in u->sessions */
+	session_new(u, (size_t)choice.endpoint, SESSION_MAIL)->chosen = choice_reason_word(choice.reason);
 	return true;
 }
 

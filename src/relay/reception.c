@@ -42,6 +42,7 @@ struct txn {
 	size_t		 unacknowledged;/* bytes for which no credit was given back */
 	size_t		 pending;	/* on its way to the disk */
 	size_t		 held;		/* as counted in reception.bytes */
+	struct life_origin origin;
 };
 
 static void channel_close(struct relay *);
@@ -123,6 +124,7 @@ txn_free(struct txn *t)
 	if (t->channel)
 		(void)map_take(&t->r->reception.txns, t->number);
 	list_remove(&t->link);
+	life_origin_done(&t->origin);
 	if (t->r->draining)
 		task_post(t->r->env.loop, &t->r->reception.check);
 	free(t);
@@ -231,6 +233,7 @@ txn_open(struct relay *r, uint64_t number, struct envelope *env)
 	t->number = number;
 	t->spool = spool;
 	t->id = id;
+	life_origin_init(&t->origin, env);
 	list_push(&c->all, &t->link);
 	map_put(&c->txns, number, t);
 	spool_txn_on_written(spool, on_written, t);
@@ -319,6 +322,8 @@ on_committed(void *owner, spool_id id, const struct err *e)
 	struct txn *t = owner;
 	char text[17], reply[REPLY_MAX];
 
+	if (e == NULL)
+		life_queued(t->r, id, t->size, &t->origin);
 	if (t->channel && e == NULL)
 		answer(t->r, FRAME_DURABLE, t->number, view_str(spool_id_text(text, id)));
 	else if (t->channel)

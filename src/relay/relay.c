@@ -45,12 +45,7 @@ on_message(void *owner, struct spool_message *m)
 	if ((m->flags & SPOOL_HELD) != 0)	/* until it is released */
 		return;
 	if ((m->flags & SPOOL_UNCERTAIN) != 0) {
-		struct log_line l;
-
-		log_begin(&l, r->env.log, LEVEL_WARNING, "uncertain");
-		log_id(&l, m->id);
-		log_word(&l, "why", "stopped-before-the-reply-to-the-final-dot");
-		log_end(&l);
+		life_found_uncertain(r, m);
 		r->stats.uncertain++;
 	}
 	schedule_add(&r->schedule, m, now_of(r), loop_wall(r->env.loop));
@@ -65,7 +60,7 @@ on_recovered(void *owner)
 
 	r->recovered = true;
 	spool_stats(r->spool, &st);
-	log_simple(r->env.log, LEVEL_INFO, "recovered", "%llu messages are in the queue",
+	log_simple(r->life, LEVEL_INFO, "recovered", "%llu messages are in the queue",
 	    (unsigned long long)st.messages);
 	relay_status_changed(r);
 }
@@ -122,12 +117,7 @@ relay_damaged(struct relay *r, struct spool_message *m, const struct err *e)
 	struct spool_update u = {
 		.attempts = m->attempts, .flags = m->flags | SPOOL_HELD, .endpoint = "",
 	};
-	struct log_line l;
 
-	log_begin(&l, r->env.log, LEVEL_ERROR, "damaged");
-	log_id(&l, m->id);
-	log_err(&l, e);
-	log_end(&l);
 	schedule_remove(&r->schedule, m);
 	spool_quarantine(r->spool, m, e);
 	spool_update(r->spool, m, &u, NULL, NULL);
@@ -136,16 +126,11 @@ relay_damaged(struct relay *r, struct spool_message *m, const struct err *e)
 void
 relay_unreadable(struct relay *r, struct spool_message *m, const struct err *e)
 {
-	struct log_line l;
-
+	life_unreadable(r, m, e);
 	if (e->kind == ERR_DAMAGED) {
 		relay_damaged(r, m, e);
 		return;
 	}
-	log_begin(&l, r->env.log, LEVEL_ERROR, "unreadable");
-	log_id(&l, m->id);
-	log_err(&l, e);
-	log_end(&l);
 	relay_wait(r, m, now_of(r) + r->schedule.params.retry_first_ms);
 }
 
@@ -206,6 +191,8 @@ on_spool_closed(void *owner)
 	struct relay *r = owner;
 
 	r->spool = NULL;
+	if (r->history != NULL)
+		history_flush(r->history);
 	r->on_drained(r->drained_owner);
 }
 
@@ -263,6 +250,12 @@ struct health *
 relay_health(struct relay *r)
 {
 	return r->up.health;
+}
+
+struct history *
+relay_history(struct relay *r)
+{
+	return r->history;
 }
 
 const struct conf *
@@ -340,6 +333,22 @@ open_spool(struct relay *r, struct err *e)
 	return spool_open(&r->spool, &p, &env, &spool_events, r, e);
 }
 
+static void
+make_history(struct relay *r)
+{
+	const struct conf *c = r->conf;
+	struct history_env env = { .loop = r->env.loop, .fs = r->env.history_fs,
+		.worker = r->env.history, .log = r->env.log };
+	struct history_limits limits = { .days = c->history, .bytes_max = c->history_size,
+		.free_min = c->queue.free_min + 2 * c->queue.segment_size };
+
+	r->life = r->env.log;
+	if (env.worker == NULL)
+		return;
+	r->history = history_new(&env, &limits);
+	r->life = history_log(r->history);
+}
+
 static struct relay *
 relay_init(const struct relay_env *env, const struct conf *conf, struct view secret,
     const struct relay_events *events, void *owner)
@@ -356,6 +365,7 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 	task_init(&r->ready, on_ready_task, r);
 	timer_init(&r->status, on_status_timer, r);
 	timer_init(&r->drain, on_drain_timer, r);
+	make_history(r);
 	make_schedule(r);
 	sweep_init(r);
 	report_init(r);
@@ -402,5 +412,6 @@ relay_free(struct relay *r)
 	manage_done(r);
 	reception_done(r);
 	schedule_done(&r->schedule);
+	history_free(r->history);
 	free(r);
 }

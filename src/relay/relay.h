@@ -16,6 +16,7 @@
 #include "spool/spool.h"
 #include "sys/log.h"
 #include "relay/health.h"
+#include "relay/history.h"
 
 struct relay;
 
@@ -24,6 +25,8 @@ struct relay_env {
 	struct net	*net;
 	struct fs	*fs;		/* the spool directory */
 	struct worker	*commit, *reader;
+	struct fs	*history_fs;	/* the history's directory */
+	struct worker	*history;	/* NULL: no history is kept */
 	struct rng	*rng;
 	struct log	*log;
 	struct tls_client *tls;		/* NULL in the simulator, whose streams need none */
@@ -58,6 +61,7 @@ void relay_free(struct relay *);
 
 struct spool *relay_spool(struct relay *);
 struct health *relay_health(struct relay *);
+struct history *relay_history(struct relay *);			/* NULL: none is kept */
 const struct conf *relay_conf(const struct relay *);
 const struct relay_env *relay_env(const struct relay *);
 

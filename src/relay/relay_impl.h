@@ -8,7 +8,7 @@
  * session runs one upstream connection; delivery is the message in a session; probe asks
  * endpoints how they are; report ends messages that failed; sweep looks at clocks and
  * ages; watch is the way to and from health; manage does what
- * the administrator asks.
+ * the administrator asks; life says what happens to each message.
  */
 #ifndef RELAY_RELAY_IMPL_H
 #define RELAY_RELAY_IMPL_H
@@ -17,6 +17,7 @@
 #include "handover/frame.h"
 #include "relay/age.h"
 #include "relay/dial.h"
+#include "relay/history.h"
 #include "relay/lookup.h"
 #include "relay/outcome.h"
 #include "relay/relay.h"
@@ -78,6 +79,14 @@ enum session_kind {
 
 enum session_phase { SESSION_LOOKUP, SESSION_DIAL, SESSION_TALK, SESSION_OVER };
 
+/* What a session spends its time with, for life_attempt(). */
+enum session_spends {
+	PHASE_NONE,
+	PHASE_LOOKUP, PHASE_CONNECT, PHASE_GREETING, PHASE_TLS, PHASE_LOGIN,	/* once */
+	PHASE_ENVELOPE, PHASE_TEXT, PHASE_REPLY,				/* per transaction */
+	PHASE_COUNT
+};
+
 /* The message in a session. */
 struct delivery {
 	struct spool_message	*m;		/* NULL: none */
@@ -125,6 +134,9 @@ struct session {
 	char			 lost_text[200];
 	enum client_state	 at;		/* that the timer was set for */
 	int64_t			 started_ms, ready_ms;
+	const char		*chosen;	/* why this endpoint, in a word */
+	enum session_spends	 spends;
+	int64_t			 spends_since_ms, spent_ms[PHASE_COUNT];
 	unsigned		 messages;
 	struct lookup_wait	 lookup;
 	struct dial		 dial;
@@ -276,6 +288,53 @@ bool sweep_is_expired(struct relay *, const struct spool_message *);
 void manage_init(struct relay *);
 void manage_done(struct relay *);		/* after the spool is gone */
 
+/* --- life ------------------------------------------------------------------- */
+
+/* What a reply, or a loss, means for one recipient. */
+struct life_verdict {
+	struct view			 to;
+	enum fate			 fate;
+	enum health_class		 class;
+	enum client_state		 at;	/* the step that was answered, or in which it was lost */
+	const struct spool_result	*result;
+};
+
+/* A recipient that is given up. */
+struct life_end {
+	struct view			 to, from;
+	bool				 expired;	/* or refused */
+	const struct spool_result	*result;	/* NULL: nothing is known */
+};
+
+/* What the first line tells of the envelope, kept until the message is on disk. */
+#define LIFE_ORIGIN_MAX	512
+
+struct life_origin {
+	struct buf	words;		/* from, peer and recipients that fit, each with a NUL */
+	uint32_t	nrcpt;
+	int64_t		uid;
+};
+
+void life_origin_init(struct life_origin *, const struct envelope *);
+void life_origin_done(struct life_origin *);
+void life_queued(struct relay *, spool_id, uint64_t size, const struct life_origin *);
+void life_found_uncertain(struct relay *, const struct spool_message *);
+/* The session has turned to something else, perhaps. */
+void life_phase(struct session *);
+void life_attempt(struct session *);		/* a transaction has ended */
+void life_recipient(struct session *, const struct life_verdict *);
+void life_waits(struct relay *, const struct spool_message *, enum outcome_when, unsigned attempts,
+    int64_t for_ms);
+void life_given_up(struct relay *, const struct spool_message *, const struct life_end *);
+void life_reported(struct relay *, const struct spool_message *, struct view from, struct view to);
+void life_report_dropped(struct relay *, const struct spool_message *, struct view from);
+/* spool_finish(), and the last line; and the first one of the bounce. */
+void life_finish(struct relay *, struct spool_message *, const struct spool_update *,
+    const struct spool_bounce *, void (*on_written)(void *owner), void *owner);
+void life_held(struct relay *, const struct spool_message *, bool hold);
+void life_removed(struct relay *, const struct spool_message *, size_t rcpts);
+void life_unreadable(struct relay *, const struct spool_message *, const struct err *);
+
 /* --- relay ------------------------------------------------------------------- */
 
 struct relay {
@@ -288,6 +347,8 @@ struct relay {
 	enum spool_health	 spool_health;
 	char			 spool_why[160];
 	bool			 recovered;
+	struct history		*history;	/* NULL: none is kept */
+	struct log		*life;		/* log and history, or the log alone */
 	struct schedule		 schedule;
 	struct age		 age;
 	struct reception	 reception;

@@ -93,23 +93,6 @@ expired_results(struct report *p, size_t *n)
 
 /* --- the report ---------------------------------------------------------------------- */
 
-static void
-log_end_of(struct report *p, uint32_t rcpt, const char *event, const struct spool_result *res)
-{
-	struct log_line l;
-
-	log_begin(&l, p->r->env.log, LEVEL_WARNING, event);
-	log_id(&l, p->m->id);
-	log_text(&l, "to", p->envelope->rcpt[rcpt]);
-	log_text(&l, "from", p->envelope->from);
-	if (res != NULL) {
-		log_num(&l, "code", res->code);
-		log_word(&l, "status", res->status[0] != '\0' ? res->status : "-");
-		log_text(&l, "reply", res->text);
-	}
-	log_end(&l);
-}
-
 /* All that failed or expire now, for report and log. now is in the recipients' order. */
 static size_t
 list_failed(struct report *p, const struct spool_result *now, size_t nnow, struct bounce_rcpt *out)
@@ -137,30 +120,14 @@ list_failed(struct report *p, const struct spool_result *now, size_t nnow, struc
 			.remote = view_str(p->r->up.conf->host),
 		};
 		n++;
-		log_end_of(p, i, expired ? "expired" : "bounced", res);
+		life_given_up(p->r, m, &(struct life_end){ .to = p->envelope->rcpt[i],
+		    .from = p->envelope->from, .expired = expired, .result = res });
 		if (expired)
 			p->r->stats.expired++;
 		else
 			p->r->stats.bounced++;
 	}
 	return n;
-}
-
-static void
-log_report(struct report *p, enum report_to to, struct view rcpt)
-{
-	struct log_line l;
-
-	log_begin(&l, p->r->env.log, to == REPORT_NOBODY ? LEVEL_WARNING : LEVEL_INFO,
-	    to == REPORT_NOBODY ? "report-dropped" : "reported");
-	log_id(&l, p->m->id);
-	log_text(&l, "from", p->envelope->from);
-	if (to == REPORT_NOBODY)
-		log_word(&l, "why", (p->m->flags & SPOOL_BOUNCE) != 0 ? "a-report-is-never-reported" :
-		    p->envelope->from.n == 0 ? "null-sender" : "sender-not-reachable-and-no-admin");
-	else
-		log_text(&l, "report_to", rcpt);
-	log_end(&l);
 }
 
 /* True if text holds the report. */
@@ -188,9 +155,11 @@ write_report(struct report *p, const struct bounce_rcpt *failed, size_t n, struc
 		.now_ms = loop_wall(r->env.loop),
 		.nonce = rng_u64(r->env.rng),
 	};
-	log_report(p, to, facts.to);
-	if (to == REPORT_NOBODY)
+	if (to == REPORT_NOBODY) {
+		life_report_dropped(r, p->m, p->envelope->from);
 		return false;
+	}
+	life_reported(r, p->m, p->envelope->from, facts.to);
 	envelope_add_rcpt(envelope, facts.to);
 	envelope->received_ms = facts.now_ms;
 	envelope->uid = envelope->pid = -1;
@@ -222,7 +191,7 @@ report_finish(struct report *p, struct view message)
 	};
 	bounce = (struct spool_bounce){ .envelope = &envelope, .message = buf_view(&text) };
 	p->m->delivery = NULL;
-	spool_finish(r->spool, p->m, &u, reported ? &bounce : NULL, NULL, NULL);
+	life_finish(r, p->m, &u, reported ? &bounce : NULL, NULL, NULL);
 	envelope_done(&envelope);
 	buf_done(&text);
 	free(now);

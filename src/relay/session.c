@@ -370,6 +370,7 @@ session_drive(struct session *s)
 		(void)session_flush(s);
 		session_arm(s);
 	}
+	life_phase(s);
 	s->driving = false;
 }
 
@@ -514,6 +515,7 @@ session_dial(struct session *s)
 	const struct lookup *l = &s->up->lookup;
 
 	s->phase = SESSION_DIAL;
+	life_phase(s);
 	s->started_ms = loop_now(s->r->env.loop);
 	timer_set(s->r->env.loop, &s->step, is_short(s) ? PROBE_CONNECT_MS : CONNECT_MS);
 	dial_start(&s->dial, l->address, l->n, s->up->conf->endpoint[s->endpoint].port);
@@ -544,7 +546,9 @@ session_new(struct upstream *u, size_t endpoint, enum session_kind kind)
 	s->kind = kind;
 	s->hurry = kind != SESSION_MAIL || pool_has_choice(u);
 	s->ready_ms = -1;
-	s->started_ms = loop_now(r->env.loop);
+	s->started_ms = s->spends_since_ms = loop_now(r->env.loop);
+	s->spends = PHASE_LOOKUP;
+	s->chosen = kind == SESSION_RACE ? "race" : "probe";
 	list_init(&s->link);
 	list_push(&u->sessions, &s->link);
 	timer_init(&s->step, on_step_timeout, s);

@@ -31,7 +31,7 @@ look_at_clock(struct relay *r)
 	if (event == AGE_STEADY)
 		return;
 	if (event != AGE_SLEPT)
-		log_simple(r->env.log, LEVEL_WARNING, "clock-jumped",
+		log_simple(r->life, LEVEL_WARNING, "clock-jumped",
 		    "the wall clock jumped %s by %lld s; no message ages by that",
 		    jump > 0 ? "forward" : "back", (long long)(jump > 0 ? jump : -jump) / 1000);
 	/* Certificates are judged by it; and after a sleep the host may be on another network. */

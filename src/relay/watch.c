@@ -37,7 +37,7 @@ log_attempt(struct session *s, enum health_class class, const char *detail)
 	struct upstream *u = s->up;
 	struct log_line l;
 
-	log_begin(&l, u->r->env.log, LEVEL_NOTICE, "attempt-failed");
+	log_begin(&l, u->r->life, LEVEL_NOTICE, "attempt-failed");
 	log_word(&l, "relay", u->conf->name);
 	log_word(&l, "endpoint", watch_endpoint(u, s->endpoint));
 	log_word(&l, "class", health_class_info(class)->word);
@@ -114,7 +114,7 @@ log_event(struct upstream *u, const struct health_event *ev)
 	const struct health_class_info *why = health_class_info(ev->class);
 	struct log_line l;
 
-	log_begin(&l, u->r->env.log, level_of(ev->kind), health_event_word(ev->kind));
+	log_begin(&l, u->r->life, level_of(ev->kind), health_event_word(ev->kind));
 	log_word(&l, "relay", u->conf->name);
 	if (ev->kind == HEALTH_ROUTE_CHANGED) {
 		log_word(&l, "from", endpoint_or_none(u, ev->from));

@@ -97,7 +97,7 @@ put_finish_part(struct buf *out, spool_id id, const struct buf *outcome)
 	require(buf_add(out, buf_view(outcome)));
 }
 
-static void
+static spool_id
 finish(struct spool *s, struct spool_message *m, const struct buf *outcome,
     const struct spool_bounce *bounce, void (*on_written)(void *), void *owner)
 {
@@ -128,24 +128,27 @@ finish(struct spool *s, struct spool_message *m, const struct buf *outcome,
 	require(buf_add(&b->bytes, buf_view(&payload)));
 	commit_end(s, b);
 	buf_done(&payload);
+	return about.new_id;
 }
 
-void
+spool_id
 spool_finish(struct spool *s, struct spool_message *m, const struct spool_update *u,
     const struct spool_bounce *bounce, void (*on_written)(void *), void *owner)
 {
 	struct buf outcome;
+	spool_id id;
 
 	require(!heap_has(&m->due));
 	take_results(m, u);
 	buf_init(&outcome, outcome_max(m));
 	put_outcome(s, &outcome, m, u);
-	finish(s, m, &outcome, bounce, on_written, owner);
+	id = finish(s, m, &outcome, bounce, on_written, owner);
 	buf_done(&outcome);
 	commit_outcome_gathered(s);
 	s->finished++;
 	message_remove(s, m);
 	space_update(s);
+	return id;
 }
 
 /* --- statistics -------------------------------------------------------------------- */

@@ -207,7 +207,8 @@ struct spool_bounce {
 	const struct envelope	*envelope;
 	struct view		 message;	/* at most SPOOL_CHUNK bytes */
 };
-void spool_finish(struct spool *, struct spool_message *, const struct spool_update *u,
+/* The id of the bounce, or 0. */
+spool_id spool_finish(struct spool *, struct spool_message *, const struct spool_update *u,
     const struct spool_bounce *bounce, void (*on_written)(void *owner), void *owner);
 
 /*

@@ -43,13 +43,19 @@ real_open(struct fs *f, const char *name, enum fs_mode mode, struct err *e)
 		[FS_READ] = O_RDONLY,
 		[FS_WRITE] = O_RDWR,
 		[FS_CREATE] = O_RDWR | O_CREAT | O_EXCL,
+		[FS_CREATE_SHARED] = O_RDWR | O_CREAT | O_EXCL,
 	};
 	int fd;
 
 	require(name[0] != '/');
 	fd = openat(top(f), name, flags[mode] | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
 	if (fd < 0)
-		return err_sys(e, errno, "can't %s %s", mode == FS_CREATE ? "create" : "open", name);
+		return err_sys(e, errno, "can't %s %s", mode >= FS_CREATE ? "create" : "open", name);
+	if (mode == FS_CREATE_SHARED && fchmod(fd, 0640) != 0) {
+		(void)err_sys(e, errno, "can't set the mode of %s", name);
+		(void)close(fd);	/* nothing was written */
+		return -1;
+	}
 	return fd;
 }
 

@@ -20,7 +20,8 @@
 enum fs_mode {
 	FS_READ,
 	FS_WRITE,		/* existing; read and write */
-	FS_CREATE		/* must not exist; read and write; mode 0600 */
+	FS_CREATE,		/* must not exist; read and write; mode 0600 */
+	FS_CREATE_SHARED	/* the same, mode 0640 whatever the umask */
 };
 
 struct fs_space {

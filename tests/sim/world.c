@@ -86,6 +86,8 @@ conf_init(struct conf *c)
 	c->queue.retry_max_ms = HOURS(1);
 	c->queue.expire_ms = DAYS(5);
 	c->queue.uncertain_ms = MINUTES(15);
+	c->history = 30;
+	c->history_size = 64u << 20;
 	c->relay = (struct conf_relay){ .name = name, .host = host, .user = user,
 		.secret = CONF_SECRET_FILE, .connections = 4, .messages_per_connection = 50,
 		.connection_age_ms = MINUTES(10), .idle_ms = SECONDS(30),
@@ -465,6 +467,7 @@ world_init(struct world *w)
 	twin_net_init(&w->net, &w->loop.loop);
 	w->fs = &w->disk[0];
 	twin_fs_init(w->fs);
+	twin_fs_init(&w->history_disk);
 	conf_init(&w->conf);
 	twin_net_host(&w->net, "smtp.twin.example", "192.0.2.1");
 	smarthost_init(&w->port[P587], &w->net, "192.0.2.1:587", false);
@@ -478,12 +481,14 @@ world_start(struct world *w)
 	struct relay_env env = {
 		.loop = &w->loop.loop, .net = &w->net.net, .fs = &w->fs->fs,
 		.commit = &w->commit.worker, .reader = &w->reader.worker,
+		.history_fs = &w->history_disk.fs, .history = &w->history.worker,
 		.rng = &w->rng, .log = &w->log, .sandbox = "twin",
 	};
 	struct err e;
 
 	twin_worker_init(&w->commit, &w->loop.loop);
 	twin_worker_init(&w->reader, &w->loop.loop);
+	twin_worker_init(&w->history, &w->loop.loop);
 	w->ready = w->drained = w->paused = false;
 	w->durable = w->refused = 0;
 	w->credit = 0;
@@ -530,6 +535,7 @@ part(struct world *w)
 	}
 	relay_free(w->relay);
 	w->relay = NULL;
+	finish_jobs(&w->history);	/* it outlives its relay while it writes */
 }
 
 void
@@ -577,6 +583,7 @@ world_done(struct world *w)
 		smarthost_done(&w->port[i]);
 	twin_net_done(&w->net);
 	twin_fs_done(w->fs);
+	twin_fs_done(&w->history_disk);
 	twin_loop_done(&w->loop);
 	buf_done(&w->lines);
 }

@@ -26,7 +26,8 @@ struct world {
 	struct twin_loop	 loop;
 	struct twin_net		 net;
 	struct twin_fs		 disk[2], *fs;	/* fs: the one in use */
-	struct twin_worker	 commit, reader;
+	struct twin_fs		 history_disk;
+	struct twin_worker	 commit, reader, history;
 	struct rng		 rng;
 	struct log		 log;
 	struct buf		 lines;		/* all that was logged */

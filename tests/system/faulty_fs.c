@@ -61,7 +61,7 @@ check_sync(struct fs *f, struct err *e)
 static int
 f_open(struct fs *f, const char *name, enum fs_mode m, struct err *e)
 {
-	if (m == FS_CREATE && check_full(f, e) != 0)
+	if (m >= FS_CREATE && check_full(f, e) != 0)
 		return -1;
 	return fs_open(real_of(f), name, m, e);
 }

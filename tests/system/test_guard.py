@@ -179,7 +179,8 @@ def test_umask():
         p.wrapper = ["sh", "-c", 'umask 077 && exec "$0" "$@"']
         p.start()
         for name, mode in (("run", 0o755), ("run/smtp.sock", 0o666), ("run/status.sock", 0o666),
-                           ("run/control.sock", 0o600), ("state", 0o700)):
+                           ("run/control.sock", 0o600), ("state", 0o700),
+                           ("state/history", 0o750)):
             got = (p.place / name).stat().st_mode & 0o777
             expect(got == mode, f"{name}: {got:o}")
         p.stop()
@@ -234,7 +235,8 @@ def test_who_holds_what():
             if role == "intake":
                 expect(files == [] and not any("memfd" in t for t in held.values()), f"{held}")
             elif role == "relay":
-                expect(all(f.startswith(str(p.place / "state/spool")) for f in files), f"{held}")
+                expect(all(f.startswith((str(p.place / "state/spool"), str(p.place / "state/history")))
+                           for f in files), f"{held}")
                 expect(not any("memfd" in t for t in held.values()), f"{held}")
             elif role == "spawner":
                 expect(files == [str(p.binary)] and max(held) <= 5, f"{held}")

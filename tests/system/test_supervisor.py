@@ -250,7 +250,8 @@ def test_start_and_stop():
         modes = {n.name: stat.S_IMODE(n.stat().st_mode) for n in (p.place / "run").iterdir()}
         expect(modes == {"smtp.sock": 0o666, "control.sock": 0o600, "status.sock": 0o666,
                          "posthoused.lock": 0o600}, f"{modes}")
-        for name, mode in (("state", 0o700), ("state/spool", 0o700), ("run", 0o755)):
+        for name, mode in (("state", 0o700), ("state/spool", 0o700),
+                           ("state/history", 0o750), ("run", 0o755)):
             got = stat.S_IMODE((p.place / name).stat().st_mode)
             expect(got == mode, f"{name}: {got:o}")
         for role in ("intake", "relay"):

@@ -157,9 +157,9 @@ op_open(struct fs *fs, const char *name, enum fs_mode mode, struct err *e)
 	struct twin_name *n = find(t, name);
 	struct twin_file *f;
 
-	if (fails(t, mode == FS_CREATE ? TWIN_CREATE : TWIN_OPEN, name, e))
+	if (fails(t, mode >= FS_CREATE ? TWIN_CREATE : TWIN_OPEN, name, e))
 		return -1;
-	if (mode != FS_CREATE)
+	if (mode < FS_CREATE)
 		return n != NULL && n->now != NULL ? new_fd(t, n->now, e) : err_sys(e, ENOENT, "%s", name);
 	if (n != NULL && n->now != NULL)
 		return err_sys(e, EEXIST, "%s", name);

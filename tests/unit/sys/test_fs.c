@@ -117,6 +117,28 @@ teardown(void **state)
 	return rmdir(f->path);
 }
 
+/* A unit's UMask must not take the group's right away. */
+static void
+test_modes_whatever_the_umask(void **state)
+{
+	struct fixture *f = *state;
+	mode_t before = umask(077);
+	char path[120];
+	struct stat st;
+	struct err e;
+	int fd[2] = { fs_open(f->fs, "a", FS_CREATE, &e), fs_open(f->fs, "b", FS_CREATE_SHARED, &e) };
+
+	(void)umask(before);
+	for (int i = 0; i < 2; i++) {
+		assert_true(fd[i] >= 0);
+		fs_close(f->fs, fd[i]);
+		(void)snprintf(path, sizeof(path), "%s/%c", f->path, 'a' + i);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 0777, i == 0 ? 0600 : 0640);
+	}
+	assert_int_equal(fs_open(f->fs, "b", FS_CREATE_SHARED, &e), -1);
+}
+
 static void
 test_create_write_read(void **state)
 {
@@ -356,6 +378,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(test_modes_whatever_the_umask),
 		T(test_create_write_read),
 		T(test_file_mode_is_private),
 		T(test_links_are_not_followed),
