@@ -9,6 +9,7 @@
 #define SECRETS_H
 
 #include "conf/conf.h"
+#include "sys/whole.h"
 
 /* errno is why a file could not be opened: in words, and what to do (how: "chown" or "chgrp"). -1. */
 int err_unreadable(struct err *, const char *what, const char *path, const char *how, const char *mode);
@@ -24,7 +25,5 @@ int secret_fetch(int *out, const struct conf_relay *, struct err *) must_use;
 int secret_check(const struct conf_relay *, struct err *) must_use;
 /* A memory file with that content that nobody can change. */
 int sealed_file(int *out, const char *name, struct view content, struct err *) must_use;
-/* All of a regular or memory file; -1 if it is longer than the buffer allows. */
-int read_whole(int fd, struct buf *out, struct err *) must_use;
 
 #endif

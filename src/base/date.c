@@ -59,17 +59,29 @@ days_from_civil(int64_t year, int month, int day)
 	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
 
+static const char *const weekdays[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
+	"Oct", "Nov", "Dec" };
+
 const char *
 date_rfc5322(char text[DATE_MAX], int64_t wall_ms)
 {
-	static const char *const weekdays[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-	static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug",
-		"Sep", "Oct", "Nov", "Dec" };
 	struct civil c;
 
 	civil_from_ms(&c, wall_ms);
 	(void)snprintf(text, DATE_MAX, "%s, %d %s %04d %02d:%02d:%02d +0000", weekdays[c.weekday],
 	    c.day, months[c.month - 1], (int)c.year, c.hour, c.minute, c.second);
+	return text;
+}
+
+const char *
+date_mbox(char text[DATE_MAX], int64_t wall_ms)
+{
+	struct civil c;
+
+	civil_from_ms(&c, wall_ms);
+	(void)snprintf(text, DATE_MAX, "%s %s %2d %02d:%02d:%02d %04d", weekdays[c.weekday],
+	    months[c.month - 1], c.day, c.hour, c.minute, c.second, (int)c.year);
 	return text;
 }
 

@@ -12,6 +12,8 @@
 
 /* "Sun, 22 Nov 2026 07:30:23 +0000" (RFC 5322 3.3). Returns text. */
 const char *date_rfc5322(char text[DATE_MAX], int64_t wall_ms);
+/* "Sun Nov 22 07:30:23 2026", as in the first line of a message in an mbox. Returns text. */
+const char *date_mbox(char text[DATE_MAX], int64_t wall_ms);
 /* "2026-11-22T07:30:23.120Z" (RFC 3339). Returns text. */
 const char *date_rfc3339(char text[DATE_MAX], int64_t wall_ms);
 /* Exactly the form that date_rfc3339 writes, fraction optional. */

@@ -142,12 +142,16 @@ static int
 begin_answer(struct conn *c, struct view line, struct err *e)
 {
 	struct relay *relay = c->control->relay;
+	const struct spool_message *m;
 	struct request q;
 	struct report r;
 
 	if (request_parse(&q, line, c->read_only, e) < 0)
 		return -1;
-	if (!buf_add_str(&c->body, "ok\n"))
+	/* The size, so that a message that can't be read to its end is noticed. */
+	m = q.command == REQUEST_CAT ? spool_find(relay_spool(relay), q.id) : NULL;
+	if (!(m != NULL ? buf_addf(&c->body, "ok %llu\n", (unsigned long long)m->size) :
+	    buf_add_str(&c->body, "ok\n")))
 		return err_set(e, ERR_FULL, "out of memory");
 	switch (q.command) {
 	case REQUEST_QUEUE:

@@ -9,6 +9,8 @@
 #include "base/alloc.h"
 #include "base/require.h"
 #include "control/answer.h"
+#include "control/row.h"
+#include "spool/outcome.h"
 
 #include "base/banned.h"
 
@@ -140,29 +142,7 @@ state_word(struct relay *relay, const struct spool_message *m)
 {
 	if (m->delivery != NULL)
 		return "sending";
-	if (m->flags & SPOOL_DAMAGED)
-		return "damaged";
-	if (m->flags & SPOOL_HELD)
-		return "held";
-	if (m->flags & SPOOL_UNCERTAIN)
-		return "uncertain";
-	if (m->attempts > 0 && m->next_ms > loop_wall(relay_env(relay)->loop))
-		return "deferred";
-	return "queued";
-}
-
-static const char *
-rcpt_word(enum spool_rcpt_state state)
-{
-	static const char *const words[] = {
-		[SPOOL_QUEUED] = "queued",
-		[SPOOL_DELIVERED] = "delivered",
-		[SPOOL_FAILED] = "failed",
-		[SPOOL_EXPIRED] = "expired",
-		[SPOOL_REMOVED] = "removed",
-	};
-
-	return words[state];
+	return row_state(m, loop_wall(relay_env(relay)->loop));
 }
 
 /* Why the message is still here, in one sentence. */
@@ -212,33 +192,10 @@ static void
 queue_row(struct listing *l, const struct spool_message *m, const struct envelope *env,
     const struct spool_result *result, size_t n)
 {
-	struct report *r = &l->report;
-	char id[17], why[1200];
+	char why[1200];
 
 	explain_why(l, m, result, n, why, sizeof(why));
-	report_row(r);
-	report_word(r, "id", spool_id_text(id, m->id));
-	report_time(r, "received", m->received_ms);
-	report_size(r, "size", m->size);
-	report_word(r, "state", state_word(l->relay, m));
-	report_num(r, "attempts", m->attempts);
-	report_time(r, "next", m->next_ms);
-	report_text(r, "from", env->from.n != 0 ? env->from : VIEW("<>"));
-	if (r->json) {
-		report_list(r, "recipients");
-		for (uint32_t i = 0; i < env->nrcpt && i < 100; i++)
-			report_text(r, NULL, env->rcpt[i]);
-		report_end(r);
-		report_num(r, "recipient_count", env->nrcpt);
-	} else {
-		char to[300];
-
-		(void)snprintf(to, sizeof(to), env->nrcpt > 1 ? "%.*s +%u" : "%.*s",
-		    VIEW_ARG(view_first(env->rcpt[0], 200)), env->nrcpt - 1);
-		report_word(r, "to", to);
-	}
-	report_text(r, "reason", view_str(why));
-	report_end(r);
+	row_put(&l->report, m, env, state_word(l->relay, m), why);
 	l->shown++;
 }
 
@@ -276,7 +233,7 @@ explain_message(struct listing *l, const struct spool_message *m, const struct e
 				last = &result[k];
 		report_row(r);
 		report_text(r, "address", env->rcpt[i]);
-		report_word(r, "state", rcpt_word(rcpt[i].state));
+		report_word(r, "state", outcome_word(rcpt[i].state));
 		report_num(r, "code", last != NULL ? last->code : 0);
 		report_word(r, "status", last != NULL && last->status[0] != '\0' ? last->status : NULL);
 		report_text(r, "text", last != NULL ? last->text : VIEW(""));

@@ -26,6 +26,12 @@ static const struct {
 	[REQUEST_CAT] = { "cat", ARGUMENT_ID, false },
 };
 
+const char *
+request_word(enum request_command c)
+{
+	return commands[c].word;
+}
+
 static int
 find_command(struct view word, struct request *r, struct err *e)
 {

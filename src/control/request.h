@@ -27,6 +27,7 @@ struct request {
 	uint64_t		limit;
 };
 
+const char *request_word(enum request_command);
 /* line without its LF. e says what is wrong and what would be right. */
 int request_parse(struct request *out, struct view line, bool read_only, struct err *) must_use;
 

@@ -1,34 +1,38 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * posthousectl - ask the daemon on its control socket and show the answer.
+ * posthousectl - ask the daemon, or look at its spool.
  *
- * The request is the command line, the answer is text (doc/control.md): what
- * there is to know is known by the daemon alone. status, ports and queue fall
- * back to the status socket, which everybody may use.
+ * What the daemon knows it is asked for on its control socket: the request is
+ * the command line, the answer is text (doc/control.md). status, ports and
+ * queue fall back to the status socket, which everybody may use. queue and cat
+ * read the spool where no daemon runs; export and check always do.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/buf.h"
+#include "base/nearest.h"
+#include "base/num.h"
 #include "conf/conf.h"
+#include "control/request.h"
+#include "ctl/ask.h"
+#include "ctl/export.h"
+#include "ctl/offline.h"
+#include "ctl/say.h"
+#include "sys/whole.h"
 
 #include "base/banned.h"
 
 #define DEFAULT_CONF	POSTHOUSE_SYSCONFDIR "/posthouse/posthouse.conf"
-#define REQUEST_MAX	1024
+#define IDS_MAX		10000
 
 static const char usage_text[] =
-    "usage: posthousectl [-c FILE] [--json] [--limit N] COMMAND [ID]\n"
+    "usage: posthousectl [-c FILE] [--json] [--limit N] [--spool DIR] COMMAND [ID ...]\n"
     "\n"
     "  status            what the daemon does, one look\n"
     "  ports             each port of the smarthost: state, score, why\n"
@@ -42,190 +46,261 @@ static const char usage_text[] =
     "  probe             look at all ports now\n"
     "  unblock           use a blocked account or port again\n"
     "  reload            read the configuration again\n"
+    "  check             read all of the spool; is it whole?\n"
+    "  export [ID ...]   copy messages out, with --maildir DIR or --mbox FILE\n"
     "\n"
     "  -c FILE           configuration (default " DEFAULT_CONF ")\n"
     "  --json            answer in JSON\n"
-    "  --limit N         queue: at most N messages (default 1000)\n";
+    "  --limit N         queue: at most N messages (default 1000)\n"
+    "  --spool DIR       queue, cat, export, check: this spool, whether a daemon runs or not\n";
 
-/* The file's text, or -1 with errno. */
-static int
-read_file(const char *path, struct buf *out)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = 0;
+/* Commands that read the spool alone; the others are those of control/request.h. */
+static const char *const spool_commands[] = { "check", "export" };
 
-	if (fd < 0)
-		return -1;
-	for (;;) {
-		uint8_t *at = buf_reserve(out, 4096);
+struct options {
+	const char	*conf;		/* NULL: the default one, if it can be read */
+	const char	*spool, *maildir, *mbox, *limit;
+	bool		 json;
+	const char	*command;
+	char		**word;
+	size_t		 nwords;
+	char		*runtime_dir;	/* owned, as the next */
+	char		*spool_dir;
+};
 
-		if (at == NULL) {
-			errno = EFBIG;
-			n = -1;
-			break;
-		}
-		n = read(fd, at, 4096);
-		if (n <= 0)
-			break;
-		buf_grew(out, (size_t)n);
-	}
-	(void)close(fd);	/* only read from */
-	return n < 0 ? -1 : 0;
-}
+/* --- where things are --------------------------------------------------------- */
 
 /*
- * The runtime directory that the configuration names. Who may not read the
- * configuration gets the default, which is right unless it was changed.
+ * The directories that the configuration names. Who may not read the configuration gets
+ * the default ones, which are right unless they were changed.
  */
-static char *
-runtime_dir(const char *path, bool must)
+static int
+find_places(struct options *o)
 {
-	struct buf text, report;
+	const char *path = o->conf != NULL ? o->conf : DEFAULT_CONF;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), status = EX_OK;
+	struct buf text, report, spool;
 	struct conf *conf;
-	char *dir = NULL;
+	struct err e;
 
 	buf_init(&text, CONF_TEXT_MAX);
 	buf_init(&report, 1u << 20);
-	if (read_file(path, &text) < 0) {
-		if (must) {
-			fprintf(stderr, "posthousectl: cannot read %s: %s\n", path, strerror(errno));
-			exit(EX_CONFIG);
+	buf_init(&spool, 65536);
+	if (fd < 0 ? err_sys(&e, errno, "cannot read %s", path) < 0 : read_whole(fd, &text, &e) < 0) {
+		if (o->conf != NULL) {
+			say("%s", e.text);
+			status = EX_CONFIG;
 		}
-		dir = xstrdup(POSTHOUSE_RUNTIMEDIR);
+		o->runtime_dir = xstrdup(POSTHOUSE_RUNTIMEDIR);
+		ignore_result(buf_add_str(&spool, POSTHOUSE_STATEDIR "/spool"));
 	} else if (conf_load(&conf, buf_view(&text), path, &report) < 0) {
 		fprintf(stderr, "%.*s", VIEW_ARG(buf_view(&report)));
-		exit(EX_CONFIG);
+		status = EX_CONFIG;
 	} else {
-		dir = xstrdup(conf->runtime_dir);
+		o->runtime_dir = xstrdup(conf->runtime_dir);
+		ignore_result(buf_addf(&spool, "%s/spool", conf->state_dir));
 		conf_free(conf);
 	}
+	if (fd >= 0)
+		(void)close(fd);	/* read-only */
+	o->spool_dir = xstrdup(o->spool != NULL ? o->spool : buf_len(&spool) != 0 ? buf_cstr(&spool) : "");
 	buf_done(&text);
 	buf_done(&report);
-	return dir;
+	buf_done(&spool);
+	return status;
+}
+
+/* --- words --------------------------------------------------------------------- */
+
+static bool
+is_command(const struct options *o, enum request_command c)
+{
+	return strcmp(o->command, request_word(c)) == 0;
 }
 
 static int
-connect_to(const char *dir, const char *name, char path[sizeof(((struct sockaddr_un *)0)->sun_path)])
+unknown_command(const char *word)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int n = snprintf(a.sun_path, sizeof(a.sun_path), "%s/%s", dir, name);
-	int fd;
+	const char *best = NULL;
+	struct nearest n;
 
-	(void)snprintf(path, sizeof(a.sun_path), "%s", a.sun_path);
-	if (n < 0 || (size_t)n >= sizeof(a.sun_path)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -1;
-	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
-		int saved = errno;
-
-		(void)close(fd);
-		errno = saved;
-		return -1;
-	}
-	return fd;
-}
-
-static int
-reach_daemon(const char *dir, bool status_will_do)
-{
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	int fd = connect_to(dir, "control.sock", path);
-
-	if (fd < 0 && status_will_do && (errno == EACCES || errno == EPERM))
-		fd = connect_to(dir, "status.sock", path);
-	if (fd >= 0)
-		return fd;
-	if (errno == EACCES || errno == EPERM) {
-		fprintf(stderr, "posthousectl: %s is for root and the daemon's user; try sudo\n", path);
-		exit(EX_NOPERM);
-	}
-	fprintf(stderr, "posthousectl: cannot reach the daemon at %s: %s; is posthouse running? "
-	    "(systemctl status posthouse)\n", path, strerror(errno));
-	exit(EX_UNAVAILABLE);
-}
-
-static int
-send_all(int fd, struct view v)
-{
-	while (v.n > 0) {
-		ssize_t n = send(fd, v.p, v.n, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		v = view_from(v, (size_t)n);
-	}
-	return 0;
-}
-
-/* The first line decides the exit status, the rest goes to standard output. */
-static int
-show_answer(int fd)
-{
-	char block[65536], head[512];
-	size_t nhead = 0;
-	bool ok = false, have_head = false;
-	ssize_t n;
-
-	while ((n = recv(fd, block, sizeof(block), 0)) != 0) {
-		size_t at = 0;
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			fprintf(stderr, "posthousectl: the answer broke off: %s\n", strerror(errno));
-			return EX_IOERR;
-		}
-		while (!have_head && at < (size_t)n) {
-			char c = block[at++];
-
-			if (c == '\n')
-				have_head = true;
-			else if (nhead + 1 < sizeof(head))
-				head[nhead++] = c;
-		}
-		head[nhead] = '\0';
-		if (!have_head)
-			continue;
-		ok = strcmp(head, "ok") == 0;
-		if (ok && fwrite(block + at, 1, (size_t)n - at, stdout) != (size_t)n - at)
-			return EX_IOERR;
-	}
-	if (fflush(stdout) != 0)
-		return EX_IOERR;
-	if (ok)
-		return EX_OK;
-	if (!have_head) {
-		fprintf(stderr, "posthousectl: the daemon closed the connection without an answer\n");
-		return EX_UNAVAILABLE;
-	}
-	fprintf(stderr, "posthousectl: %s\n", strncmp(head, "error ", 6) == 0 ? head + 6 : head);
-	return 1;
-}
-
-static void
-add_word(struct buf *request, const char *word)
-{
-	if (word[0] == '\0' || strpbrk(word, " \r\n\t") != NULL) {
-		fprintf(stderr, "posthousectl: \"%s\" is not one word\n", word);
-		exit(EX_USAGE);
-	}
-	if ((buf_len(request) != 0 && !buf_add_byte(request, ' ')) || !buf_add_str(request, word)) {
-		fprintf(stderr, "posthousectl: the command line is too long\n");
-		exit(EX_USAGE);
-	}
+	nearest_begin(&n, word);
+	for (size_t i = 0; i < REQUEST_COUNT; i++)
+		if (nearest_offer(&n, request_word((enum request_command)i)))
+			best = request_word((enum request_command)i);
+	for (size_t i = 0; i < lengthof(spool_commands); i++)
+		if (nearest_offer(&n, spool_commands[i]))
+			best = spool_commands[i];
+	if (best != NULL)
+		say("unknown command \"%.100s\"; did you mean \"%s\"?", word, best);
+	else
+		say("unknown command \"%.100s\"; posthousectl --help lists what there is", word);
+	return EX_USAGE;
 }
 
 static bool
-is_open_to_all(const char *command)
+is_known(const char *word)
 {
-	return strcmp(command, "status") == 0 || strcmp(command, "ports") == 0 ||
-	    strcmp(command, "queue") == 0;
+	for (size_t i = 0; i < REQUEST_COUNT; i++)
+		if (strcmp(word, request_word((enum request_command)i)) == 0)
+			return true;
+	for (size_t i = 0; i < lengthof(spool_commands); i++)
+		if (strcmp(word, spool_commands[i]) == 0)
+			return true;
+	return false;
+}
+
+/* The ids of the command line; 0 words: none. */
+static int
+parse_ids(const struct options *o, spool_id *id)
+{
+	for (size_t i = 0; i < o->nwords; i++)
+		if (!spool_id_parse(view_str(o->word[i]), &id[i])) {
+			say("\"%.40s\" is no message id; one has 16 hex digits and is shown by posthousectl "
+			    "queue", o->word[i]);
+			return 1;
+		}
+	return EX_OK;
+}
+
+static int
+add_word(struct buf *request, const char *word)
+{
+	if (word[0] == '\0' || strpbrk(word, " \r\n\t") != NULL) {
+		say("\"%.100s\" is not one word", word);
+		return EX_USAGE;
+	}
+	if ((buf_len(request) == 0 || buf_add_byte(request, ' ')) && buf_add_str(request, word))
+		return EX_OK;
+	say("the command line is too long");
+	return EX_USAGE;
+}
+
+static int
+make_request(struct buf *request, const struct options *o)
+{
+	int status = add_word(request, o->command);
+
+	if (status == EX_OK && o->json)
+		status = add_word(request, "--json");
+	if (status == EX_OK && o->limit != NULL && (status = add_word(request, "--limit")) == EX_OK)
+		status = add_word(request, o->limit);
+	for (size_t i = 0; status == EX_OK && i < o->nwords; i++)
+		status = add_word(request, o->word[i]);
+	return status;
+}
+
+/* --- the spool ----------------------------------------------------------------- */
+
+static int
+queue_of_spool(struct offline *of, const struct options *o)
+{
+	uint64_t limit = REQUEST_LIMIT;
+
+	if (o->limit != NULL && !num_parse_u64(view_str(o->limit), 1, REQUEST_LIMIT_MAX, &limit)) {
+		say("--limit needs a number from 1 to %d", REQUEST_LIMIT_MAX);
+		return 1;
+	}
+	return offline_queue(of, o->json, limit);
+}
+
+static int
+wrong_use(const struct options *o)
+{
+	bool export = strcmp(o->command, "export") == 0;
+
+	if (export && (o->maildir != NULL) == (o->mbox != NULL))
+		say("export needs one of --maildir DIR and --mbox FILE");
+	else if (!export && (o->maildir != NULL || o->mbox != NULL))
+		say("--maildir and --mbox are for export");
+	else if (is_command(o, REQUEST_CAT) && o->nwords != 1)
+		say(o->nwords == 0 ? "cat needs a message id" : "one message id at a time");
+	else if (o->nwords > IDS_MAX)
+		say("at most %d messages by name; without a name all are exported", IDS_MAX);
+	else if (!export && !is_command(o, REQUEST_CAT) && o->nwords != 0)
+		say("%s takes no message id", o->command);
+	else
+		return EX_OK;
+	return export || o->maildir != NULL || o->mbox != NULL ? EX_USAGE : 1;
+}
+
+static int
+run_on_spool(const struct options *o)
+{
+	spool_id *id = xcalloc(o->nwords + 1, sizeof(*id));
+	struct export x = { .path = o->mbox != NULL ? o->mbox : o->maildir, .mbox = o->mbox != NULL,
+		.json = o->json, .id = id, .n = o->nwords };
+	struct offline of;
+	int status = wrong_use(o);
+
+	if (status == EX_OK)
+		status = parse_ids(o, id);
+	if (status == EX_OK)
+		status = offline_open(&of, o->spool_dir);
+	if (status != EX_OK) {
+		free(id);
+		return status;
+	}
+	if (strcmp(o->command, "check") == 0) {
+		status = offline_check(&of, o->json);
+	} else {
+		offline_remark(&of);
+		status = is_command(o, REQUEST_QUEUE) ? queue_of_spool(&of, o) :
+		    is_command(o, REQUEST_CAT) ? offline_cat(&of, id[0]) : export_run(&of, &x);
+	}
+	offline_close(&of);
+	free(id);
+	return status;
+}
+
+/* --- the daemon, or else the spool ------------------------------------------------ */
+
+static int
+ask_daemon(const struct options *o)
+{
+	bool spool_will_do = is_command(o, REQUEST_QUEUE) || is_command(o, REQUEST_CAT);
+	bool open_to_all = is_command(o, REQUEST_STATUS) || is_command(o, REQUEST_PORTS) ||
+	    is_command(o, REQUEST_QUEUE);
+	struct buf request;
+	struct ask a;
+	int status;
+
+	buf_init(&request, REQUEST_MAX - 1);
+	status = make_request(&request, o);
+	if (status == EX_OK) {
+		ask_connect(&a, o->runtime_dir, open_to_all);
+		if (a.fd >= 0) {
+			status = ask_run(&a, buf_view(&request), is_command(o, REQUEST_CAT));
+		} else if (ask_is_nobody(&a) && spool_will_do) {
+			say("no daemon answers at %s: this is read from the spool %s", a.path, o->spool_dir);
+			status = run_on_spool(o);
+		} else {
+			status = ask_complain(&a);
+		}
+	}
+	buf_done(&request);
+	return status;
+}
+
+static int
+run(struct options *o)
+{
+	bool spool_alone = strcmp(o->command, "check") == 0 || strcmp(o->command, "export") == 0;
+	bool reads_spool = spool_alone || is_command(o, REQUEST_QUEUE) || is_command(o, REQUEST_CAT);
+
+	if (!is_known(o->command))
+		return unknown_command(o->command);
+	if (o->spool != NULL && !reads_spool) {
+		say("%s asks the daemon; --spool is for queue, cat, export and check", o->command);
+		return EX_USAGE;
+	}
+	if (!spool_alone && (o->maildir != NULL || o->mbox != NULL))
+		return wrong_use(o);
+	if (o->spool != NULL)
+		o->spool_dir = xstrdup(o->spool);
+	else if (find_places(o) != EX_OK)
+		return EX_CONFIG;
+	return o->spool != NULL || spool_alone ? run_on_spool(o) : ask_daemon(o);
 }
 
 int
@@ -234,27 +309,35 @@ main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "limit", required_argument, NULL, 'l' },
+		{ "spool", required_argument, NULL, 's' },
+		{ "maildir", required_argument, NULL, 'd' },
+		{ "mbox", required_argument, NULL, 'm' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 }
 	};
-	const char *path = NULL, *command = NULL;
-	struct buf request;
-	int option, fd, status;
-	char *dir;
+	struct options o = { .conf = NULL };
+	int option, status;
 
-	buf_init(&request, REQUEST_MAX - 1);
 	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
-			path = optarg;
+			o.conf = optarg;
 			break;
 		case 'j':
-			add_word(&request, "--json");
+			o.json = true;
 			break;
 		case 'l':
-			add_word(&request, "--limit");
-			add_word(&request, optarg);
+			o.limit = optarg;
+			break;
+		case 's':
+			o.spool = optarg;
+			break;
+		case 'd':
+			o.maildir = optarg;
+			break;
+		case 'm':
+			o.mbox = optarg;
 			break;
 		case 'h':
 			(void)fputs(usage_text, stdout);
@@ -271,18 +354,11 @@ main(int argc, char **argv)
 		(void)fputs(usage_text, stderr);
 		return EX_USAGE;
 	}
-	command = argv[optind];
-	for (; optind < argc; optind++)
-		add_word(&request, argv[optind]);
-	dir = runtime_dir(path != NULL ? path : DEFAULT_CONF, path != NULL);
-	fd = reach_daemon(dir, is_open_to_all(command));
-	free(dir);
-	status = EX_IOERR;
-	if (send_all(fd, buf_view(&request)) < 0 || send_all(fd, VIEW("\n")) < 0)
-		fprintf(stderr, "posthousectl: cannot send the request: %s\n", strerror(errno));
-	else
-		status = show_answer(fd);
-	(void)close(fd);	/* nothing is unsaid */
-	buf_done(&request);
+	o.command = argv[optind];
+	o.word = argv + optind + 1;
+	o.nwords = (size_t)(argc - optind - 1);
+	status = run(&o);
+	free(o.runtime_dir);
+	free(o.spool_dir);
 	return status;
 }

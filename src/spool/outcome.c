@@ -12,6 +12,12 @@ static const char *const state_words[] = {
 	[SPOOL_EXPIRED] = "expired", [SPOOL_REMOVED] = "removed",
 };
 
+const char *
+outcome_word(enum spool_rcpt_state state)
+{
+	return state_words[state];
+}
+
 /* Flags that a record keeps; the others come from the envelope. */
 static const struct {
 	uint8_t		bit;

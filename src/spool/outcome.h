@@ -16,6 +16,9 @@
 #define OUTCOME_TEXTS_MAX	(256u << 10)	/* of all texts in one record */
 #define OUTCOME_PREV_LINE	40u		/* "prev: 16 16\n" is always the first line */
 
+/* "queued", "delivered" ... */
+const char *outcome_word(enum spool_rcpt_state);
+
 /* What a final outcome without texts takes at most, header included. */
 static inline uint64_t
 outcome_room(uint32_t nrcpt)

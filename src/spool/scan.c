@@ -161,6 +161,14 @@ scan_next(struct scan *sc, struct scan_record *out, struct err *e)
 	return SCAN_RECORD;
 }
 
+void
+scan_back(struct scan *sc, uint64_t at)
+{
+	buf_clear(&sc->window);
+	sc->at = at;
+	sc->ahead_epoch = sc->ahead_at = 0;
+}
+
 int
 scan_last_byte(struct scan *sc, uint64_t *out)
 {

@@ -45,6 +45,8 @@ struct scan_record {
 void scan_init(struct scan *sc, struct fs *fs, int fd, const struct segment *sg, bool proven);
 void scan_done(struct scan *sc);
 enum scan_result scan_next(struct scan *sc, struct scan_record *out, struct err *e);
+/* Forget what was read and begin again at a place where scan_next() has been. */
+void scan_back(struct scan *sc, uint64_t at);
 /* After SCAN_END: the end of what was ever written behind it, a whole unit; nothing: where it ended. */
 int scan_last_byte(struct scan *sc, uint64_t *out);
 

@@ -6,22 +6,28 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/crc32c.h"
 #include "spool/load.h"
+#include "spool/outcome.h"
 #include "spool/replay.h"
 #include "spool/segment.h"
 
 #include "base/banned.h"
 
+#define TRIES_MAX	5u		/* walks, while a daemon gives segments back */
+#define HOPS_MAX	16u		/* records of outcomes looked at for one text */
+
 struct walk {
 	struct fs	*fs;
-	void		(*trouble)(void *owner, const char *what);
-	void		*owner;
 	struct segment	**segment;	/* by number */
 	size_t		 nsegments;
 	struct replay	 replay;
 	struct spool_message **message;
 	size_t		 nmessages;
 	struct walk_totals totals;
+	struct walk_fault *fault;
+	size_t		 nfaults;
+	size_t		 nseen;		/* of the segments, by walk_is_stale() */
 	/* the message that is looked at */
 	int		 fd;
 	uint32_t	 open_number;
@@ -29,20 +35,41 @@ struct walk {
 	struct envelope	 envelope;
 };
 
-static void complain(struct walk *w, const char *fmt, ...) printf_like(2, 3);
+/* Counted by the caller; kept up to a number. */
+static void note_fault(struct walk *w, const struct walk_fault *f, const char *fmt, ...) printf_like(3, 4);
 static void
-complain(struct walk *w, const char *fmt, ...)
+note_fault(struct walk *w, const struct walk_fault *f, const char *fmt, ...)
 {
-	char text[400];
+	struct walk_fault *kept;
 	va_list ap;
 
+	if (w->nfaults == WALK_FAULTS_MAX)
+		return;
+	if ((w->nfaults & (w->nfaults - 1)) == 0)
+		w->fault = xrealloc(w->fault, (w->nfaults != 0 ? w->nfaults * 2 : 1) * sizeof(*w->fault));
+	kept = &w->fault[w->nfaults++];
+	*kept = *f;
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	(void)vsnprintf(kept->why, sizeof(kept->why), fmt, ap);
 	va_end(ap);
-	w->trouble(w->owner, text);
+}
+
+static void
+note_unreadable(struct walk *w, const struct segment *sg, const char *why)
+{
+	struct walk_fault f = { .kind = WALK_SEGMENT, .segment = sg->number };
+
+	w->totals.unreadable++;
+	note_fault(w, &f, "%s", why);
 }
 
 /* --- segments --------------------------------------------------------------------- */
+
+static bool
+is_ours(const char *name, uint64_t *number)
+{
+	return segment_number(name, true, number) && *number != 0 && *number <= UINT32_MAX;
+}
 
 static bool
 see_name(void *arg, const char *name)
@@ -50,7 +77,7 @@ see_name(void *arg, const char *name)
 	struct walk *w = arg;
 	uint64_t number;
 
-	if (!segment_number(name, true, &number) || number == 0 || number > UINT32_MAX)
+	if (!is_ours(name, &number))
 		return true;
 	if ((w->nsegments & (w->nsegments - 1)) == 0)
 		w->segment = xrealloc(w->segment,
@@ -70,10 +97,36 @@ compare_segments(const void *a, const void *b)
 static struct segment *
 find_segment(const struct walk *w, uint64_t number)
 {
-	for (size_t i = 0; i < w->nsegments; i++)
-		if (w->segment[i]->number == number)
-			return w->segment[i];
-	return NULL;
+	size_t low = 0, high = w->nsegments;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (w->segment[mid]->number < number)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < w->nsegments && w->segment[low]->number == number ? w->segment[low] : NULL;
+}
+
+static bool
+see_again(void *arg, const char *name)
+{
+	struct walk *w = arg;
+	uint64_t number;
+
+	if (is_ours(name, &number) && find_segment(w, number) != NULL)
+		w->nseen++;
+	return true;
+}
+
+/* Numbers are never used twice: a segment of this name is the one that was read. */
+bool
+walk_is_stale(struct walk *w)
+{
+	w->nseen = 0;
+	return fs_list(w->fs, DIR_LOG, see_again, w, NULL) == 0 && w->nseen < w->nsegments;
 }
 
 static int
@@ -104,11 +157,15 @@ read_start(struct walk *w, struct segment *sg, struct err *e)
 		size = fs_size(w->fs, w->fd, &why);
 	sg->size = size > 0 ? (uint64_t)size : 0;
 	if (size < 0 || segment_read_start(w->fs, w->fd, &start, &room, &why) < 0) {
-		complain(w, "segment %016x: %s", sg->number, why.text);
-		if (why.kind == ERR_CONFIG && e != NULL)
-			*e = why;
-		return why.kind == ERR_CONFIG ? -1 : 0;
+		if (why.kind == ERR_CONFIG) {
+			if (e != NULL)
+				*e = why;
+			return -1;
+		}
+		return 0;		/* a later segment may know its nonce */
 	}
+	if (start.number != sg->number)
+		return 0;
 	sg->nonce = start.nonce;
 	other = find_segment(w, start.abandons);
 	if (other != NULL && start.abandons_tail)
@@ -121,6 +178,14 @@ read_start(struct walk *w, struct segment *sg, struct err *e)
 	return 0;
 }
 
+/* Once more, for a daemon may have been writing there: then it is a record by now. */
+static enum scan_result
+look_twice(struct scan *sc, struct scan_record *x, struct err *e)
+{
+	scan_back(sc, x->at);
+	return scan_next(sc, x, e);
+}
+
 static void
 replay_segment(struct walk *w, struct segment *sg, bool last)
 {
@@ -129,27 +194,39 @@ replay_segment(struct walk *w, struct segment *sg, bool last)
 	struct scan sc;
 	struct err e = { 0 };
 
-	if (sg->nonce == 0 || open_segment(w, sg->number, &e) < 0) {
-		w->totals.unreadable++;
+	if (open_segment(w, sg->number, &e) < 0) {
+		note_unreadable(w, sg, e.text);
+		return;
+	}
+	if (sg->nonce == 0) {
+		note_unreadable(w, sg, "its start can't be read, and no later segment knows its nonce");
 		return;
 	}
 	scan_init(&sc, w->fs, w->fd, sg, !last && !sg->tail_unproven);
-	while ((result = scan_next(&sc, &x, &e)) == SCAN_RECORD || result == SCAN_DAMAGE) {
+	for (;;) {
+		struct walk_fault f = { .kind = WALK_RANGE, .segment = sg->number };
+
+		result = scan_next(&sc, &x, &e);
+		if (result == SCAN_DAMAGE)
+			result = look_twice(&sc, &x, &e);
 		if (result == SCAN_RECORD) {
 			w->totals.records++;
 			replay_record(&w->replay, sg->number, &x);
 			continue;
 		}
+		if (result != SCAN_DAMAGE)
+			break;
 		w->totals.damaged++;
 		w->totals.damaged_bytes += x.length;
-		complain(w, "segment %016x is damaged at %llu, %llu bytes, message %016llx", sg->number,
-		    (unsigned long long)x.at, (unsigned long long)x.length, (unsigned long long)x.head.id);
+		f.at = x.at;
+		f.length = x.length;
+		f.message = x.head.id;
+		note_fault(w, &f, x.head.type != 0 ? "the payload of the record fails its checksum" :
+		    "the header of a record can't be read");
 	}
-	if (result == SCAN_FAIL) {
-		w->totals.unreadable++;
-		complain(w, "segment %016x: %s", sg->number, e.text);
-	}
-	w->totals.torn += sc.torn;
+	if (result == SCAN_FAIL)
+		note_unreadable(w, sg, e.text);
+	w->totals.unclosed += result == SCAN_END && !sc.sealed && sc.end == sc.size;
 	w->totals.bytes += sc.at;
 	scan_done(&sc);
 }
@@ -181,35 +258,46 @@ collect(struct walk *w)
 	w->totals.messages = w->nmessages;
 }
 
-int
-walk_new(struct walk **out, struct fs *fs, void (*trouble)(void *, const char *), void *owner,
-    struct err *e)
+static int
+walk_all(struct walk *w, struct err *e)
 {
-	struct walk *w = xzalloc(sizeof(*w));
-	int rc = -1;
-
-	*w = (struct walk){ .fs = fs, .trouble = trouble, .owner = owner, .fd = -1 };
-	replay_init(&w->replay);
-	buf_init(&w->bytes, 64u << 20);
-	buf_init(&w->lines, ENVELOPE_MAX);
-	envelope_init(&w->envelope);
-	if (fs_list(fs, DIR_LOG, see_name, w, e) < 0)
-		goto out;
+	if (fs_list(w->fs, DIR_LOG, see_name, w, e) < 0)
+		return -1;
 	if (w->nsegments > 1)
 		qsort(w->segment, w->nsegments, sizeof(struct segment *), compare_segments);
 	for (size_t i = 0; i < w->nsegments; i++)
 		if (read_start(w, w->segment[i], e) < 0)
-			goto out;
+			return -1;
 	for (size_t i = 0; i < w->nsegments; i++)
 		replay_segment(w, w->segment[i], i + 1 == w->nsegments);
 	w->totals.segments = w->nsegments;
 	collect(w);
-	*out = w;
-	w = NULL;
-	rc = 0;
-out:
-	walk_free(w);
-	return rc;
+	return 0;
+}
+
+int
+walk_new(struct walk **out, struct fs *fs, struct err *e)
+{
+	for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
+		struct walk *w = xzalloc(sizeof(*w));
+
+		*w = (struct walk){ .fs = fs, .fd = -1 };
+		replay_init(&w->replay);
+		buf_init(&w->bytes, 64u << 20);
+		buf_init(&w->lines, ENVELOPE_MAX);
+		envelope_init(&w->envelope);
+		if (walk_all(w, e) < 0) {
+			walk_free(w);
+			return -1;
+		}
+		if (!walk_is_stale(w)) {
+			*out = w;
+			return 0;
+		}
+		walk_free(w);
+	}
+	return err_set(e, ERR_BUSY, "the log changes faster than it can be read; posthoused is at work "
+	    "there, ask it, or try again");
 }
 
 void
@@ -223,6 +311,7 @@ walk_free(struct walk *w)
 		segment_free(w->segment[i]);
 	free(w->segment);
 	free(w->message);
+	free(w->fault);
 	replay_done(&w->replay);
 	envelope_done(&w->envelope);
 	buf_done(&w->bytes);
@@ -234,6 +323,12 @@ void
 walk_totals(const struct walk *w, struct walk_totals *out)
 {
 	*out = w->totals;
+}
+
+const struct walk_fault *
+walk_fault(const struct walk *w, size_t i)
+{
+	return i < w->nfaults ? &w->fault[i] : NULL;
 }
 
 /* --- messages ----------------------------------------------------------------------- */
@@ -250,9 +345,9 @@ walk_find(const struct walk *w, spool_id id)
 	return index_get(w->replay.found, id);
 }
 
-/* Feed the load the record that it wants next. */
+/* Bytes of the log into w->bytes; fewer at the end of the file. */
 static int
-step(struct walk *w, struct load *l, const struct place *p, struct err *e)
+fetch(struct walk *w, const struct place *p, uint64_t *nonce, struct err *e)
 {
 	const struct segment *sg = find_segment(w, p->segment);
 	uint8_t *at;
@@ -260,6 +355,7 @@ step(struct walk *w, struct load *l, const struct place *p, struct err *e)
 
 	if (sg == NULL)
 		return err_set(e, ERR_DAMAGED, "segment %016x is not there", p->segment);
+	*nonce = sg->nonce;
 	if (open_segment(w, p->segment, e) < 0)
 		return -1;
 	buf_clear(&w->bytes);
@@ -270,7 +366,16 @@ step(struct walk *w, struct load *l, const struct place *p, struct err *e)
 	if (got < 0)
 		return -1;
 	buf_grew(&w->bytes, (size_t)got);
-	return load_feed(l, sg->nonce, buf_view(&w->bytes), e);
+	return 0;
+}
+
+/* Feed the load the record that it wants next. */
+static int
+step(struct walk *w, struct load *l, const struct place *p, struct err *e)
+{
+	uint64_t nonce = 0;
+
+	return fetch(w, p, &nonce, e) < 0 ? -1 : load_feed(l, nonce, buf_view(&w->bytes), e);
 }
 
 int
@@ -318,4 +423,95 @@ walk_text(struct walk *w, const struct spool_message *m, bool (*put)(void *, str
 out:
 	load_done(&l);
 	return rc;
+}
+
+/* --- is it whole? --------------------------------------------------------------------- */
+
+static bool
+put_nowhere(void *owner, struct view v)
+{
+	return true;
+}
+
+static int
+check_message(struct walk *w, const struct spool_message *m, struct err *e)
+{
+	const struct envelope *env;
+
+	if (walk_envelope(w, m, &env, e) < 0)
+		return -1;
+	if (env->nrcpt != m->nrcpt)
+		return err_set(e, ERR_DAMAGED, "recipients are missing");
+	return walk_text(w, m, put_nowhere, NULL, e);
+}
+
+void
+walk_check(struct walk *w)
+{
+	for (size_t i = 0; i < w->nmessages; i++) {
+		const struct spool_message *m = w->message[i];
+		struct walk_fault f = { .kind = WALK_MESSAGE, .segment = m->segment, .message = m->id };
+		struct err e;
+
+		if (check_message(w, m, &e) == 0)
+			continue;
+		w->totals.incomplete++;
+		note_fault(w, &f, "%s", e.text);
+	}
+}
+
+/* --- what was said last ----------------------------------------------------------------- */
+
+/* The lines of the U record at this place; false: there is none that can be read. */
+static bool
+fetch_outcome(struct walk *w, spool_id id, struct place p, struct view *lines)
+{
+	struct record head;
+	uint64_t nonce = 0;
+	struct view v;
+
+	p.length = RECORD_HEADER;
+	if (fetch(w, &p, &nonce, NULL) < 0 || buf_len(&w->bytes) < RECORD_HEADER ||
+	    !record_get(&head, buf_view(&w->bytes).p, nonce) || head.type != RECORD_UPDATE || head.id != id)
+		return false;
+	p.length = record_room(head.length);
+	if (fetch(w, &p, &nonce, NULL) < 0)
+		return false;
+	v = view_from(buf_view(&w->bytes), RECORD_HEADER);
+	if (v.n < head.length || crc32c(0, view_first(v, head.length)) != head.crc)
+		return false;
+	*lines = view_first(v, head.length);
+	return true;
+}
+
+static bool
+find_answer(const struct spool_message *m, struct view lines, char *text, size_t cap)
+{
+	const struct spool_rcpt *rcpt = m->nrcpt > 1 ? m->rcpt.many : &m->rcpt.one;
+	struct outcome_text t;
+
+	while (outcome_next_text(&lines, &t))
+		for (uint32_t i = t.first; i <= t.last && i < m->nrcpt; i++)
+			if (rcpt[i].state == SPOOL_QUEUED) {
+				(void)snprintf(text, cap, "%.*s %.*s", VIEW_ARG(view_first(t.status,
+				    SPOOL_STATUS_MAX)), VIEW_ARG(view_first(t.text, SPOOL_TEXT_MAX)));
+				return true;
+			}
+	return false;
+}
+
+void
+walk_last_answer(struct walk *w, const struct spool_message *m, char *text, size_t cap)
+{
+	struct place p = { m->outcome_segment, (uint64_t)m->outcome_offset64 * RECORD_UNIT, 0 };
+	struct outcome o;
+	struct view lines;
+
+	text[0] = '\0';
+	for (unsigned hops = 0; hops < HOPS_MAX && p.segment != 0; hops++) {
+		if (!fetch_outcome(w, m->id, p, &lines) || outcome_get(&o, lines, NULL) < 0 ||
+		    find_answer(m, lines, text, cap))
+			return;
+		p = (struct place){ o.prev_segment, (uint64_t)o.prev_offset64 * RECORD_UNIT, 0 };
+	}
 }

@@ -232,22 +232,25 @@ def test_wrong_use():
             refused(posthouse, 1, f'{command} needs a message id or "all"', command)
         for command in ("status", "ports", "queue", "probe", "unblock", "reload"):
             refused(posthouse, 1, f"{command} takes no message id", command, ids[0])
-        refused(posthouse, 1, 'unknown command "frobnicate"', "frobnicate")
-        refused(posthouse, 1, 'unknown command "frobnicate"', "--json", "frobnicate")
+        refused(posthouse, EX_USAGE, 'unknown command "frobnicate"', "frobnicate")
+        refused(posthouse, EX_USAGE, 'unknown command "frobnicate"', "--json", "frobnicate")
+        refused(posthouse, EX_USAGE, 'did you mean "status"', "stauts")
         for limit in ("0", "-1", "many"):
             refused(posthouse, 1, "--limit needs a number", "--limit", limit, "queue")
         for words in ((), ("--frob", "status"), ("--limit",), ("status", ""), ("two words",),
                       ("explain", "x" * 1100)):
-            refused(posthouse, EX_USAGE, "usage: |not one word|too long", *words)
+            refused(posthouse, EX_USAGE, "usage: |not one word|too long|unknown command", *words)
         expect(list(states(posthouse)) == ids, "a wrong command changed the queue")
         p = run(posthouse, "--help")
         expect(p.returncode == 0 and all(f"\n  {c} " in p.stdout for c in documented()), p)
         manual = (lib.TOP / "doc/posthousectl.8.in").read_text()
         for command in [*documented(), "cat"]:
             expect(f"\n.It Cm {command}" in manual, f"posthousectl(8) lacks {command}")
-        states_of_messages = re.findall(r'return "(\w+)";', re.search(
-            r"^state_word\(.*?^}", (lib.TOP / "src/control/listing.c").read_text(),
-            re.M | re.S).group(0))
+        states_of_messages = re.findall(r'return "(\w+)";', "".join(re.search(
+            rf"^{function}\(.*?^}}", (lib.TOP / file).read_text(), re.M | re.S).group(0)
+            for function, file in (("state_word", "src/control/listing.c"),
+                                   ("row_state", "src/control/row.c"))))
+        expect(len(states_of_messages) == 6, states_of_messages)
         for word in states_of_messages:
             expect(f"\n.It {word}\n" in manual, f"posthousectl(8) lacks the state {word}")
         p = run(posthouse, "--version")

@@ -17,6 +17,7 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "base/nearest.h"
 #include "base/num.h"
 #include "base/quote.h"
 #include "base/rng.h"
@@ -127,6 +128,8 @@ test_date(void **state)
 
 	assert_string_equal(date_rfc5322(text, 0), "Thu, 1 Jan 1970 00:00:00 +0000");
 	assert_string_equal(date_rfc5322(text, 1795332623120), "Sun, 22 Nov 2026 07:30:23 +0000");
+	assert_string_equal(date_mbox(text, 1795332623120), "Sun Nov 22 07:30:23 2026");
+	assert_string_equal(date_mbox(text, 1709208000001 + 86400000), "Fri Mar  1 12:00:00 2024");
 	assert_string_equal(date_rfc3339(text, 1709208000001), "2024-02-29T12:00:00.001Z");
 	for (int64_t t = 0; t < (int64_t)4102444800000; t += 86400000 * 13 + 12345) {
 		assert_true(date_parse_rfc3339(view_str(date_rfc3339(text, t)), &ms));
@@ -355,6 +358,33 @@ test_rng_jitter_stays_inside(void **state)
 	assert_true(low < 810 && high > 1190);
 }
 
+static const char *
+meant(const char *word)
+{
+	static const char *const known[] = { "hold", "flush", "status", "export" };
+	const char *best = NULL;
+	struct nearest n;
+
+	nearest_begin(&n, word);
+	for (size_t i = 0; i < lengthof(known); i++)
+		if (nearest_offer(&n, known[i]))
+			best = known[i];
+	return best;
+}
+
+static void
+test_nearest(void **state)
+{
+	static const char *const far[] = { "", "frobnicate", "rm", "statusstatusstatusstatusstatusstatusstatus" };
+
+	assert_string_equal(meant("stauts"), "status");
+	assert_string_equal(meant("expot"), "export");
+	assert_string_equal(meant("hodl"), "hold");
+	assert_string_equal(meant("flush"), "flush");
+	for (size_t i = 0; i < lengthof(far); i++)
+		assert_null(meant(far[i]));
+}
+
 int
 main(void)
 {
@@ -364,6 +394,7 @@ main(void)
 		cmocka_unit_test(test_view),
 		cmocka_unit_test(test_num),
 		cmocka_unit_test(test_date),
+		cmocka_unit_test(test_nearest),
 		cmocka_unit_test(test_crc32c),
 		cmocka_unit_test(test_base64),
 		cmocka_unit_test(test_heap_orders),

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "control/row.h"
+
+#include <stdio.h>
+
+#include "base/banned.h"
+
+#define RECIPIENTS_MAX 100	/* named for one message */
+
+const char *
+row_state(const struct spool_message *m, int64_t now_ms)
+{
+	if (m->flags & SPOOL_DAMAGED)
+		return "damaged";
+	if (m->flags & SPOOL_HELD)
+		return "held";
+	if (m->flags & SPOOL_UNCERTAIN)
+		return "uncertain";
+	if (m->attempts > 0 && m->next_ms > now_ms)
+		return "deferred";
+	return "queued";
+}
+
+static void
+put_recipients(struct report *r, const struct envelope *env)
+{
+	char to[300];
+
+	if (!r->json) {
+		(void)snprintf(to, sizeof(to), env->nrcpt > 1 ? "%.*s +%u" : "%.*s",
+		    VIEW_ARG(view_first(env->rcpt[0], 200)), env->nrcpt - 1);
+		report_word(r, "to", to);
+		return;
+	}
+	report_list(r, "recipients");
+	for (uint32_t i = 0; i < env->nrcpt && i < RECIPIENTS_MAX; i++)
+		report_text(r, NULL, env->rcpt[i]);
+	report_end(r);
+	report_num(r, "recipient_count", env->nrcpt);
+}
+
+void
+row_put(struct report *r, const struct spool_message *m, const struct envelope *env, const char *state,
+    const char *why)
+{
+	char id[17];
+
+	report_row(r);
+	report_word(r, "id", spool_id_text(id, m->id));
+	report_time(r, "received", m->received_ms);
+	report_size(r, "size", m->size);
+	report_word(r, "state", state);
+	report_num(r, "attempts", m->attempts);
+	report_time(r, "next", m->next_ms);
+	report_text(r, "from", env->from.n != 0 ? env->from : VIEW("<>"));
+	put_recipients(r, env);
+	report_text(r, "reason", view_str(why));
+	report_end(r);
+}

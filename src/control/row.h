@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * row - one message of a listing of the queue: the same for the daemon and for
+ * posthousectl without it.
+ */
+#ifndef CONTROL_ROW_H
+#define CONTROL_ROW_H
+
+#include "control/report.h"
+#include "spool/spool.h"
+
+/* The state of a message that is not being sent. */
+const char *row_state(const struct spool_message *, int64_t now_ms);
+void row_put(struct report *, const struct spool_message *, const struct envelope *, const char *state,
+    const char *why);
+
+#endif
