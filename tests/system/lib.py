@@ -207,6 +207,15 @@ class Sink(Process):
     def reset(self, port):
         self.command(f"reset {port}")
 
+    def refuse_all(self):
+        """Mail stays in the queue, until reset_all()."""
+        for port in self.ports:
+            self.set(port, "listen", "refuse")
+
+    def reset_all(self):
+        for port in self.ports:
+            self.reset(port)
+
     def cut(self, port):
         self.command(f"cut {port}")
 
@@ -462,6 +471,18 @@ def message(token, sender="alice@example.com", to=("bob@example.net",), size=0):
     return (f"From: {sender}\r\nTo: {', '.join(to)}\r\nSubject: {token}\r\n"
             f"X-Token: {token}\r\n\r\nbegin {token}\r\n").encode() + filler + \
         f".dot\r\nend {token}\r\n".encode()
+
+
+def begin_message(client):
+    """Up to the reply to DATA: a message is under way."""
+    client.ehlo()
+    client.mail("a@example.com")
+    client.rcpt("b@example.net")
+    client.putcmd("DATA")
+    code, text = client.getreply()
+    if code != 354:
+        raise Failure(f"DATA: {code} {text.decode()}")
+    return client
 
 
 def is_whole(received, token):

@@ -21,15 +21,10 @@ def expect(truth, what):
         raise lib.Failure(what)
 
 
-def block_all(sink):
-    for port in sink.ports:
-        sink.set(port, "listen", "refuse")
-
-
 @contextlib.contextmanager
 def queue_of(count, **options):
     """A daemon whose ports are all blocked, and the ids that wait in it, oldest first."""
-    with lib.world("ctl", before=block_all, **options) as (sink, posthouse):
+    with lib.world("ctl", before=lib.Sink.refuse_all, **options) as (sink, posthouse):
         ids = [posthouse.submit(lib.new_token(), to=("bob@example.net", "carol@example.net"))
                for _ in range(count)]
         expect(sorted(ids) == ids, "ids do not grow")

@@ -110,17 +110,12 @@ def test_thousand_messages_two_dead_ports():
 
 
 def test_queue_survives_restart():
-    def refuse_all(sink):
-        for port in sink.ports:
-            sink.set(port, "listen", "refuse")
-
-    with lib.world("restart", before=refuse_all) as (sink, posthouse):
+    with lib.world("restart", before=lib.Sink.refuse_all) as (sink, posthouse):
         tokens = [lib.new_token() for _ in range(10)]
         for t in tokens:
             posthouse.submit(t)
         posthouse.stop()
-        for port in sink.ports:
-            sink.reset(port)
+        sink.reset_all()
         posthouse.start()
         sink.wait_received(10)
         assert sorted(m.header("X-Token") for m in sink.messages()) == sorted(tokens)

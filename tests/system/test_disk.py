@@ -41,11 +41,6 @@ def try_submit(posthouse):
         client.close()
 
 
-def all_refuse(sink):
-    for port in sink.ports:
-        sink.set(port, "listen", "refuse")
-
-
 def accepted_after(posthouse):
     """The daemon takes mail again by itself; the token that it took."""
     deadline = lib.time.monotonic() + lib.PATIENCE
@@ -59,8 +54,7 @@ def accepted_after(posthouse):
 
 
 def check_all_arrive(sink, tokens):
-    for port in sink.ports:
-        sink.reset(port)
+    sink.reset_all()
     sink.wait_until(lambda _: set(tokens) <= {m.header("X-Token") for m in sink.messages()},
                     "every acknowledged message")
     for m in sink.messages():
@@ -79,7 +73,7 @@ def submit_some(posthouse, count):
 
 def one_fault(word, again):
     """Acknowledged before, refused during, acknowledged after; optionally a crash meanwhile."""
-    with lib.world(f"disk-{word}", before=all_refuse, binary="posthoused-faulty",
+    with lib.world(f"disk-{word}", before=lib.Sink.refuse_all, binary="posthoused-faulty",
                    queue=SMALL) as (sink, posthouse):
         tokens, refused = submit_some(posthouse, 5)
         assert not refused
@@ -117,7 +111,7 @@ def test_failing_sync():
 
 def test_one_failed_sync():
     """Who waits for it is refused; the next one is served, from a new segment."""
-    with lib.world("disk-once", before=all_refuse, binary="posthoused-faulty",
+    with lib.world("disk-once", before=lib.Sink.refuse_all, binary="posthoused-faulty",
                    queue=SMALL) as (sink, posthouse):
         tokens, _ = submit_some(posthouse, 3)
         with disk_fault(posthouse, "sync-once"):
@@ -137,15 +131,14 @@ def test_failing_sync_and_crash():
 
 def test_full_disk_still_delivers():
     """Room for outcomes was kept: what was accepted leaves, and leaves once."""
-    with lib.world("disk-deliver", before=all_refuse, binary="posthoused-faulty",
+    with lib.world("disk-deliver", before=lib.Sink.refuse_all, binary="posthoused-faulty",
                    queue=SMALL) as (sink, posthouse):
         tokens, _ = submit_some(posthouse, 3)
         with disk_fault(posthouse, "full"):
             some, refused = submit_some(posthouse, 25)
             tokens += some
             assert refused
-            for port in sink.ports:
-                sink.reset(port)
+            sink.reset_all()
             posthouse.ctl("probe")
             sink.wait_received(len(tokens))
         tokens.append(accepted_after(posthouse))

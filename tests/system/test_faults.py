@@ -192,8 +192,7 @@ def account_fault(code, word):
         assert posthouse.ctl("status")["queue"]["messages"] == 3
         assert sink.messages() == [], "no bounce for a fault of the operator"
         no_secret_in_log(sink, posthouse)
-        for port in sink.ports:
-            sink.reset(port)
+        sink.reset_all()
         posthouse.ctl("unblock")
         if code == 535:
             sink.wait_received(3)
@@ -286,18 +285,13 @@ def check_slow_server():
 
 
 def check_all_dead_then_back():
-    def all_dead(sink):
-        for port in sink.ports:
-            sink.set(port, "listen", "refuse")
-
-    with lib.world("outage", before=all_dead) as (sink, posthouse):
+    with lib.world("outage", before=lib.Sink.refuse_all) as (sink, posthouse):
         tokens = [lib.new_token() for _ in range(5)]
         ids = [posthouse.submit(t) for t in tokens]
         poll(lambda: all(r["class"] == "refused" for r in posthouse.ports().values()),
              "refused on all ports")
         poll(lambda: "refused" in posthouse.ctl("explain", ids[0])["why"], "refused in explain")
-        for port in sink.ports:
-            sink.reset(port)
+        sink.reset_all()
         posthouse.ctl("probe")
         sink.wait_received(5)
         assert sorted(tokens_of(sink.messages())) == sorted(tokens)

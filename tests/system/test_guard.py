@@ -463,12 +463,7 @@ def test_terms_to_all():
     """systemctl kill and pkill signal every process: the supervisor still drains in order."""
     with relayed("guard-kill-all") as (sink, p):
         p.start()
-        c = p.client()
-        c.ehlo()
-        c.mail("a@example.com")
-        c.rcpt("b@example.net")
-        c.putcmd("DATA")
-        expect(c.getreply()[0] == 354, "DATA")
+        c = lib.begin_message(p.client())
         mark = p.process.mark()
         for pid in processes(p).values():
             os.kill(pid, signal.SIGTERM)

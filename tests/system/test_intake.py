@@ -92,12 +92,6 @@ class Client:
         self.socket.close()
 
 
-def refuse_all(sink):
-    """Mail stays in the queue."""
-    for port in sink.ports:
-        sink.set(port, "listen", "refuse")
-
-
 def in_memory(posthouse, role):
     """Most memory that it had so far."""
     text = pathlib.Path(f"/proc/{posthouse.roles()[role]}/status").read_text()
@@ -201,7 +195,7 @@ COMMANDS = (
 
 
 def test_replies():
-    with lib.world("replies", before=refuse_all, limits={"errors": 100}) as (_, posthouse):
+    with lib.world("replies", before=lib.Sink.refuse_all, limits={"errors": 100}) as (_, posthouse):
         c = Client(posthouse).say("EHLO x\r\n").wants("250 ")
         for command, reply in COMMANDS:
             c.say(command.encode("latin-1") + b"\r\n")
@@ -216,7 +210,7 @@ def test_replies():
 def test_other_protocols():
     """None of what follows is run as commands."""
     later = b"\r\nMAIL FROM:<eve@x>\r\n"
-    with lib.world("other", before=refuse_all) as (_, posthouse):
+    with lib.world("other", before=lib.Sink.refuse_all) as (_, posthouse):
         for first, reply in ((b"GET / HTTP/1.1\r\nHost: x\r\n", b"554 5.5.1"),
                              (b"POST / HTTP/1.1\r\n", b"554 5.5.1"),
                              (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"554 5.5.1")):
@@ -251,7 +245,7 @@ def test_ways_in():
 
 
 def test_twenty_thousand_recipients():
-    with lib.world("recipients", before=refuse_all, limits={"recipients": 20000}) as (_, posthouse):
+    with lib.world("recipients", before=lib.Sink.refuse_all, limits={"recipients": 20000}) as (_, posthouse):
         c = Client(posthouse).say("EHLO x\r\nMAIL FROM:<a@b.c>\r\n").wants("250 ", "250 2.1.0")
         start = posthouse.process.mark()
         domain = ".".join(["d" * 60] * 3)
@@ -271,7 +265,7 @@ def test_thousand_clients():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
     limits = {"connections": 1200, "connections_per_client": 1200, "command_timeout": "10s"}
-    with lib.world("thousand", before=refuse_all, limits=limits) as (_, posthouse):
+    with lib.world("thousand", before=lib.Sink.refuse_all, limits=limits) as (_, posthouse):
         before = descriptors(posthouse)
         idle = [Client(posthouse) for _ in range(1000)]
         intake = posthouse.roles()["intake"]
@@ -296,7 +290,7 @@ def test_thousand_clients():
 
 
 def test_client_that_never_reads():
-    with lib.world("deaf", before=refuse_all) as (_, posthouse):
+    with lib.world("deaf", before=lib.Sink.refuse_all) as (_, posthouse):
         before = descriptors(posthouse)
         deaf = [Client(posthouse, greet=False, buffer=2048) for _ in range(20)]
         for c in deaf:
@@ -324,7 +318,7 @@ def test_slow_clients():
                 continue
         c.socket.settimeout(lib.PATIENCE)
 
-    with lib.world("slow", before=refuse_all, limits=limits) as (_, posthouse):
+    with lib.world("slow", before=lib.Sink.refuse_all, limits=limits) as (_, posthouse):
         intake = posthouse.roles()["intake"]
         used = seconds_used(intake)
         silent = Client(posthouse)
@@ -350,7 +344,7 @@ def test_slow_clients():
 def test_leaving_at_each_step():
     steps = ("EHLO x\r\n", "MAIL FROM:<a@b.c>\r\n", "RCPT TO:<d@e.f>\r\n", "DATA\r\n",
              "Subject: x\r\n\r\nbody\r\n" + "z" * 100000)
-    with lib.world("leaving", before=refuse_all) as (_, posthouse):
+    with lib.world("leaving", before=lib.Sink.refuse_all) as (_, posthouse):
         before = descriptors(posthouse)
         for count in range(len(steps) + 1):
             for leave in (Client.reset, Client.close, Client.end):
@@ -373,7 +367,7 @@ def test_leaving_at_each_step():
 
 def test_more_than_the_limits():
     limits = {"connections": 12, "connections_per_client": 5}
-    with lib.world("limits", before=refuse_all, limits=limits) as (_, posthouse):
+    with lib.world("limits", before=lib.Sink.refuse_all, limits=limits) as (_, posthouse):
         place = str(posthouse.place / "run/smtp.sock")
         tcp = [Client(posthouse, source=f"127.0.0.{i + 1}") for i in range(5)]
         for source in ("127.0.0.1", "127.0.0.9", "127.255.0.1"):
@@ -394,7 +388,7 @@ def test_more_than_the_limits():
 
 def test_out_of_descriptors():
     """Clients wait in the kernel, nothing spins, and all are served when others leave."""
-    with lib.world("descriptors", before=refuse_all, limits={"command_timeout": "1s"},
+    with lib.world("descriptors", before=lib.Sink.refuse_all, limits={"command_timeout": "1s"},
                    wrapper=["prlimit", "--nofile=32:32"]) as (_, posthouse):
         posthouse.process.wait_line("limits reason=.* allows 32 descriptors")
         intake = posthouse.roles()["intake"]
@@ -439,7 +433,7 @@ def test_big_messages_at_once():
 
 def test_relay_killed():
     """Nothing that was not synced is acknowledged, and the connection is good for the next."""
-    with lib.world("killed", before=refuse_all) as (_, posthouse):
+    with lib.world("killed", before=lib.Sink.refuse_all) as (_, posthouse):
         whole = lib.message(lib.new_token(), size=MIB).replace(b"\r\n.", b"\r\n..") + b".\r\n"
         clients = [Client(posthouse).begin().say(whole[:i * 100000]) for i in range(10)]
         start = posthouse.process.mark()
@@ -477,13 +471,12 @@ def submit_until_full(posthouse, size):
 
 def test_full_queue():
     queue = {"messages_max": 5}
-    with lib.world("full", before=refuse_all, queue=queue) as (sink, posthouse):
+    with lib.world("full", before=lib.Sink.refuse_all, queue=queue) as (sink, posthouse):
         expect(submit_until_full(posthouse, 10) == 5, "another limit")
         posthouse.process.wait_line("mail-not-taken code=452")
         p = sendmail(posthouse, "bob@example.net")
         expect(p.returncode == 75 and b"452 4.3.1" in p.stderr, f"{p}")
-        for port in sink.ports:
-            sink.reset(port)
+        sink.reset_all()
         posthouse.process.wait_line("mail-taken-again")
         posthouse.submit(lib.new_token())
         sink.wait_received(6)
@@ -493,7 +486,7 @@ def test_full_disk_quota():
     """Messages that come in side by side do not pass queue.bytes_max together."""
     queue = {"bytes_max": "8M", "segment_size": "1M"}
     limits = {"message_size": "4M"}
-    with lib.world("bytes", before=refuse_all, queue=queue, limits=limits) as (sink, posthouse):
+    with lib.world("bytes", before=lib.Sink.refuse_all, queue=queue, limits=limits) as (sink, posthouse):
         clients = [Client(posthouse).begin() for _ in range(8)]
         for c in clients:
             c.say(b"Subject: x\r\n\r\n" + b"x" * 3 * MIB + b"\r\n.\r\n")
@@ -503,8 +496,7 @@ def test_full_disk_quota():
         expect(taken + refused == 8 and taken <= 2, f"{replies}")
         spool = sum(f.stat().st_size for f in (posthouse.place / "state/spool/log").iterdir())
         expect(spool <= 10 * MIB, f"the spool has {spool} bytes")
-        for port in sink.ports:
-            sink.reset(port)
+        sink.reset_all()
         sink.wait_received(taken)
         for c in clients:
             c.close()
@@ -514,7 +506,7 @@ def test_full_disk_quota():
 
 
 def test_sendmail_statuses():
-    with lib.world("statuses", before=refuse_all, limits={"message_size": "1M"}) as (_, posthouse):
+    with lib.world("statuses", before=lib.Sink.refuse_all, limits={"message_size": "1M"}) as (_, posthouse):
         for argv, text, status in (
                 (["bob@example.net"], b"Subject: x\n\n" + b"x" * 2 * MIB, 65),
                 (["b\xf6b@example.net"], b"x\n", 65),

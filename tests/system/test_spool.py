@@ -12,14 +12,8 @@ import lib
 SMALL = {"segment_size": "1M", "free_min": "0"}
 
 
-def refuse_all(sink):
-    for port in sink.ports:
-        sink.set(port, "listen", "refuse")
-
-
 def accept_all(sink, posthouse):
-    for port in sink.ports:
-        sink.reset(port)
+    sink.reset_all()
     posthouse.ctl("probe")
 
 
@@ -48,7 +42,7 @@ def queue(posthouse):
 
 def test_restarts():
     """Start after start behind a held message: it stays held, and the disk does not fill."""
-    with lib.world("spool-restarts", queue=SMALL, before=refuse_all) as (sink, posthouse):
+    with lib.world("spool-restarts", queue=SMALL, before=lib.Sink.refuse_all) as (sink, posthouse):
         token = lib.new_token("r")
         held = posthouse.submit(token)
         posthouse.ctl("hold", held)
@@ -69,7 +63,7 @@ def test_restarts():
 
 def test_backlog():
     """A queue of mixed sizes, killed: all of it is back, once, and leaves oldest first."""
-    with lib.world("spool-backlog", queue=SMALL, before=refuse_all,
+    with lib.world("spool-backlog", queue=SMALL, before=lib.Sink.refuse_all,
                    relay={"connections": 1}) as (sink, posthouse):
         tokens = []
         with posthouse.client() as client:
@@ -91,7 +85,7 @@ def test_backlog():
 
 def test_stop_while_recovering():
     """Stops that come before the queue is read lose nothing of it."""
-    with lib.world("spool-stops", before=refuse_all) as (sink, posthouse):
+    with lib.world("spool-stops", before=lib.Sink.refuse_all) as (sink, posthouse):
         tokens = {lib.new_token("s") for _ in range(20)}
         for token in sorted(tokens):
             posthouse.submit(token, body=lib.message(token, size=400000))
@@ -108,7 +102,7 @@ def test_stop_while_recovering():
 
 def test_damaged():
     """A damaged message is held, seen and copied aside with a note; the others go."""
-    with lib.world("spool-damaged", before=refuse_all) as (sink, posthouse):
+    with lib.world("spool-damaged", before=lib.Sink.refuse_all) as (sink, posthouse):
         bad, good = lib.new_token("d"), lib.new_token("d")
         damaged = posthouse.submit(bad, body=lib.message(bad, size=200000))
         posthouse.submit(good)

@@ -278,12 +278,7 @@ def test_start_and_stop():
 def test_drain_lets_a_message_finish():
     with posthoused("drain") as p:
         p.start()
-        c = p.client()
-        c.ehlo()
-        c.mail("a@example.com")
-        c.rcpt("b@example.net")
-        c.putcmd("DATA")
-        expect(c.getreply()[0] == 354, "DATA")
+        c = lib.begin_message(p.client())
         mark = p.process.mark()
         p.signal(signal.SIGTERM)
         p.process.wait_line("stopping", mark)
@@ -296,12 +291,7 @@ def test_drain_lets_a_message_finish():
 def test_second_signal_ends_at_once():
     with posthoused("twice", drain="10m") as p:
         p.start()
-        c = p.client()
-        c.ehlo()
-        c.mail("a@example.com")
-        c.rcpt("b@example.net")
-        c.putcmd("DATA")
-        c.getreply()
+        c = lib.begin_message(p.client())
         mark = p.process.mark()
         p.signal(signal.SIGINT)
         p.process.wait_line("stopping", mark)

@@ -17,24 +17,15 @@
 
 #include "net/net.h"
 #include "sys/worker.h"
+#include "unit/patience.h"
 
 #include "base/banned.h"
 
 struct fixture {
 	struct loop	*loop;
 	struct net	*net;
-	struct timer	 give_up;
-	bool		 timed_out;
+	struct patience	 patience;
 };
-
-static void
-on_give_up(void *arg)
-{
-	struct fixture *f = arg;
-
-	f->timed_out = true;
-	loop_stop(f->loop);
-}
 
 static int
 setup(void **state)
@@ -46,8 +37,7 @@ setup(void **state)
 	if (loop_new(&f.loop, NULL) < 0 || worker_new(&resolver, f.loop, "resolve", NULL) < 0)
 		return -1;
 	f.net = net_new(f.loop, resolver);
-	timer_init(&f.give_up, on_give_up, &f);
-	timer_set(f.loop, &f.give_up, 20000);
+	patience_init(&f.patience, f.loop);
 	*state = &f;
 	return 0;
 }
@@ -66,8 +56,7 @@ teardown(void **state)
 static void
 run(struct fixture *f)
 {
-	loop_run(f->loop);
-	assert_false(f->timed_out);
+	patience_run(&f->patience);
 }
 
 /* One end of a connection, and what happened to it. */

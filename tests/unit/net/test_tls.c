@@ -19,7 +19,8 @@
 #include "net/net.h"
 #include "net/tls.h"
 #include "sys/worker.h"
-#include "certs.h"
+#include "unit/net/certs.h"
+#include "unit/patience.h"
 
 #include "base/banned.h"
 
@@ -160,8 +161,7 @@ static char ca_path[] = "/tmp/ph-ca-XXXXXX";
 struct fixture {
 	struct loop	*loop;
 	struct net	*net;
-	struct timer	 give_up;
-	bool		 timed_out;
+	struct patience	 patience;
 	struct tls_client *tls;
 };
 
@@ -279,15 +279,6 @@ on_closed(void *owner, const struct stream_end *end)
 static const struct stream_events events = { on_connected, on_input, on_drained, on_tls, on_closed };
 static const struct stream_limits limits = { 5000, 100000 };
 
-static void
-on_give_up(void *arg)
-{
-	struct fixture *f = arg;
-
-	f->timed_out = true;
-	loop_stop(f->loop);
-}
-
 static int
 setup(void **state)
 {
@@ -300,8 +291,7 @@ setup(void **state)
 	    tls_client_new(&f.tls, &p, NULL) < 0)
 		return -1;
 	f.net = net_new(f.loop, resolver);
-	timer_init(&f.give_up, on_give_up, &f);
-	timer_set(f.loop, &f.give_up, 20000);
+	patience_init(&f.patience, f.loop);
 	*state = &f;
 	return 0;
 }
@@ -325,8 +315,7 @@ connect_to(struct client *c, struct fixture *f, const struct server *s)
 	if (c->name == NULL)
 		c->name = "mail.example";
 	c->s = net_connect(f->net, &s->address, &limits, &events, c);
-	loop_run(f->loop);
-	assert_false(f->timed_out);
+	patience_run(&f->patience);
 }
 
 static const struct cert_wish good = { "x", "DNS:mail.example,DNS:*.pool.example,IP:127.0.0.1",

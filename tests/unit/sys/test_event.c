@@ -17,23 +17,14 @@
 
 #include "sys/io.h"
 #include "sys/worker.h"
+#include "unit/patience.h"
 
 #include "base/banned.h"
 
 struct fixture {
 	struct loop	*loop;
-	struct timer	 stop;		/* the test failed when it fires */
-	bool		 timed_out;
+	struct patience	 patience;
 };
-
-static void
-give_up(void *arg)
-{
-	struct fixture *f = arg;
-
-	f->timed_out = true;
-	loop_stop(f->loop);
-}
 
 static int
 setup(void **state)
@@ -43,8 +34,7 @@ setup(void **state)
 	f = (struct fixture){ 0 };
 	if (loop_new(&f.loop, NULL) < 0)
 		return -1;
-	timer_init(&f.stop, give_up, &f);
-	timer_set(f.loop, &f.stop, 20000);
+	patience_init(&f.patience, f.loop);
 	*state = &f;
 	return 0;
 }
@@ -59,8 +49,7 @@ teardown(void **state)
 static void
 run(struct fixture *f)
 {
-	loop_run(f->loop);
-	assert_false(f->timed_out);
+	patience_run(&f->patience);
 }
 
 struct order {
