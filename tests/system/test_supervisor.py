@@ -538,6 +538,7 @@ def test_roles_end_with_the_supervisor():
         p.process.child.kill()
         for fd in watched:      # readable when the process has ended
             expect(select.select([fd], [], [], lib.PATIENCE)[0], "a role lives on")
+        p.process.wait_exit()   # all that they said is read by then
         expect(p.process.text().count("supervisor-lost") == 2, p.process.text())
 
 
