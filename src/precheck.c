@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/require.h"
@@ -12,17 +13,26 @@
 
 #include "base/banned.h"
 
-int
-precheck(const struct conf *c, struct err *e)
+static int
+check_ca_file(const struct conf_relay *r, struct err *e)
 {
-	struct tls_params tls = { .ca_file = c->relay.ca_file, .verify = true };
+	struct tls_params tls = { .ca_file = r->ca_file, .verify = true };
 	struct tls_client *client;
 
-	if (c->relay.ca_file == NULL)
+	if (r->ca_file == NULL)
 		return 0;		/* the system's store, which relay warns of if it is empty */
 	if (tls_client_new(&client, &tls, e) != 0)
 		return err_prefix(e, "ca_file");
 	tls_client_free(client);
+	return 0;
+}
+
+int
+precheck(const struct conf *c, struct err *e)
+{
+	for (size_t i = 0; i < c->nrelay; i++)
+		if (check_ca_file(&c->relay[i], e) != 0)
+			return -1;
 	return 0;
 }
 
@@ -41,6 +51,15 @@ complain(const struct complaints *c, const char *option, const struct err *e)
 	    buf_addf(c->report, "%s: %s\n", c->path, e->text);
 
 	require(fits);			/* a handful of lines */
+}
+
+static void
+complain_relay(const struct complaints *c, size_t i, const char *option, const struct err *e)
+{
+	char path[80];
+
+	(void)snprintf(path, sizeof(path), "relays.[%zu].%s", i, option);
+	complain(c, path, e);
 }
 
 static int
@@ -68,7 +87,7 @@ become_user(const struct complaints *to, const struct conf *c)
 static const char *
 secret_option(enum conf_secret secret)
 {
-	return secret == CONF_SECRET_COMMAND ? "relays.[0].password_command" : "relays.[0].password_file";
+	return secret == CONF_SECRET_COMMAND ? "password_command" : "password_file";
 }
 
 static int
@@ -93,9 +112,11 @@ precheck_report(const struct conf *c, struct view text, const char *path, struct
 		return false;		/* as root everything can be read: no answer to the rest */
 	if (read_again(path, &e) != 0)
 		complain(&to, "", &e);
-	if (secret_check(&c->relay, &e) != 0)
-		complain(&to, secret_option(c->relay.secret), &e);
-	if (precheck(c, &e) != 0)
-		complain(&to, "relays.[0].ca_file", &e);
+	for (size_t i = 0; i < c->nrelay; i++) {
+		if (secret_check(&c->relay[i], &e) != 0)
+			complain_relay(&to, i, secret_option(c->relay[i].secret), &e);
+		if (check_ca_file(&c->relay[i], &e) != 0)
+			complain_relay(&to, i, "ca_file", &e);
+	}
 	return buf_len(report) == before;
 }

@@ -9,7 +9,7 @@
  * but the few words below and treats the texts as bytes to show.
  *
  * Order to a role: "conf NAME" + memory file with the configuration's text;
- * "debug" if -d; relay: "secret" + memory file (or none), "spool" + directory,
+ * "debug" if -d; relay: "secret" + memory file (secrets.h), "spool" + directory,
  * "history" + directory, "control" + listening socket, "status" + listening socket; intake:
  * "listen NAME" + socket, for each; then "start".
  * Both, at any time: "handover" + stream socket (again whenever the other role

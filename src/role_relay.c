@@ -18,14 +18,14 @@
 
 #include "base/banned.h"
 
-#define READ_DIRS_MAX 32
+#define READ_DIRS_MAX (32 + CONF_RELAYS_MAX)
 
 struct relay_main {
 	struct role	 role;
 	struct net	*net;
 	struct fs	*fs, *history_fs;
 	struct worker	*commit, *reader, *resolver, *history;
-	struct tls_client *tls;
+	struct tls_client *tls[CONF_RELAYS_MAX];
 	struct relay	*relay;
 	struct control	*control;
 };
@@ -97,22 +97,30 @@ enter_sandbox(struct relay_main *m, struct err *e)
 	};
 	const struct conf *c = m->role.conf;
 	const char *dirs[READ_DIRS_MAX];
-	char spool[PATH_MAX], history[PATH_MAX], resolv[PATH_MAX], ca[PATH_MAX];
+	char spool[PATH_MAX], history[PATH_MAX], resolv[PATH_MAX], *ca[CONF_RELAYS_MAX] = { NULL };
 	const char *write_dirs[] = { spool, history, NULL };
+	int rc;
 	size_t n = 0;
 
 	for (size_t i = 0; i < lengthof(usual); i++)
 		dirs[n++] = usual[i];
-	for (size_t i = 0; tls_read_dirs[i] != NULL && n < READ_DIRS_MAX - 3; i++)
+	for (size_t i = 0; tls_read_dirs[i] != NULL && n < READ_DIRS_MAX - 2 - CONF_RELAYS_MAX; i++)
 		dirs[n++] = tls_read_dirs[i];
 	if (realpath("/etc/resolv.conf", resolv) != NULL)
 		dirs[n++] = dirname(resolv);
-	if (c->relay.ca_file != NULL && realpath(c->relay.ca_file, ca) != NULL)
-		dirs[n++] = dirname(ca);
+	for (size_t i = 0; i < c->nrelay; i++) {
+		if (c->relay[i].ca_file != NULL)
+			ca[i] = realpath(c->relay[i].ca_file, NULL);
+		if (ca[i] != NULL)
+			dirs[n++] = dirname(ca[i]);
+	}
 	dirs[n] = NULL;
 	(void)snprintf(spool, sizeof(spool), "%s/spool", c->state_dir);
 	(void)snprintf(history, sizeof(history), "%s/history", c->state_dir);
-	return role_enter_sandbox(&m->role, SANDBOX_RELAY, dirs, write_dirs, e);
+	rc = role_enter_sandbox(&m->role, SANDBOX_RELAY, dirs, write_dirs, e);
+	for (size_t i = 0; i < c->nrelay; i++)
+		free(ca[i]);
+	return rc;
 }
 
 /* --- from start to end ----------------------------------------------------- */
@@ -140,7 +148,7 @@ start_workers(struct relay_main *m, struct err *e)
 	return worker_new(&m->resolver, l, "resolver", e);
 }
 
-/* The password stays in relay alone, in the copy that relay_new() makes and wipes. */
+/* The passwords stay in relay alone, in the copies that relay_new() makes and wipes. */
 static int
 start_relay(struct relay_main *m, struct err *e)
 {
@@ -150,8 +158,8 @@ start_relay(struct relay_main *m, struct err *e)
 	struct buf secret;
 	int rc;
 
-	buf_init(&secret, SECRET_MAX);
-	rc = r->secret < 0 ? 0 : buf_reserve(&secret, SECRET_MAX) == NULL ?
+	buf_init(&secret, SECRETS_MAX);
+	rc = r->secret < 0 ? 0 : buf_reserve(&secret, SECRETS_MAX) == NULL ?
 	    err_set(e, ERR_FULL, "no memory") : read_whole(r->secret, &secret, e);
 	if (r->secret >= 0)
 		(void)close(r->secret);
@@ -162,15 +170,28 @@ start_relay(struct relay_main *m, struct err *e)
 }
 
 static int
+start_tls(struct relay_main *m, struct err *e)
+{
+	const struct conf *c = m->role.conf;
+
+	for (size_t i = 0; i < c->nrelay; i++) {
+		struct tls_params p = { .ca_file = c->relay[i].ca_file, .verify = !c->relay[i].insecure };
+
+		if (tls_client_new(&m->tls[i], &p, e) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
 start(struct relay_main *m, struct err *e)
 {
 	struct role *r = &m->role;
-	struct tls_params tls = { .ca_file = r->conf->relay.ca_file, .verify = !r->conf->relay.insecure };
 	struct control_env env = { .peer_cred = socket_peer_cred, .own_uid = (int64_t)geteuid() };
 
 	if (r->spool < 0 || r->history < 0)
 		return err_set(e, ERR_GONE, "no spool was passed, or no place for the history");
-	if (tls_client_new(&m->tls, &tls, e) != 0 || enter_sandbox(m, e) != 0 ||
+	if (start_tls(m, e) != 0 || enter_sandbox(m, e) != 0 ||
 	    start_workers(m, e) != 0)
 		return -1;
 	m->net = net_new(r->loop, m->resolver);
@@ -210,7 +231,8 @@ role_relay_main(void)
 	worker_free(m.history);	/* its last lines are written by then */
 	fs_free(m.fs);
 	fs_free(m.history_fs);
-	tls_client_free(m.tls);
+	for (size_t i = 0; i < CONF_RELAYS_MAX; i++)
+		tls_client_free(m.tls[i]);
 	role_end(r);
 	return EXIT_SUCCESS;
 }

@@ -297,31 +297,49 @@ read_secret(struct buf *b, const struct conf_relay *r, struct err *e)
 	return err_set(e, ERR_CONFIG, "no password is configured");
 }
 
-/* The caller wipes b, whatever comes back. */
+/* b may take SECRET_MAX. The caller wipes it, whatever comes back. */
 static int
 read_trimmed(struct buf *b, const struct conf_relay *r, struct err *e)
 {
-	buf_init(b, SECRET_MAX);
 	/* At full size from the start: growing would leave copies behind. */
 	if (buf_reserve(b, SECRET_MAX) == NULL)
 		return err_set(e, ERR_FULL, "no memory");
 	return read_secret(b, r, e) == 0 ? trim(b, e) : -1;
 }
 
-int
-secret_fetch(int *out, const struct conf_relay *r, struct err *e)
+/* The line of one relay. */
+static int
+add_secret(struct buf *lines, const struct conf_relay *r, struct err *e)
 {
 	struct buf b;
-	int rc;
+	int rc = 0;
 
-	if (r->secret == CONF_SECRET_NONE) {
-		*out = -1;
-		return 0;
-	}
-	rc = read_trimmed(&b, r, e);
-	if (rc == 0)
-		rc = sealed_file(out, "posthouse-secret", buf_view(&b), e);
+	buf_init(&b, SECRET_MAX);
+	if (r->secret != CONF_SECRET_NONE)
+		rc = read_trimmed(&b, r, e);
+	if (rc == 0 && (!buf_add(lines, buf_view(&b)) || !buf_add_byte(lines, '\n')))
+		rc = err_set(e, ERR_FULL, "no memory");
 	buf_wipe(&b);
+	return rc;
+}
+
+int
+secrets_fetch(int *out, const struct conf *c, struct err *e)
+{
+	struct buf lines;
+	int rc = 0;
+
+	buf_init(&lines, SECRETS_MAX);
+	if (buf_reserve(&lines, SECRETS_MAX) == NULL)
+		rc = err_set(e, ERR_FULL, "no memory");
+	for (size_t i = 0; rc == 0 && i < c->nrelay; i++) {
+		rc = add_secret(&lines, &c->relay[i], e);
+		if (rc != 0 && c->nrelay > 1)
+			rc = err_prefix(e, "relay %s", c->relay[i].name);
+	}
+	if (rc == 0)
+		rc = sealed_file(out, "posthouse-secret", buf_view(&lines), e);
+	buf_wipe(&lines);
 	return rc;
 }
 
@@ -331,6 +349,7 @@ secret_check(const struct conf_relay *r, struct err *e)
 	struct buf b;
 	int rc;
 
+	buf_init(&b, SECRET_MAX);
 	if (r->secret == CONF_SECRET_FILE) {
 		rc = read_trimmed(&b, r, e);
 		buf_wipe(&b);

@@ -240,7 +240,7 @@ prepare_reload(struct supervisor *s, struct conf **conf, int *conf_fd, int *secr
 		err_set(e, ERR_CONFIG, "the new configuration can't be used");
 	else if (!conf_same_fixed(s->conf, *conf, &names))
 		err_set(e, ERR_CONFIG, "%s takes effect at a restart only", buf_cstr(&names));
-	else if (precheck(*conf, e) == 0 && secret_fetch(secret_fd, &(*conf)->relay, e) == 0)
+	else if (precheck(*conf, e) == 0 && secrets_fetch(secret_fd, *conf, e) == 0)
 		rc = sealed_file(conf_fd, "posthouse-conf", buf_view(&text), e);
 	log_report(s->log, LEVEL_ERROR, &report);
 	if (rc != 0 && *secret_fd >= 0)
@@ -567,7 +567,7 @@ begin(struct supervisor *s, int binary, int *spawner, struct err *e)
 		return -1;
 	}
 	if (sandbox_early(e) != 0 || doors_open_sockets(&s->doors, s->conf, e) != 0 ||
-	    precheck(s->conf, e) != 0 || secret_fetch(&s->secret_fd, &s->conf->relay, e) != 0 ||
+	    precheck(s->conf, e) != 0 || secrets_fetch(&s->secret_fd, s->conf, e) != 0 ||
 	    loop_new(&s->loop, e) != 0)
 		return -1;
 	return enter_sandbox(s, e);

@@ -78,7 +78,7 @@ check_names(struct loader *ld, const config_setting_t *root)
 		    "reach will only be in the log", c->hostname);
 }
 
-/* --- the relay ------------------------------------------------------------ */
+/* --- relays ------------------------------------------------------------ */
 
 static bool
 is_loopback_host(const char *host)
@@ -91,9 +91,8 @@ is_loopback_host(const char *host)
 
 /* Credentials go to a verified TLS peer only; a combination that could do else is refused. */
 static void
-check_secrecy(struct loader *ld, const config_setting_t *s)
+check_secrecy(struct loader *ld, const config_setting_t *s, const struct conf_relay *r)
 {
-	const struct conf_relay *r = &ld->conf->relay;
 	bool login = r->user != NULL || r->secret != CONF_SECRET_NONE;
 	bool clear = false;
 
@@ -116,7 +115,7 @@ check_secrecy(struct loader *ld, const config_setting_t *s)
 }
 
 static void
-check_login(struct loader *ld, const config_setting_t *s)
+check_login(struct loader *ld, const config_setting_t *s, const struct conf_relay *r)
 {
 	static const char *const sources[] = {
 		"password_file", "password_credential", "password_command", "password_env"
@@ -131,7 +130,7 @@ check_login(struct loader *ld, const config_setting_t *s)
 			    first, sources[i]);
 		first = sources[i];
 	}
-	if (ld->conf->relay.user != NULL && first == NULL)
+	if (r->user != NULL && first == NULL)
 		complain(ld, line_at(s, "user"), "relays[].user has no password: add password_file = "
 		    "\"/etc/posthouse/relay.password\", or password_credential, password_command, "
 		    "password_env");
@@ -141,9 +140,8 @@ check_login(struct loader *ld, const config_setting_t *s)
 }
 
 static void
-check_relay(struct loader *ld, const config_setting_t *s)
+check_relay(struct loader *ld, const config_setting_t *s, struct conf_relay *r)
 {
-	struct conf_relay *r = &ld->conf->relay;
 	size_t n;
 
 	empty_is_none(&r->user);
@@ -151,8 +149,8 @@ check_relay(struct loader *ld, const config_setting_t *s)
 	if (!has(s, "host"))
 		complain(ld, config_setting_source_line(s), "relays[].host is missing: the name of the "
 		    "smarthost");
-	check_login(ld, s);
-	check_secrecy(ld, s);
+	check_login(ld, s, r);
+	check_secrecy(ld, s, r);
 	if (r->host != NULL && r->host[0] == '[') {	/* "[::1]": brackets are for people */
 		n = strlen(r->host);
 		memmove(r->host, r->host + 1, n);
@@ -160,6 +158,18 @@ check_relay(struct loader *ld, const config_setting_t *s)
 	}
 	if (r->name == NULL && r->host != NULL)
 		r->name = xstrdup(r->host);
+}
+
+/* Log, status and routes speak of a relay by its name. */
+static void
+check_relay_name(struct loader *ld, const config_setting_t *s, size_t i)
+{
+	const struct conf_relay *r = ld->conf->relay;
+
+	for (size_t k = 0; k < i; k++)
+		if (r[i].name != NULL && r[k].name != NULL && strcmp(r[i].name, r[k].name) == 0)
+			complain(ld, line_at(s, "name"), "relays[].name: \"%s\" is the name of two relays: "
+			    "give each a name = \"...\" of its own", r[i].name);
 }
 
 static void
@@ -175,11 +185,15 @@ check_relays(struct loader *ld, const config_setting_t *root)
 	}
 	if (!config_setting_is_list(list))
 		return;		/* complained of already */
-	s = config_setting_get_elem(list, 0);
-	if (s == NULL)
-		complain(ld, config_setting_source_line(list), "relays is empty: one relay is needed");
-	else if (config_setting_is_group(s))
-		check_relay(ld, s);
+	if (ld->conf->nrelay == 0)
+		complain(ld, config_setting_source_line(list), "relays is empty: at least one is needed");
+	for (size_t i = 0; i < ld->conf->nrelay; i++) {
+		s = config_setting_get_elem(list, (unsigned)i);
+		if (!config_setting_is_group(s))
+			continue;
+		check_relay(ld, s, &ld->conf->relay[i]);
+		check_relay_name(ld, s, i);
+	}
 }
 
 static void

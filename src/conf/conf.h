@@ -16,6 +16,7 @@
 #define CONF_TEXT_MAX	(1u << 20)
 #define CONF_LISTEN_MAX	16
 #define CONF_ENDPOINTS_MAX 8
+#define CONF_RELAYS_MAX 16
 
 enum conf_tls { CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT, CONF_TLS_NONE };
 enum conf_secret { CONF_SECRET_NONE, CONF_SECRET_FILE, CONF_SECRET_CREDENTIAL, CONF_SECRET_COMMAND, CONF_SECRET_ENV };
@@ -80,7 +81,8 @@ struct conf {
 		int64_t		uncertain_ms;	/* rest after a lost reply to the final dot */
 	} queue;
 
-	struct conf_relay relay;		/* relays = ( {...} ): one, for now */
+	struct conf_relay relay[CONF_RELAYS_MAX];	/* the first that is usable gets the mail */
+	size_t		 nrelay;
 };
 
 /*

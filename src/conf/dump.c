@@ -49,9 +49,9 @@ dump_addresses(struct dumper *d)
 }
 
 static bool
-dump_command(struct dumper *d)
+dump_command(struct dumper *d, const struct conf_relay *r)
 {
-	char **words = d->conf->relay.command;
+	char **words = r->command;
 
 	if (!buf_add_byte(d->out, '['))
 		return false;
@@ -69,7 +69,7 @@ dump_value(struct dumper *d, const struct key *k, const void *base, const config
 	if (k->type == KEY_ADDRESSES)
 		return dump_addresses(d) && end_line(d, s);
 	if (k->type == KEY_COMMAND)
-		return dump_command(d) && end_line(d, s);
+		return dump_command(d, base) && end_line(d, s);
 	return value_format(k, base, d->out) && end_line(d, s);
 }
 
@@ -87,9 +87,8 @@ is_absent(const struct key *k, const void *base)
 static bool dump_group(struct dumper *, enum key_group, const void *base, const config_setting_t *);
 
 static bool
-dump_endpoints(struct dumper *d, const config_setting_t *list)
+dump_endpoints(struct dumper *d, const struct conf_relay *r, const config_setting_t *list)
 {
-	const struct conf_relay *r = &d->conf->relay;
 
 	if (!indent(d) || !buf_add_str(d->out, "endpoints = (\n"))
 		return false;
@@ -112,22 +111,35 @@ dump_endpoints(struct dumper *d, const config_setting_t *list)
 }
 
 static bool
-dump_subgroup(struct dumper *d, const struct key *k, const config_setting_t *s)
+dump_relays(struct dumper *d, const config_setting_t *list)
 {
-	bool list = k->min == GROUP_RELAY;
-	const void *base = list ? (const void *)&d->conf->relay : (const void *)d->conf;
+	const struct conf *c = d->conf;
+	bool ok = buf_add_str(d->out, "relays = ( {\n");
+
+	for (size_t i = 0; ok && i < c->nrelay; i++) {
+		d->depth++;
+		ok = dump_group(d, GROUP_RELAY, &c->relay[i], config_setting_get_elem(list, (unsigned)i));
+		d->depth--;
+		ok = ok && buf_add_str(d->out, i + 1 < c->nrelay ? "}, {\n" : "} );\n");
+	}
+	return ok;
+}
+
+static bool
+dump_subgroup(struct dumper *d, const struct key *k, const void *base, const config_setting_t *s)
+{
 	bool ok;
 
 	if (k->min == GROUP_ENDPOINT)
-		return dump_endpoints(d, s);
-	if (list && s != NULL)
-		s = config_setting_get_elem(s, 0);
-	if (!buf_addf(d->out, "%s = %s\n", k->name, list ? "( {" : "{"))
+		return dump_endpoints(d, base, s);
+	if (k->min == GROUP_RELAY)
+		return dump_relays(d, s);
+	if (!buf_addf(d->out, "%s = {\n", k->name))
 		return false;
 	d->depth++;
-	ok = dump_group(d, (enum key_group)k->min, base, s);
+	ok = dump_group(d, (enum key_group)k->min, d->conf, s);
 	d->depth--;
-	return ok && buf_add_str(d->out, list ? "} );\n" : "};\n");
+	return ok && buf_add_str(d->out, "};\n");
 }
 
 static bool
@@ -141,7 +153,7 @@ dump_group(struct dumper *d, enum key_group group, const void *base, const confi
 			continue;
 		m = s != NULL ? config_setting_get_member(s, k->name) : NULL;
 		if (k->type == KEY_SUBGROUP) {
-			if (!dump_subgroup(d, k, m))
+			if (!dump_subgroup(d, k, base, m))
 				return false;
 		} else if (!is_absent(k, base) && !dump_value(d, k, base, m)) {
 			return false;

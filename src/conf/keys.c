@@ -109,7 +109,7 @@ const struct key keys[] = {
 	  .def = "15m", .help = "Rest of a message whose final reply got lost." },
 
 	{ GROUP_TOP, "relays", .type = KEY_SUBGROUP, .min = GROUP_RELAY,
-	  .help = "The smarthost: a list with one group, for now." },
+	  .help = "The smarthosts, in the order of preference." },
 	{ RELAY("name", name), STRING(NAME, 1, 64), .derived = "host",
 	  .help = "What logs and posthousectl call it." },
 	{ RELAY("host", host), STRING(HOST, 1, 255), .derived = "none: must be given",

@@ -246,9 +246,8 @@ usual_tls(uint16_t port)
 }
 
 static void
-take_endpoints(struct loader *ld, const config_setting_t *list)
+take_endpoints(struct loader *ld, const config_setting_t *list, struct conf_relay *r)
 {
-	struct conf_relay *r = &ld->conf->relay;
 	int n = config_setting_length(list);
 
 	r->nendpoint = 0;
@@ -280,19 +279,29 @@ take_endpoints(struct loader *ld, const config_setting_t *list)
 }
 
 static void
-take_relays(struct loader *ld, const config_setting_t *list)
+take_relay(struct loader *ld, const config_setting_t *s, struct conf_relay *r)
 {
-	const config_setting_t *s = config_setting_get_elem(list, 0);
-
-	if (s == NULL)
-		return;		/* check_conf() says that one is needed */
-	if (config_setting_length(list) > 1)
-		complain(ld, line_of(config_setting_get_elem(list, 1)),
-		    "relays: one relay for now; remove the second");
+	apply_defaults(ld, GROUP_RELAY, r);
+	memcpy(r->endpoint, default_endpoints, ndefault_endpoints * sizeof(default_endpoints[0]));
+	r->nendpoint = ndefault_endpoints;
 	if (!config_setting_is_group(s))
 		complain(ld, line_of(s), "relays: each must be a group: { host = \"...\"; ... }");
 	else
-		walk_group(ld, GROUP_RELAY, s, &ld->conf->relay);
+		walk_group(ld, GROUP_RELAY, s, r);
+}
+
+static void
+take_relays(struct loader *ld, const config_setting_t *list)
+{
+	struct conf *c = ld->conf;
+	int n = config_setting_length(list);
+
+	if (n > CONF_RELAYS_MAX) {
+		complain(ld, line_of(list), "relays: at most %d", CONF_RELAYS_MAX);
+		n = CONF_RELAYS_MAX;
+	}
+	for (int i = 0; i < n; i++)
+		take_relay(ld, config_setting_get_elem(list, (unsigned)i), &c->relay[c->nrelay++]);
 }
 
 static void
@@ -305,7 +314,7 @@ take_subgroup(struct loader *ld, const struct key *k, const config_setting_t *s,
 	else if (k->min == GROUP_RELAY)
 		take_relays(ld, s);
 	else if (k->min == GROUP_ENDPOINT)
-		take_endpoints(ld, s);
+		take_endpoints(ld, s, base);
 	else
 		walk_group(ld, (enum key_group)k->min, s, base);
 }
@@ -396,10 +405,6 @@ conf_load(struct conf **out, struct view text, const char *name, struct buf *rep
 	apply_defaults(&ld, GROUP_TOP, ld.conf);
 	apply_defaults(&ld, GROUP_LIMITS, ld.conf);
 	apply_defaults(&ld, GROUP_QUEUE, ld.conf);
-	apply_defaults(&ld, GROUP_RELAY, &ld.conf->relay);
-	memcpy(ld.conf->relay.endpoint, default_endpoints,
-	    ndefault_endpoints * sizeof(default_endpoints[0]));
-	ld.conf->relay.nendpoint = ndefault_endpoints;
 
 	config_init(&tree);
 	if (read_tree(&ld, &tree, text) == 0) {
@@ -415,6 +420,17 @@ conf_load(struct conf **out, struct view text, const char *name, struct buf *rep
 	return 0;
 }
 
+static void
+relay_done(struct conf_relay *r)
+{
+	free(r->name);
+	free(r->host);
+	free(r->user);
+	free(r->secret_from);
+	free(r->ca_file);
+	free_words(r->command);
+}
+
 void
 conf_free(struct conf *c)
 {
@@ -428,11 +444,7 @@ conf_free(struct conf *c)
 	free(c->runtime_dir);
 	free(c->user);
 	free(c->intake_user);
-	free(c->relay.name);
-	free(c->relay.host);
-	free(c->relay.user);
-	free(c->relay.secret_from);
-	free(c->relay.ca_file);
-	free_words(c->relay.command);
+	for (size_t i = 0; i < c->nrelay; i++)
+		relay_done(&c->relay[i]);
 	free(c);
 }

@@ -33,16 +33,16 @@ tls_word(enum conf_tls tls)
 	return "";
 }
 
+/* -1: none */
 static int
-current_endpoint(struct relay *relay)
+current_endpoint(struct relay *relay, size_t which)
 {
-	const struct conf *conf = relay_conf(relay);
 	int64_t now = loop_now(relay_env(relay)->loop);
 
-	for (size_t i = 0; i < conf->relay.nendpoint; i++) {
+	for (size_t i = 0; i < relay_conf(relay)->relay[which].nendpoint; i++) {
 		struct endpoint_view v;
 
-		health_endpoint(relay_health(relay), i, now, &v);
+		health_endpoint(relay_health(relay, which), i, now, &v);
 		if (v.current)
 			return (int)i;
 	}
@@ -51,64 +51,92 @@ current_endpoint(struct relay *relay)
 
 /* Why the endpoint is in its state: the model's sentence, and what the peer said. */
 static void
-report_why(struct relay *relay, size_t i, const struct endpoint_view *v, struct report *r)
+report_why(const struct health *health, size_t i, const struct endpoint_view *v, struct report *r)
 {
 	struct buf why;
 
 	buf_init(&why, 1024);
-	if (health_why(relay_health(relay), i, &why) && v->why_class != HEALTH_OK &&
+	if (health_why(health, i, &why) && v->why_class != HEALTH_OK &&
 	    v->detail != NULL && v->detail[0] != '\0')
 		ignore_result(buf_addf(&why, " (%s)", v->detail));	/* the sentence is enough */
 	report_text(r, "why", buf_view(&why));
 	buf_done(&why);
 }
 
-const char *
-answer_why_closed(struct relay *relay, char *text, size_t cap)
+/* Why no mail goes over this relay; empty if it does. Returns its length. */
+static size_t
+why_closed(struct relay *relay, size_t which, char *text, size_t cap)
 {
-	const struct conf *conf = relay_conf(relay);
+	const struct conf_relay *conf = &relay_conf(relay)->relay[which];
+	struct health *health = relay_health(relay, which);
 	int64_t now = loop_now(relay_env(relay)->loop);
 	struct account_view account;
-	size_t n = 0;
+	struct buf out;
+	bool fits;
 
 	text[0] = '\0';
-	if (health_is_open(relay_health(relay), now))
-		return text;
-	health_account(relay_health(relay), now, &account);
+	if (health_is_open(health, now))
+		return 0;
+	buf_init(&out, cap - 1);
+	health_account(health, now, &account);
 	if (account.state != ACCOUNT_AVAILABLE) {
-		(void)snprintf(text, cap, "the account at %s is %s: %s%s%s", conf->relay.host,
+		fits = buf_addf(&out, "the account at %s is %s: %s%s%s", conf->host,
 		    account_state_word(account.state), health_class_info(account.why_class)->sentence,
 		    account.detail != NULL && account.detail[0] != '\0' ? ": " : "",
 		    account.detail != NULL ? account.detail : "");
-		return text;
-	}
-	n = (size_t)snprintf(text, cap, "no port of %s is usable:", conf->relay.host);
-	for (size_t i = 0; i < conf->relay.nendpoint && n < cap; i++) {
-		struct endpoint_view v;
+	} else {
+		fits = buf_addf(&out, "no port of %s is usable:", conf->host);
+		for (size_t i = 0; i < conf->nendpoint && fits; i++) {
+			struct endpoint_view v;
 
-		health_endpoint(relay_health(relay), i, now, &v);
-		n += (size_t)snprintf(text + n, cap - n, "%s %u %s (%s)", i > 0 ? "," : "",
-		    conf->relay.endpoint[i].port, endpoint_state_word(v.state),
-		    health_class_info(v.why_class)->word);
+			health_endpoint(health, i, now, &v);
+			fits = buf_addf(&out, "%s %u %s (%s)", i > 0 ? "," : "", conf->endpoint[i].port,
+			    endpoint_state_word(v.state), health_class_info(v.why_class)->word);
+		}
+	}
+	ignore_result(fits);		/* what fits is enough */
+	(void)snprintf(text, cap, "%.*s", VIEW_ARG(buf_view(&out)));
+	buf_done(&out);
+	return strlen(text);
+}
+
+/* All relays have to be closed for mail to wait. */
+const char *
+answer_why_closed(struct relay *relay, char *text, size_t cap)
+{
+	size_t at = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < relay_conf(relay)->nrelay; i++) {
+		size_t sep = at > 0 && at + 3 < cap ? 2 : 0;
+		size_t n = at + sep + 1 < cap ? why_closed(relay, i, text + at + sep, cap - at - sep) : 0;
+
+		if (n == 0 && health_is_open(relay_health(relay, i), loop_now(relay_env(relay)->loop))) {
+			text[0] = '\0';
+			return text;
+		}
+		if (sep != 0)
+			memcpy(text + at, "; ", sep);
+		at += sep + n;
 	}
 	return text;
 }
 
-/* NULL if mail flows, or nobody here can help. */
+/* NULL if mail could go over this relay, or nobody here can help. */
 static const char *
-advice_of(struct relay *relay)
+advice_of(struct relay *relay, size_t which)
 {
-	const struct conf *conf = relay_conf(relay);
+	struct health *health = relay_health(relay, which);
 	int64_t now = loop_now(relay_env(relay)->loop);
 	struct account_view account;
 
-	if (health_is_open(relay_health(relay), now))
+	if (health_is_open(health, now))
 		return NULL;
-	health_account(relay_health(relay), now, &account);
+	health_account(health, now, &account);
 	if (account.state != ACCOUNT_AVAILABLE)
 		return health_class_info(account.why_class)->advice;
-	for (size_t i = 0; i < conf->relay.nendpoint; i++) {
-		const char *advice = health_advice(relay_health(relay), i);
+	for (size_t i = 0; i < relay_conf(relay)->relay[which].nendpoint; i++) {
+		const char *advice = health_advice(health, i);
 
 		if (advice[0] != '\0')
 			return advice;
@@ -119,8 +147,12 @@ advice_of(struct relay *relay)
 void
 answer_put_advice(struct relay *relay, struct report *r)
 {
-	const char *advice = advice_of(relay);
+	const char *advice = NULL;
+	char closed[1024];
 
+	/* Of the first relay, which the administrator would rather have. */
+	if (answer_why_closed(relay, closed, sizeof(closed))[0] != '\0')
+		advice = advice_of(relay, 0);
 	if (r->json || advice != NULL)
 		report_word(r, "advice", advice);
 }
@@ -179,18 +211,20 @@ status_spool(struct report *r, const struct spool_stats *spool)
 }
 
 static void
-status_upstream(struct relay *relay, struct report *r, const struct relay_stats *stats)
+status_relay(struct relay *relay, size_t i, struct report *r)
 {
-	const struct conf_relay *conf = &relay_conf(relay)->relay;
-	int64_t now = loop_now(relay_env(relay)->loop);
-	int current = current_endpoint(relay);
+	const struct conf_relay *conf = &relay_conf(relay)->relay[i];
+	int current = current_endpoint(relay, i);
 	struct account_view account;
 	char why[1024], endpoint[300];
 
-	health_account(relay_health(relay), now, &account);
-	report_object(r, "upstream");
+	health_account(relay_health(relay, i), loop_now(relay_env(relay)->loop), &account);
+	report_row(r);
 	report_word(r, "relay", conf->name);
+	report_hide(r);
 	report_word(r, "host", conf->host);
+	report_show(r);
+	report_bool(r, "in_use", relay_in_use(relay, i));
 	report_word(r, "account", account_state_word(account.state));
 	if (current >= 0) {
 		(void)snprintf(endpoint, sizeof(endpoint), "%s:%u", conf->host, conf->endpoint[current].port);
@@ -198,12 +232,31 @@ status_upstream(struct relay *relay, struct report *r, const struct relay_stats 
 	} else {
 		report_word(r, "endpoint", NULL);
 	}
-	(void)answer_why_closed(relay, why, sizeof(why));
-	if (r->json || why[0] != '\0')
-		report_text(r, "why", view_str(why));
-	answer_put_advice(relay, r);
-	report_num(r, "sessions", stats->sessions);
+	report_num(r, "sessions", relay_sessions(relay, i));
+	(void)why_closed(relay, i, why, sizeof(why));
+	report_hide(r);
+	report_word(r, "advice", advice_of(relay, i));
+	report_show(r);
+	report_text(r, "why", view_str(why));
 	report_end(r);
+}
+
+/* Lines "NAME: what to do", for people. */
+static void
+status_relays(struct relay *relay, struct report *r)
+{
+	const struct conf *conf = relay_conf(relay);
+
+	report_list(r, "relays");
+	for (size_t i = 0; i < conf->nrelay; i++)
+		status_relay(relay, i, r);
+	report_end(r);
+	for (size_t i = 0; !r->json && i < conf->nrelay; i++) {
+		const char *advice = advice_of(relay, i);
+
+		if (advice != NULL && advice[0] != '\0')
+			report_word(r, conf->relay[i].name, advice);
+	}
 }
 
 void
@@ -226,7 +279,7 @@ answer_status(struct relay *relay, struct report *r)
 	report_end(r);
 	status_queue(relay, r, &spool);
 	status_spool(r, &spool);
-	status_upstream(relay, r, &stats);
+	status_relays(relay, r);
 	report_object(r, "since_start");
 	report_num(r, "accepted", (int64_t)spool.accepted);
 	report_num(r, "delivered", (int64_t)stats.delivered);
@@ -240,50 +293,57 @@ answer_status(struct relay *relay, struct report *r)
 
 /* --- ports --------------------------------------------------------------- */
 
+static void
+ports_row(struct relay *relay, size_t which, size_t i, struct report *r)
+{
+	const struct conf_relay *conf = &relay_conf(relay)->relay[which];
+	struct health *health = relay_health(relay, which);
+	struct endpoint_view v;
+
+	health_endpoint(health, i, loop_now(relay_env(relay)->loop), &v);
+	report_row(r);
+	report_word(r, "relay", conf->name);
+	report_hide(r);
+	report_word(r, "host", conf->host);
+	report_show(r);
+	report_num(r, "port", conf->endpoint[i].port);
+	report_word(r, "tls", tls_word(conf->endpoint[i].tls));
+	report_word(r, "state", endpoint_state_word(v.state));
+	report_bool(r, "suspect", v.suspect);
+	report_bool(r, "current", v.current);
+	report_num(r, "score", (int64_t)(v.score + 0.5));
+	report_time(r, "since", wall_of(relay, v.since_ms));
+	report_time(r, "last_probe", wall_of(relay, v.last_probe_ms));
+	report_duration(r, "ready_ms", v.ready_ms);
+	report_hide(r);
+	report_time(r, "next_probe", wall_of(relay, v.next_probe_ms));
+	report_word(r, "advice", health_advice(health, i));
+	report_show(r);
+	report_word(r, "class", health_class_info(v.why_class)->word);
+	report_why(health, i, &v, r);
+	report_end(r);
+}
+
 void
 answer_ports(struct relay *relay, struct report *r)
 {
-	const struct conf_relay *conf = &relay_conf(relay)->relay;
-	int64_t now = loop_now(relay_env(relay)->loop);
+	const struct conf *conf = relay_conf(relay);
 
-	report_word(r, "relay", conf->name);
-	report_word(r, "host", conf->host);
 	report_list(r, "ports");
-	for (size_t i = 0; i < conf->nendpoint; i++) {
-		const char *state;
-		struct endpoint_view v;
-
-		health_endpoint(relay_health(relay), i, now, &v);
-		state = endpoint_state_word(v.state);
-		report_row(r);
-		report_num(r, "port", conf->endpoint[i].port);
-		report_word(r, "tls", tls_word(conf->endpoint[i].tls));
-		report_word(r, "state", state);
-		report_bool(r, "suspect", v.suspect);
-		report_bool(r, "current", v.current);
-		report_num(r, "score", (int64_t)(v.score + 0.5));
-		report_time(r, "since", wall_of(relay, v.since_ms));
-		report_time(r, "last_probe", wall_of(relay, v.last_probe_ms));
-		report_duration(r, "ready_ms", v.ready_ms);
-		report_hide(r);
-		report_time(r, "next_probe", wall_of(relay, v.next_probe_ms));
-		report_word(r, "advice", health_advice(relay_health(relay), i));
-		report_show(r);
-		report_word(r, "class", health_class_info(v.why_class)->word);
-		report_why(relay, i, &v, r);
-		report_end(r);
-	}
+	for (size_t k = 0; k < conf->nrelay; k++)
+		for (size_t i = 0; i < conf->relay[k].nendpoint; i++)
+			ports_row(relay, k, i, r);
 	report_end(r);
-	if (r->json)
-		return;
-	for (size_t i = 0; i < conf->nendpoint; i++) {
-		const char *advice = health_advice(relay_health(relay), i);
-		char key[16];
+	for (size_t k = 0; !r->json && k < conf->nrelay; k++) {
+		for (size_t i = 0; i < conf->relay[k].nendpoint; i++) {
+			const char *advice = health_advice(relay_health(relay, k), i);
+			char key[100];
 
-		if (advice[0] == '\0')
-			continue;
-		(void)snprintf(key, sizeof(key), "%u", conf->endpoint[i].port);
-		report_word(r, key, advice);
+			if (advice[0] == '\0')
+				continue;
+			(void)snprintf(key, sizeof(key), "%s %u", conf->relay[k].name, conf->relay[k].endpoint[i].port);
+			report_word(r, key, advice);
+		}
 	}
 }
 

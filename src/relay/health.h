@@ -107,6 +107,12 @@ size_t health_race_order(struct health *, int64_t now_ms, size_t order[HEALTH_EN
 /* May a session be opened now: account available, and some endpoint eligible or to be raced? */
 bool health_is_open(struct health *, int64_t now_ms);
 
+/*
+ * Is mail to go to another relay, where there is one: the login is refused, the account rests
+ * for more than a short while, or no endpoint is usable?
+ */
+bool health_is_out(struct health *, int64_t now_ms);
+
 /* The probe plan. */
 struct health_probe {
 	int	endpoint;	/* -1: none planned */

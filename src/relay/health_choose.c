@@ -14,6 +14,7 @@
 #define RETURN_LEFT_MS	HOURS(2)	/* left that soon after a return: it was too early */
 #define QUIET_DAY_MS	HOURS(24)
 #define RETURN_GOOD	0.90
+#define PATIENCE_MS	SECONDS(70)	/* a pause of a minute, give or take its jitter, is waited for */
 #define RAMP_STEP_MS	SECONDS(10)
 
 /* --- score --------------------------------------------------------------- */
@@ -348,4 +349,21 @@ health_is_open(struct health *h, int64_t now_ms)
 		if (endpoint_is_usable(&h->ep[i]) || h->ep[i].state == EP_PROBING)
 			return true;
 	return false;
+}
+
+bool
+health_is_out(struct health *h, int64_t now_ms)
+{
+	const struct account *a = &h->account;
+
+	account_tick(h, now_ms);
+	if (a->state == ACCOUNT_BLOCKED)
+		return true;
+	if (a->state == ACCOUNT_PAUSED && a->until_ms - a->since_ms > PATIENCE_MS)
+		return true;
+	/* Not those in state probing: while they are made sure of, mail flows elsewhere. */
+	for (size_t i = 0; i < h->n; i++)
+		if (endpoint_is_usable(&h->ep[i]))
+			return false;
+	return true;
 }

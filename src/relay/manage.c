@@ -163,15 +163,19 @@ relay_remove(struct relay *r, struct spool_message *m, struct relay_ack *a, stru
 void
 relay_probe(struct relay *r)
 {
-	health_probe_now(r->up.health);
-	watch_changed(&r->up);
+	for (size_t i = 0; i < r->nup; i++) {
+		health_probe_now(r->up[i].health);
+		watch_changed(&r->up[i]);
+	}
 }
 
 void
 relay_unblock(struct relay *r)
 {
-	health_unblock(r->up.health, loop_now(r->env.loop));
-	watch_changed(&r->up);
+	for (size_t i = 0; i < r->nup; i++) {
+		health_unblock(r->up[i].health, loop_now(r->env.loop));
+		watch_changed(&r->up[i]);
+	}
 }
 
 void

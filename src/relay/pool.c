@@ -249,7 +249,8 @@ is_usable(struct session *s)
 static bool
 may_give(struct upstream *u)
 {
-	return !u->r->draining && u->r->spool != NULL && now_of(u) >= u->pool.pause_until_ms;
+	return !u->r->draining && u->r->spool != NULL && failover_serves(u) &&
+	    now_of(u) >= u->pool.pause_until_ms;
 }
 
 bool
@@ -394,7 +395,15 @@ pool_run(void *arg)
 		relay_drain_check(u->r);
 		return;
 	}
+	failover_check(u->r);
 	next = schedule_next_at(&u->r->schedule);
+	if (!failover_serves(u)) {
+		/* Mail goes elsewhere; this one is looked after by its probes, and asked again. */
+		health_mail_waits(u->health, false);
+		if (next != INT64_MAX)
+			wake_at(u, now + WAIT_POLL_MS);
+		return;
+	}
 	if (next > now) {
 		health_mail_waits(u->health, false);
 		if (next != INT64_MAX)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "relay/relay.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,6 +12,7 @@
 #include "base/banned.h"
 
 #define STATUS_DELAY_MS	1000
+#define STATUS_MAX	1024u		/* bytes of the line for people */
 
 static int64_t
 now_of(const struct relay *r)
@@ -97,7 +99,8 @@ static const struct spool_events spool_events = {
 void
 relay_kick(struct relay *r)
 {
-	pool_kick(&r->up);
+	for (size_t i = 0; i < r->nup; i++)
+		pool_kick(&r->up[i]);
 }
 
 /* --- messages that wait ---------------------------------------------------------------- */
@@ -136,22 +139,37 @@ relay_unreadable(struct relay *r, struct spool_message *m, const struct err *e)
 
 /* --- one line for people --------------------------------------------------------------------- */
 
-static void
-put_endpoints(struct upstream *u, char *text, size_t cap)
+static void printf_like(4, 5)
+put_text(char *text, size_t cap, size_t *at, const char *fmt, ...)
 {
-	size_t at = 0;
+	va_list ap;
+	int n;
 
-	text[0] = '\0';
-	for (size_t i = 0; i < u->conf->nendpoint && at < cap - 1; i++) {
+	va_start(ap, fmt);
+	n = vsnprintf(text + *at, cap - *at, fmt, ap);
+	va_end(ap);
+	*at += n > 0 ? (size_t)n : 0;
+	if (*at >= cap)
+		*at = cap - 1;
+}
+
+static void
+put_upstream(struct upstream *u, char *text, size_t cap, size_t *at)
+{
+	struct account_view account;
+
+	put_text(text, cap, at, "; %s: ", u->conf->name);
+	for (size_t i = 0; i < u->conf->nendpoint; i++) {
 		struct endpoint_view v;
-		int n;
 
 		health_endpoint(u->health, i, now_of(u->r), &v);
-		n = snprintf(text + at, cap - at, "%s%u %s%s", i != 0 ? ", " : "",
+		put_text(text, cap, at, "%s%u %s%s", i != 0 ? ", " : "",
 		    (unsigned)u->conf->endpoint[i].port, endpoint_state_word(v.state),
-		    v.current ? " (in use)" : "");
-		at += n > 0 ? (size_t)n : 0;
+		    v.current && relay_in_use(u->r, u->index) ? " (in use)" : "");
 	}
+	health_account(u->health, now_of(u->r), &account);
+	if (account.state != ACCOUNT_AVAILABLE)
+		put_text(text, cap, at, ", account %s", account_state_word(account.state));
 }
 
 static void
@@ -159,20 +177,17 @@ on_status_timer(void *arg)
 {
 	struct relay *r = arg;
 	struct spool_stats st;
-	struct account_view account;
-	char ports[300], text[512];
+	char text[STATUS_MAX];
+	size_t at = 0;
 
 	if (r->spool == NULL || r->events->on_status == NULL)
 		return;
 	spool_stats(r->spool, &st);
-	health_account(r->up.health, now_of(r), &account);
-	put_endpoints(&r->up, ports, sizeof(ports));
-	snprintf(text, sizeof(text), "%s%llu messages %s; %s: %s%s%s",
+	put_text(text, sizeof(text), &at, "%s%llu messages %s",
 	    r->spool_health != SPOOL_OK ? "new mail refused; " : "",
-	    (unsigned long long)(st.messages + st.found), st.recovering ? "found so far" : "queued",
-	    r->up.conf->name, ports,
-	    account.state != ACCOUNT_AVAILABLE ? "; account " : "",
-	    account.state != ACCOUNT_AVAILABLE ? account_state_word(account.state) : "");
+	    (unsigned long long)(st.messages + st.found), st.recovering ? "found so far" : "queued");
+	for (size_t i = 0; i < r->nup; i++)
+		put_upstream(&r->up[i], text, sizeof(text), &at);
 	r->events->on_status(r->owner, text);
 }
 
@@ -203,7 +218,8 @@ close_spool(struct relay *r)
 		return;
 	r->closing = true;
 	timer_cancel(r->env.loop, &r->drain);
-	upstream_end_sessions(&r->up);
+	for (size_t i = 0; i < r->nup; i++)
+		upstream_end_sessions(&r->up[i]);
 	report_done(r);		/* what is not written yet is written by the next run */
 	reception_stop(r);
 	sweep_keep_clock(r);
@@ -215,7 +231,10 @@ relay_drain_check(struct relay *r)
 {
 	if (!r->draining || r->closing)
 		return;
-	if (!upstream_has_mail(&r->up) && report_is_idle(r) && reception_has_ended(r))
+	for (size_t i = 0; i < r->nup; i++)
+		if (upstream_has_mail(&r->up[i]))
+			return;
+	if (report_is_idle(r) && reception_has_ended(r))
 		close_spool(r);
 }
 
@@ -234,7 +253,8 @@ relay_drain(struct relay *r, void (*on_drained)(void *owner), void *owner)
 	r->on_drained = on_drained;
 	r->drained_owner = owner;
 	timer_set(r->env.loop, &r->drain, r->conf->drain_ms);
-	pool_retire(&r->up, -1);
+	for (size_t i = 0; i < r->nup; i++)
+		pool_retire(&r->up[i], -1);
 	relay_kick(r);
 }
 
@@ -247,9 +267,21 @@ relay_spool(struct relay *r)
 }
 
 struct health *
-relay_health(struct relay *r)
+relay_health(struct relay *r, size_t i)
 {
-	return r->up.health;
+	return r->up[i].health;
+}
+
+bool
+relay_in_use(const struct relay *r, size_t i)
+{
+	return r->serving == (int)i;
+}
+
+unsigned
+relay_sessions(const struct relay *r, size_t i)
+{
+	return upstream_count_sessions(&r->up[i]);
 }
 
 struct history *
@@ -274,7 +306,6 @@ void
 relay_stats(const struct relay *r, struct relay_stats *out)
 {
 	*out = r->stats;
-	out->sessions = upstream_count_sessions(&r->up);
 }
 
 void
@@ -299,7 +330,8 @@ on_ready_task(void *arg)
 	if (r->events->on_ready != NULL)
 		r->events->on_ready(r->owner);
 	relay_status_changed(r);
-	watch_changed(&r->up);
+	for (size_t i = 0; i < r->nup; i++)
+		watch_changed(&r->up[i]);
 }
 
 static void
@@ -350,7 +382,7 @@ make_history(struct relay *r)
 }
 
 static struct relay *
-relay_init(const struct relay_env *env, const struct conf *conf, struct view secret,
+relay_init(const struct relay_env *env, const struct conf *conf, struct view secrets,
     const struct relay_events *events, void *owner)
 {
 	struct relay *r = xzalloc(sizeof(*r));
@@ -371,15 +403,20 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 	report_init(r);
 	manage_init(r);
 	reception_init(r);
-	upstream_init(&r->up, r, &conf->relay, secret);
+	for (; r->nup < conf->nrelay; r->nup++) {
+		struct view line = view_of(NULL, 0);
+
+		(void)view_split(&secrets, '\n', &line);	/* none: it stays empty */
+		upstream_init(&r->up[r->nup], r, r->nup, line);
+	}
 	return r;
 }
 
 int
 relay_new(struct relay **out, const struct relay_env *env, const struct conf *conf,
-    struct view secret, const struct relay_events *events, void *owner, struct err *e)
+    struct view secrets, const struct relay_events *events, void *owner, struct err *e)
 {
-	struct relay *r = relay_init(env, conf, secret, events, owner);
+	struct relay *r = relay_init(env, conf, secrets, events, owner);
 
 	if (open_spool(r, e) < 0) {
 		relay_free(r);
@@ -396,14 +433,16 @@ relay_free(struct relay *r)
 {
 	if (r == NULL)
 		return;
-	upstream_stop(&r->up);
+	for (size_t i = 0; i < r->nup; i++)
+		upstream_stop(&r->up[i]);
 	sweep_done(r);
 	timer_cancel(r->env.loop, &r->status);
 	timer_cancel(r->env.loop, &r->drain);
 	task_cancel(&r->reap);
 	task_cancel(&r->ready);
 	report_done(r);
-	upstream_done(&r->up);
+	for (size_t i = 0; i < r->nup; i++)
+		upstream_done(&r->up[i]);
 	while (!list_is_empty(&r->dead))
 		session_free(list_entry(r->dead.next, struct session, link));
 	if (r->spool != NULL)

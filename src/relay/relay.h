@@ -29,7 +29,7 @@ struct relay_env {
 	struct worker	*history;	/* NULL: no history is kept */
 	struct rng	*rng;
 	struct log	*log;
-	struct tls_client *tls;		/* NULL in the simulator, whose streams need none */
+	struct tls_client *const *tls;	/* of each relay; NULL in the simulator, whose streams need none */
 	const char	*sandbox;	/* level reached, for status */
 };
 
@@ -39,8 +39,11 @@ struct relay_events {
 	void (*on_reload_wanted)(void *owner);			/* posthousectl reload */
 };
 
-/* conf must outlive the relay. The secret is copied and wiped at the end; n = 0: none. */
-int relay_new(struct relay **out, const struct relay_env *, const struct conf *, struct view secret,
+/*
+ * conf must outlive the relay. secrets: a line for each relay of the configuration, empty
+ * where there is none. They are copied, and wiped at the end.
+ */
+int relay_new(struct relay **out, const struct relay_env *, const struct conf *, struct view secrets,
     const struct relay_events *, void *owner, struct err *) must_use;
 /* How a stream for relay_set_intake is to be limited. */
 extern const struct stream_limits relay_handover_limits;
@@ -60,8 +63,11 @@ void relay_free(struct relay *);
 /* --- for control/ -------------------------------------------------------- */
 
 struct spool *relay_spool(struct relay *);
-struct health *relay_health(struct relay *);
 struct history *relay_history(struct relay *);			/* NULL: none is kept */
+/* Of conf.relay[i]: */
+struct health *relay_health(struct relay *, size_t i);
+bool relay_in_use(const struct relay *, size_t i);		/* mail goes there now */
+unsigned relay_sessions(const struct relay *, size_t i);	/* open upstream */
 const struct conf *relay_conf(const struct relay *);
 const struct relay_env *relay_env(const struct relay *);
 
@@ -87,7 +93,6 @@ void relay_want_reload(struct relay *);
 struct relay_stats {
 	uint64_t	delivered, deferred, bounced, expired, removed;	/* recipients, since start */
 	uint64_t	uncertain;
-	unsigned	sessions;		/* open upstream */
 	bool		intake_connected;
 	char		intake_sandbox[64];
 	uint64_t	intake_sessions, intake_refused;

@@ -234,7 +234,9 @@ const char *watch_endpoint(struct upstream *, size_t i);	/* "smtp.example.net:58
 
 struct upstream {
 	struct relay		*r;
+	size_t			 index;		/* in the configuration */
 	const struct conf_relay	*conf;
+	struct tls_client	*tls;
 	uint8_t			*secret;
 	size_t			 nsecret;
 	char			*endpoint_name[HEALTH_ENDPOINTS_MAX];
@@ -246,13 +248,19 @@ struct upstream {
 	struct watch		 watch;
 };
 
-void upstream_init(struct upstream *, struct relay *, const struct conf_relay *, struct view secret);
+void upstream_init(struct upstream *, struct relay *, size_t index, struct view secret);
 void upstream_stop(struct upstream *);		/* no event comes any more, but from sessions */
 void upstream_done(struct upstream *);		/* sessions too are freed, at once */
 bool upstream_has_mail(const struct upstream *);	/* in a session */
 void upstream_end_sessions(struct upstream *);
 unsigned upstream_count_sessions(const struct upstream *);	/* that are ready */
 void upstream_network_changed(struct upstream *);
+
+/* --- failover: which relay of the configuration the mail goes to ------------------ */
+
+/* Look again, and log a change. */
+void failover_check(struct relay *);
+bool failover_serves(const struct upstream *);
 
 /* --- report ------------------------------------------------------------------ */
 
@@ -342,7 +350,10 @@ struct relay {
 	const struct conf	*conf;
 	const struct relay_events *events;
 	void			*owner;
-	struct upstream		 up;
+	struct upstream		 up[CONF_RELAYS_MAX];	/* in the order of preference */
+	size_t			 nup;
+	int			 serving;	/* the one that mail goes to; -1: all of them are out */
+	size_t			 served;	/* the last one that was it */
 	struct spool		*spool;
 	enum spool_health	 spool_health;
 	char			 spool_why[160];

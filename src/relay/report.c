@@ -93,6 +93,17 @@ expired_results(struct report *p, size_t *n)
 
 /* --- the report ---------------------------------------------------------------------- */
 
+/* The host of the last attempt: "smtp.example.net:587" without its port. */
+static struct view
+remote_of(const struct report *p)
+{
+	struct view v = view_str(p->endpoint != NULL ? p->endpoint : "");
+
+	while (v.n > 0 && v.p[--v.n] != ':')
+		continue;
+	return v;
+}
+
 /* All that failed or expire now, for report and log. now is in the recipients' order. */
 static size_t
 list_failed(struct report *p, const struct spool_result *now, size_t nnow, struct bounce_rcpt *out)
@@ -117,7 +128,7 @@ list_failed(struct report *p, const struct spool_result *now, size_t nnow, struc
 			.code = res != NULL ? res->code : rc[i].code,
 			.status = res != NULL ? view_str(res->status) : VIEW(""),
 			.text = res != NULL ? res->text : VIEW(""),
-			.remote = view_str(p->r->up.conf->host),
+			.remote = remote_of(p),
 		};
 		n++;
 		life_given_up(p->r, m, &(struct life_end){ .to = p->envelope->rcpt[i],

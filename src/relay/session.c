@@ -323,7 +323,7 @@ session_act(struct session *s, enum client_action action)
 		if (s->tls_begun)
 			return false;
 		s->tls_begun = true;
-		stream_start_tls(s->stream, s->r->env.tls, s->up->conf->host);
+		stream_start_tls(s->stream, s->up->tls, s->up->conf->host);
 		return false;
 	case CLIENT_NEED_LOGIN:
 		return session_login(s);

@@ -20,6 +20,13 @@ now_of(const struct relay *r)
 
 static void keep_clock(struct relay *);
 
+static void
+network_changed(struct relay *r)
+{
+	for (size_t i = 0; i < r->nup; i++)
+		upstream_network_changed(&r->up[i]);
+}
+
 /* Before ages are looked at. */
 static void
 look_at_clock(struct relay *r)
@@ -35,7 +42,7 @@ look_at_clock(struct relay *r)
 		    "the wall clock jumped %s by %lld s; no message ages by that",
 		    jump > 0 ? "forward" : "back", (long long)(jump > 0 ? jump : -jump) / 1000);
 	/* Certificates are judged by it; and after a sleep the host may be on another network. */
-	upstream_network_changed(&r->up);
+	network_changed(r);
 	keep_clock(r);
 }
 
@@ -160,7 +167,7 @@ on_sweep(void *arg)
 		return;
 	if (slept > SWEEP_MS) {
 		/* A short sleep; a long one is the clock's matter, too. */
-		upstream_network_changed(&r->up);
+		network_changed(r);
 	}
 	sweep_keep_clock(r);
 	if (!r->draining)

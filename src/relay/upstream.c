@@ -10,15 +10,18 @@
 #include "base/banned.h"
 
 void
-upstream_init(struct upstream *u, struct relay *r, const struct conf_relay *conf, struct view secret)
+upstream_init(struct upstream *u, struct relay *r, size_t index, struct view secret)
 {
+	const struct conf_relay *conf = &r->conf->relay[index];
 	struct health_params p = { .n = conf->nendpoint, .quiet = conf->quiet,
 		.sessions_max = conf->connections };
 
 	for (size_t i = 0; i < conf->nendpoint; i++)
 		p.port[i] = conf->endpoint[i].port;
 	u->r = r;
+	u->index = index;
 	u->conf = conf;
+	u->tls = r->env.tls != NULL ? r->env.tls[index] : NULL;
 	u->nsecret = secret.n;
 	if (secret.n != 0) {
 		u->secret = xzalloc(secret.n);

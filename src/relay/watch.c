@@ -142,6 +142,7 @@ watch_run(void *arg)
 
 	while (health_next_event(u->health, &ev))
 		log_event(u, &ev);
+	failover_check(u->r);
 	prober_plan(u);
 	pool_kick(u);
 	relay_status_changed(u->r);

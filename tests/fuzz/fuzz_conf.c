@@ -25,7 +25,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&report, 1u << 20);
 	if (conf_load(&c, copy, "x.conf", &report) == 0) {
 		require(c != NULL && c->hostname != NULL && c->nlisten <= CONF_LISTEN_MAX);
-		require(c->relay.nendpoint > 0 && c->relay.nendpoint <= CONF_ENDPOINTS_MAX);
+		require(c->relay[0].nendpoint > 0 && c->relay[0].nendpoint <= CONF_ENDPOINTS_MAX);
 		conf_free(c);
 	} else {
 		require(c == NULL && buf_len(&report) > 0);

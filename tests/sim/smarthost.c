@@ -204,6 +204,7 @@ log_in(struct conn *c, struct view line)
 
 	c->host->logins++;
 	c->host->secrets_in_clear += !c->tls;
+	snprintf(c->host->login, sizeof(c->host->login), "%.*s", VIEW_ARG(line));
 	went = meet_fault(c, AT_AUTH, line);
 	if (went == WENT_ON)
 		say(c, "235 2.7.0 welcome");

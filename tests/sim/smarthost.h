@@ -54,6 +54,7 @@ struct smarthost {
 	struct list		 taken;
 	unsigned		 ntaken, logins, transactions, sessions, quits;
 	unsigned		 secrets_in_clear;	/* AUTH without TLS */
+	char			 login[200];		/* the last AUTH command */
 };
 
 void smarthost_init(struct smarthost *, struct twin_net *, const char *address, bool implicit);

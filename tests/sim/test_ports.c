@@ -205,7 +205,7 @@ a_lone_slow_port_gets_its_time(void **state)
 {
 	struct world *w = *state;
 
-	w->conf.relay.nendpoint = 1;
+	w->conf.relay[0].nendpoint = 1;
 	start_warm(w);
 	world_run(w, MINUTES(2));
 	w->port[P587].ep->delay_ms = SECONDS(14);	/* 28 s for each answer */
@@ -278,7 +278,7 @@ a_hiccup_does_not_take_a_lone_port_down(void **state)
 {
 	struct world *w = *state;
 
-	w->conf.relay.nendpoint = 1;
+	w->conf.relay[0].nendpoint = 1;
 	start_warm(w);
 	world_run(w, MINUTES(2));
 	smarthost_fault(&w->port[P587], (struct fault){ AT_GREETING, SAY, "421 4.3.2 not now", ALWAYS });

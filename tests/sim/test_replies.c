@@ -125,7 +125,7 @@ many_recipients_go_in_portions(void **state)
 	char *rcpts = xzalloc(20000);
 	size_t at = 0;
 
-	w->conf.relay.recipients_per_message = 10;
+	w->conf.relay[0].recipients_per_message = 10;
 	for (int i = 0; i < 95; i++)
 		at += (size_t)snprintf(rcpts + at, 20000 - at, "%sr%03d@example.net", i != 0 ? " " : "", i);
 	/* The server's own limit is lower still, some of the time. */

@@ -88,13 +88,14 @@ conf_init(struct conf *c)
 	c->queue.uncertain_ms = MINUTES(15);
 	c->history = 30;
 	c->history_size = 64u << 20;
-	c->relay = (struct conf_relay){ .name = name, .host = host, .user = user,
+	c->nrelay = 1;
+	c->relay[0] = (struct conf_relay){ .name = name, .host = host, .user = user,
 		.secret = CONF_SECRET_FILE, .connections = 4, .messages_per_connection = 50,
 		.connection_age_ms = MINUTES(10), .idle_ms = SECONDS(30),
 		.recipients_per_message = 50, .nendpoint = PORTS };
-	c->relay.endpoint[P587] = (struct conf_endpoint){ 587, CONF_TLS_STARTTLS };
-	c->relay.endpoint[P465] = (struct conf_endpoint){ 465, CONF_TLS_IMPLICIT };
-	c->relay.endpoint[P2525] = (struct conf_endpoint){ 2525, CONF_TLS_STARTTLS };
+	c->relay[0].endpoint[P587] = (struct conf_endpoint){ 587, CONF_TLS_STARTTLS };
+	c->relay[0].endpoint[P465] = (struct conf_endpoint){ 465, CONF_TLS_IMPLICIT };
+	c->relay[0].endpoint[P2525] = (struct conf_endpoint){ 2525, CONF_TLS_STARTTLS };
 }
 
 /* --- the pretended intake --------------------------------------------------------------- */
@@ -469,10 +470,13 @@ world_init(struct world *w)
 	twin_fs_init(w->fs);
 	twin_fs_init(&w->history_disk);
 	conf_init(&w->conf);
+	w->secrets = "secret\n";
 	twin_net_host(&w->net, "smtp.twin.example", "192.0.2.1");
 	smarthost_init(&w->port[P587], &w->net, "192.0.2.1:587", false);
 	smarthost_init(&w->port[P465], &w->net, "192.0.2.1:465", true);
 	smarthost_init(&w->port[P2525], &w->net, "192.0.2.1:2525", false);
+	twin_net_host(&w->net, "backup.twin.example", "192.0.2.2");
+	smarthost_init(&w->backup, &w->net, "192.0.2.2:587", false);
 }
 
 void
@@ -492,7 +496,7 @@ world_start(struct world *w)
 	w->ready = w->drained = w->paused = false;
 	w->durable = w->refused = 0;
 	w->credit = 0;
-	require(relay_new(&w->relay, &env, &w->conf, VIEW("secret"), &relay_events, w, &e) == 0);
+	require(relay_new(&w->relay, &env, &w->conf, view_str(w->secrets), &relay_events, w, &e) == 0);
 	connect_intake(w);
 }
 
@@ -573,6 +577,20 @@ world_crash(struct world *w, enum twin_keep keep)
 }
 
 void
+world_use_backup(struct world *w)
+{
+	static char name[] = "backup", host[] = "backup.twin.example", user[] = "web2";
+	struct conf_relay *r = &w->conf.relay[w->conf.nrelay++];
+
+	*r = w->conf.relay[0];
+	r->name = name;
+	r->host = host;
+	r->user = user;
+	r->nendpoint = 1;
+	w->secrets = "secret\nother\n";
+}
+
+void
 world_done(struct world *w)
 {
 	if (w->relay != NULL)
@@ -581,6 +599,7 @@ world_done(struct world *w)
 	intake_free(w->real);
 	for (size_t i = 0; i < PORTS; i++)
 		smarthost_done(&w->port[i]);
+	smarthost_done(&w->backup);
 	twin_net_done(&w->net);
 	twin_fs_done(w->fs);
 	twin_fs_done(&w->history_disk);

@@ -33,6 +33,8 @@ struct world {
 	struct buf		 lines;		/* all that was logged */
 	struct conf		 conf;
 	struct smarthost	 port[PORTS];
+	struct smarthost	 backup;	/* of the second relay, if there is one */
+	const char		*secrets;
 	struct relay		*relay;
 	bool			 ready, drained, paused;
 	/* the pretended intake */
@@ -58,6 +60,9 @@ void world_use_intake(struct world *);
  */
 void world_send(struct world *, const char *from, const char *rcpt, const char *text);
 
+/* A second relay, with one port. Call it before world_start(). */
+void world_use_backup(struct world *);
+
 /* Loop, net, disk, smarthosts and configuration; relay is started by world_start(). */
 void world_init(struct world *);
 void world_done(struct world *);
@@ -82,7 +87,7 @@ void world_commit(struct world *, uint64_t number, uint64_t size);
 void world_frame(struct world *, int type, uint64_t number, struct view payload);
 
 uint64_t world_queued(struct world *);
-unsigned world_taken(const struct world *);			/* at all ports */
+unsigned world_taken(const struct world *);			/* at all ports of the first relay */
 unsigned world_count(const struct world *, const char *text);	/* of messages that hold it */
 unsigned world_logins(const struct world *);
 /* How many log lines begin with event and hold text. */

@@ -106,8 +106,8 @@ def test_looking():
         expect(status["queue"]["messages"] == 3 and status["queue"]["recipients"] == 6, status)
         expect(status["since_start"]["accepted"] == 3, status)
         expect(status["since_start"]["surprises"] == 0, status)
-        expect(status["upstream"]["endpoint"] is None, status)
-        expect("no port" in status["upstream"]["why"] and status["upstream"]["advice"], status)
+        expect(status["relays"][0]["endpoint"] is None, status)
+        expect("no port" in status["relays"][0]["why"] and status["relays"][0]["advice"], status)
         expect(status["pid"] == posthouse.roles()["relay"], status)
         shown = text(posthouse, "status")
         for line in (r"^version: ", r"^queue\n  messages: +3$", r"^  why: +no port of localhost",

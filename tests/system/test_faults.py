@@ -181,7 +181,7 @@ def account_fault(code, word):
     with lib.world(f"auth-{code}", before=refuse_logins) as (sink, posthouse):
         ids = [posthouse.submit(lib.new_token()) for _ in range(3)]
         posthouse.process.wait_line(word)
-        poll(lambda: posthouse.ctl("status")["upstream"]["account"] != "available", "account state")
+        poll(lambda: posthouse.ctl("status")["relays"][0]["account"] != "available", "account state")
         refused = sum(sink.stats(p)["logins_refused"] for p in sink.ports)
         assert 1 <= refused <= 2, f"{refused} logins"    # a probe and a session may be on the way
         for row in posthouse.ports().values():

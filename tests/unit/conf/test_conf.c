@@ -75,17 +75,17 @@ test_defaults(void **state)
 	assert_int_equal(c->drain_ms, 30000);
 	assert_int_equal(c->limits.message_size, 25u << 20);
 	assert_int_equal(c->queue.expire_ms, 5 * 86400000LL);
-	assert_string_equal(c->relay.name, "smtp.example.net");
-	assert_null(c->relay.user);
-	assert_null(c->relay.ca_file);
-	assert_int_equal(c->relay.secret, CONF_SECRET_NONE);
-	assert_int_equal(c->relay.nendpoint, 3);
-	assert_int_equal(c->relay.endpoint[0].port, 587);
-	assert_int_equal(c->relay.endpoint[0].tls, CONF_TLS_STARTTLS);
-	assert_int_equal(c->relay.endpoint[1].port, 465);
-	assert_int_equal(c->relay.endpoint[1].tls, CONF_TLS_IMPLICIT);
-	assert_int_equal(c->relay.endpoint[2].port, 2525);
-	assert_int_equal(c->relay.endpoint[2].tls, CONF_TLS_STARTTLS);
+	assert_string_equal(c->relay[0].name, "smtp.example.net");
+	assert_null(c->relay[0].user);
+	assert_null(c->relay[0].ca_file);
+	assert_int_equal(c->relay[0].secret, CONF_SECRET_NONE);
+	assert_int_equal(c->relay[0].nendpoint, 3);
+	assert_int_equal(c->relay[0].endpoint[0].port, 587);
+	assert_int_equal(c->relay[0].endpoint[0].tls, CONF_TLS_STARTTLS);
+	assert_int_equal(c->relay[0].endpoint[1].port, 465);
+	assert_int_equal(c->relay[0].endpoint[1].tls, CONF_TLS_IMPLICIT);
+	assert_int_equal(c->relay[0].endpoint[2].port, 2525);
+	assert_int_equal(c->relay[0].endpoint[2].tls, CONF_TLS_STARTTLS);
 	conf_free(c);
 }
 
@@ -113,16 +113,16 @@ test_values(void **state)
 	assert_int_equal(c->limits.recipients, 7);
 	assert_int_equal(c->queue.bytes_max, 1u << 30);
 	assert_int_equal(c->queue.retry_first_ms, 250);
-	assert_string_equal(c->relay.host, "::1");
-	assert_string_equal(c->relay.user, "u\"\\");
-	assert_int_equal(c->relay.secret, CONF_SECRET_COMMAND);
-	assert_string_equal(c->relay.command[1], "a b");
-	assert_null(c->relay.command[2]);
-	assert_true(c->relay.quiet);
-	assert_int_equal(c->relay.nendpoint, 3);
-	assert_int_equal(c->relay.endpoint[0].tls, CONF_TLS_IMPLICIT);
-	assert_int_equal(c->relay.endpoint[1].tls, CONF_TLS_STARTTLS);
-	assert_int_equal(c->relay.endpoint[2].tls, CONF_TLS_STARTTLS);
+	assert_string_equal(c->relay[0].host, "::1");
+	assert_string_equal(c->relay[0].user, "u\"\\");
+	assert_int_equal(c->relay[0].secret, CONF_SECRET_COMMAND);
+	assert_string_equal(c->relay[0].command[1], "a b");
+	assert_null(c->relay[0].command[2]);
+	assert_true(c->relay[0].quiet);
+	assert_int_equal(c->relay[0].nendpoint, 3);
+	assert_int_equal(c->relay[0].endpoint[0].tls, CONF_TLS_IMPLICIT);
+	assert_int_equal(c->relay[0].endpoint[1].tls, CONF_TLS_STARTTLS);
+	assert_int_equal(c->relay[0].endpoint[2].tls, CONF_TLS_STARTTLS);
 	conf_free(c);
 }
 
@@ -146,7 +146,6 @@ test_all_at_once(void **state)
 	assert_says("test.conf:5: unknown option \"message_size\"; there is \"limits.message_size\"");
 	assert_says("test.conf:6: queue must be a group: { ... }");
 	assert_says("test.conf:7: unknown option \"relays[].hots\"; did you mean \"host\"?");
-	assert_says("test.conf:7: relays: one relay for now; remove the second");
 	assert_says("relays[].host is missing");
 }
 
@@ -157,8 +156,13 @@ test_syntax(void **state)
 	assert_refused("hostname = \"a\"; hostname = \"b\";", "test.conf:1: duplicate setting name");
 	assert_refused("a = 1;\n \t@include \"/etc/passwd\"\n", "test.conf:2: @include is not supported");
 	assert_refused("", "there is no relay");
-	assert_refused("relays = ();", "relays is empty");
+	assert_refused("relays = ();", "relays is empty: at least one is needed");
 	assert_refused("relays = ( 5 );", "relays: each must be a group");
+	assert_refused("relays = ( { host = \"a.example\"; },\n { host = \"a.example\"; } );",
+	    "test.conf:2: relays[].name: \"a.example\" is the name of two relays");
+	assert_refused("relays = ( { host = \"a.example\"; },\n { host = \"b.example\"; user = \"u\"; } );",
+	    "test.conf:2: relays[].user has no password");
+	assert_refused("relays = ( {},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{} );", "relays: at most 16");
 	assert_refused("relays = { host = \"x\"; };", "relays must be a list of groups");
 	assert_refused("\xef\xbb\xbf hostname = \"a\";", "test.conf:1: ");
 
@@ -281,8 +285,8 @@ test_login(void **state)
 	assert_relay_refused("user = \"u\"; password_command = ( \"/a\", 5 );", "every word must be text");
 	c = load("relays = ( { host = \"h.example\"; user = \"u\"; password_credential = \"mail.pw\"; } );");
 	assert_non_null(c);
-	assert_int_equal(c->relay.secret, CONF_SECRET_CREDENTIAL);
-	assert_string_equal(c->relay.secret_from, "mail.pw");
+	assert_int_equal(c->relay[0].secret, CONF_SECRET_CREDENTIAL);
+	assert_string_equal(c->relay[0].secret_from, "mail.pw");
 	conf_free(c);
 }
 
@@ -306,7 +310,8 @@ test_dump(void **state)
 	static const char *const texts[] = {
 		NAMES RELAY,
 		NAMES "drain = \"90s\"; listen = [ ];\n relays = ( { host = \"h.example\";\n user = \"q\\\"\\\\\";"
-		"password_command = ( \"/a\", \"\\\"\" ); endpoints = ( { port = 26; }, { port = 27; } ); } );"
+		"password_command = ( \"/a\", \"\\\"\" ); endpoints = ( { port = 26; }, { port = 27; } ); }, "
+		"{ host = \"i.example\"; insecure = true; } );"
 	};
 	struct buf once, twice;
 	struct conf *c;

@@ -67,7 +67,7 @@ test_example_loads(void **state)
 	buf_init(&report, 10000);
 	if (conf_load(&c, buf_view(&text), "example", &report) != 0)
 		fail_msg("%s", buf_cstr(&report));
-	assert_string_equal(c->relay.host, "smtp.example.net");
+	assert_string_equal(c->relay[0].host, "smtp.example.net");
 	conf_free(c);
 	buf_done(&report);
 	buf_done(&text);

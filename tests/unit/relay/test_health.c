@@ -465,6 +465,39 @@ assert_pauses(enum health_class class, const int64_t *seconds, size_t n)
 	stop(&f);
 }
 
+/* When mail is to go to another relay. */
+static void
+test_out(void **state)
+{
+	struct fixture f;
+
+	start(&f, 2);
+	assert_false(health_is_out(f.h, f.now));	/* nothing bad is known */
+	all_up(&f);
+	delivery(&f, 0, HEALTH_QUOTA);			/* 30 s: waited for */
+	assert_false(health_is_out(f.h, f.now));
+	f.now += 40000;
+	delivery(&f, 0, HEALTH_AUTH_TEMP);		/* 5 min */
+	assert_true(health_is_out(f.h, f.now));
+	f.now += 6 * 60000;
+	assert_false(health_is_out(f.h, f.now));	/* it has ended by itself */
+	for (int i = 0; i < 3; i++)
+		delivery(&f, 0, HEALTH_REFUSED);
+	assert_false(health_is_out(f.h, f.now));	/* there is another port */
+	for (int i = 0; i < 3; i++)
+		delivery(&f, 1, HEALTH_REFUSED);
+	assert_true(health_is_out(f.h, f.now));
+	probe(&f, 0, HEALTH_OK);			/* once is not enough */
+	assert_true(health_is_open(f.h, f.now));
+	assert_true(health_is_out(f.h, f.now));
+	f.now += 10000;
+	probe(&f, 0, HEALTH_OK);
+	assert_false(health_is_out(f.h, f.now));
+	delivery(&f, 0, HEALTH_AUTH_REFUSED);
+	assert_true(health_is_out(f.h, f.now));
+	stop(&f);
+}
+
 static void
 test_pauses_grow(void **state)
 {
@@ -600,6 +633,7 @@ main(void)
 		cmocka_unit_test(test_refused_login_blocks_all_ports),
 		cmocka_unit_test(test_blocked_login_is_tried_after_1_6_24_hours),
 		cmocka_unit_test(test_failed_trial_is_not_repeated_at_once),
+		cmocka_unit_test(test_out),
 		cmocka_unit_test(test_pauses_grow),
 		cmocka_unit_test(test_events_tell_each_change_once),
 		cmocka_unit_test(test_events_are_bounded),

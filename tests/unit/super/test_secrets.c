@@ -50,21 +50,23 @@ write_file(struct view v, mode_t mode)
 	assert_int_equal(chmod(path, mode), 0);
 }
 
-/* "" when it was refused; why is in e. */
+/* Of the only relay; "" when it was refused; why is in e. */
 static const char *
 fetch(const struct conf_relay *r)
 {
 	static char text[200];
+	struct conf c = { .relay = { *r }, .nrelay = 1 };
 	int fd = -1;
 	ssize_t n;
 
 	err_clear(&e);
-	if (secret_fetch(&fd, r, &e) != 0) {
+	if (secrets_fetch(&fd, &c, &e) != 0) {
 		assert_int_equal(fd, -1);
 		return "";
 	}
 	n = pread(fd, text, sizeof(text) - 1, 0);
-	text[n > 0 ? n : 0] = '\0';
+	assert_true(n > 0 && text[n - 1] == '\n');
+	text[n - 1] = '\0';
 	(void)close(fd);
 	return text;
 }
@@ -83,10 +85,34 @@ static void
 test_none(void **state)
 {
 	struct conf_relay r = { .secret = CONF_SECRET_NONE };
-	int fd = 7;
 
-	assert_int_equal(secret_fetch(&fd, &r, &e), 0);
+	assert_string_equal(fetch(&r), "");
+	assert_int_equal(e.kind, ERR_NONE);
+}
+
+/* A line for each relay, also for one without a login; an error names the relay. */
+static void
+test_several(void **state)
+{
+	static char good[] = "main", bad[] = "backup";
+	static struct conf c = { .nrelay = 3 };
+	char text[100] = "";
+	int fd = -1;
+
+	write_file(VIEW("geheim\n"), 0600);
+	c.relay[0] = (struct conf_relay){ .name = good, .secret = CONF_SECRET_FILE, .secret_from = path };
+	c.relay[1] = (struct conf_relay){ .name = bad };
+	c.relay[2] = c.relay[0];
+	assert_int_equal(secrets_fetch(&fd, &c, &e), 0);
+	assert_int_equal(pread(fd, text, sizeof(text) - 1, 0), 15);
+	assert_string_equal(text, "geheim\n\ngeheim\n");
+	(void)close(fd);
+	fd = -1;
+	c.relay[1].secret = CONF_SECRET_FILE;
+	c.relay[1].secret_from = (char []){ "/nonexistent/x" };
+	assert_int_equal(secrets_fetch(&fd, &c, &e), -1);
 	assert_int_equal(fd, -1);
+	assert_why("relay backup: ");
 }
 
 /* What is passed on can be read, at any time, and never changed. */
@@ -241,6 +267,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_none),
+		cmocka_unit_test_setup_teardown(test_several, make_dir, remove_dir),
 		cmocka_unit_test(test_sealed),
 		cmocka_unit_test_setup_teardown(test_file, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_credential, make_dir, remove_dir),

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Two relays: when mail goes to the second one, when it does not, and how it comes back. */
+#include "sim/scenario.h"
+
+#include "base/banned.h"
+
+#define REFUSED_LOGIN ((struct fault){ AT_AUTH, SAY, "535 5.7.8 Authentication credentials invalid", ALWAYS })
+
+static struct world *
+two_relays(void **state)
+{
+	struct world *w = *state;
+
+	world_use_backup(w);
+	return w;
+}
+
+static void
+the_second_relay_is_for_need(void **state)
+{
+	struct world *w = two_relays(state);
+
+	world_start(w);
+	mail_many(w, 20, "calm-");
+	assert_true(world_settle(w, MINUTES(1)));
+	assert_int_equal(count_many(w, 20, "calm-"), 20);
+	assert_int_equal(w->backup.ntaken, 0);
+	assert_int_equal(world_logged(w, "failover", ""), 0);
+}
+
+static void
+no_port_of_the_first_is_usable(void **state)
+{
+	struct world *w = two_relays(state);
+
+	world_start(w);
+	world_mail(w, ALICE, BOB, "before.");
+	assert_true(world_settle(w, SECONDS(10)));
+	world_all(w, TWIN_REFUSE);
+	for (size_t i = 0; i < PORTS; i++)
+		twin_endpoint_cut(w->port[i].ep);
+	mail_many(w, 20, "away-");
+	assert_true(world_settle(w, MINUTES(3)));
+	assert_int_equal(w->backup.ntaken, 20);
+	assert_int_equal(world_logged(w, "failover", "from=main to=backup reason=no-port-usable"), 1);
+	/* Nothing of that is charged to a message. */
+	assert_int_equal(world_logged(w, "deferred", "why=deferred"), 0);
+
+	world_all(w, TWIN_ACCEPT);
+	world_run(w, MINUTES(20));
+	assert_int_equal(world_logged(w, "failover", "from=backup to=main reason=usable-again"), 1);
+	mail_many(w, 20, "back-");
+	assert_true(world_settle(w, MINUTES(1)));
+	assert_int_equal(count_many(w, 20, "back-"), 20);
+	assert_int_equal(w->backup.ntaken, 20);
+	assert_int_equal(world_logged(w, "failover", ""), 2);
+}
+
+static void
+each_login_has_its_own_password(void **state)
+{
+	struct world *w = two_relays(state);
+
+	for (size_t i = 0; i < PORTS; i++)
+		smarthost_fault(&w->port[i], REFUSED_LOGIN);
+	world_start(w);
+	mail_many(w, 10, "login-");
+	assert_true(world_settle(w, MINUTES(1)));
+	assert_int_equal(w->backup.ntaken, 10);
+	assert_int_equal(world_logins(w), 1);
+	assert_int_equal(world_logged(w, "failover", "reason=account-blocked"), 1);
+	/* base64 of NUL web1 NUL secret, and of NUL web2 NUL other */
+	assert_string_equal(w->port[P587].login, "AUTH PLAIN AHdlYjEAc2VjcmV0");
+	assert_string_equal(w->backup.login, "AUTH PLAIN AHdlYjIAb3RoZXI=");
+}
+
+/* What is refused for its own sake is not offered to another provider. */
+static void
+a_refused_message_is_not_tried_elsewhere(void **state)
+{
+	struct world *w = two_relays(state);
+
+	for (size_t i = 0; i < PORTS; i++)
+		smarthost_fault(&w->port[i], (struct fault){ AT_RCPT, SAY, "550 5.1.1 no such user", 1 });
+	world_start(w);
+	world_mail(w, ALICE, BOB, "refused.");
+	assert_true(world_settle(w, MINUTES(1)));
+	assert_int_equal(world_logged(w, "bounced", "code=550"), 1);
+	assert_int_equal(w->backup.ntaken, 0);
+}
+
+static void
+a_short_rest_is_waited_for(void **state)
+{
+	struct world *w = two_relays(state);
+
+	for (size_t i = 0; i < PORTS; i++)
+		smarthost_fault(&w->port[i], (struct fault){ AT_MAIL, SAY, "454 4.7.0 too many, slow down", 1 });
+	world_start(w);
+	world_mail(w, ALICE, BOB, "slowly.");
+	assert_true(world_settle(w, MINUTES(10)));
+	assert_int_equal(world_logged(w, "account-paused", ""), 1);
+	assert_int_equal(w->backup.ntaken, 0);
+	assert_int_equal(world_logged(w, "failover", ""), 0);
+}
+
+/* Both are out: mail waits uncharged, and goes to whichever is back first. */
+static void
+whichever_is_back_first_gets_it(void **state)
+{
+	struct world *w = two_relays(state);
+
+	world_all(w, TWIN_REFUSE);
+	w->backup.ep->mode = TWIN_REFUSE;
+	world_start(w);
+	mail_many(w, 10, "wait-");
+	world_run(w, HOURS(2));
+	assert_int_equal(world_queued(w), 10);
+	assert_int_equal(world_logged(w, "bounced", ""), 0);
+	w->backup.ep->mode = TWIN_ACCEPT;
+	assert_true(world_settle(w, MINUTES(5)));
+	assert_int_equal(w->backup.ntaken, 10);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(the_second_relay_is_for_need),
+		T(no_port_of_the_first_is_usable),
+		T(each_login_has_its_own_password),
+		T(a_refused_message_is_not_tried_elsewhere),
+		T(a_short_rest_is_waited_for),
+		T(whichever_is_back_first_gets_it),
+	};
+
+	return scenario_run(tests);
+}
