@@ -136,4 +136,33 @@ def test_reload_keeps_clients_and_mail():
         assert sorted(m.header("X-Token") for m in sink.messages()) == sorted([first, second])
 
 
+def test_second_relay():
+    """Two real smarthosts: the second gets mail while the first is out, with its own login."""
+    with lib.world("relays") as (main, posthouse):
+        backup = lib.Sink(posthouse.place / "backup", posthouse.place / "certs")
+        try:
+            second = dict(posthouse.settings["relays"][0], name="backup",
+                          endpoints=[{"port": backup.ports["465"], "tls": "implicit"}])
+            posthouse.settings["relays"].append(second)
+            posthouse.write_config()
+            start = posthouse.process.mark()
+            posthouse.process.child.send_signal(lib.signal.SIGHUP)
+            posthouse.process.wait_line("reloaded", start)
+            tokens = [lib.new_token() for _ in range(2)]
+            posthouse.submit(tokens[0])
+            main.wait_received(1)
+            for port in main.ports:
+                main.set(port, "listen", "refuse")
+                main.cut(port)
+            posthouse.submit(tokens[1])
+            backup.wait_received(1)
+            assert len(arrived(backup, tokens[1])) == 1
+            posthouse.process.wait_line("failover from=main to=backup reason=no-port-usable", start)
+            rows = posthouse.ctl("status")["relays"]
+            assert [(r["relay"], r["in_use"]) for r in rows] == [("main", False), ("backup", True)], rows
+            assert "no port of localhost is usable" in rows[0]["why"], rows
+        finally:
+            backup.stop()
+
+
 lib.run_tests(globals())
