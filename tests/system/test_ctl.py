@@ -110,8 +110,8 @@ def test_looking():
         expect("no port" in status["relays"][0]["why"] and status["relays"][0]["advice"], status)
         expect(status["pid"] == posthouse.roles()["relay"], status)
         shown = text(posthouse, "status")
-        for line in (r"^version: ", r"^queue\n  messages: +3$", r"^  why: +no port of localhost",
-                     r"^  advice: "):
+        for line in (r"^version: ", r"^queue\n  messages: +3$", r"^main +no .* no port of localhost",
+                     r"^main: +check host"):
             expect(re.search(line, shown, re.M), f"{line} in {shown}")
 
         rows = ask(posthouse, "ports")["ports"]
@@ -121,12 +121,12 @@ def test_looking():
             expect((r["state"], r["class"], r["current"]) == ("down", "refused", False), r)
             expect("refused" in r["why"] and r["advice"] and r["since"], r)
         shown = text(posthouse, "ports").split("\n")
-        head = [line for line in shown if line.startswith("PORT ")]
-        expect(len(head) == 1 and head[0].split() == "PORT TLS STATE SUSPECT CURRENT SCORE SINCE "
+        head = [line for line in shown if line.startswith("RELAY ")]
+        expect(len(head) == 1 and head[0].split() == "RELAY PORT TLS STATE SUSPECT CURRENT SCORE SINCE "
                "LAST PROBE READY CLASS WHY".split(), head)
         for port in sink.ports.values():
-            expect(any(re.match(rf"{port} .*\bdown\b", line) for line in shown), shown)
-            expect(any(line.startswith(f"{port}: ") for line in shown), "no advice")
+            expect(any(re.match(rf"main +{port} .*\bdown\b", line) for line in shown), shown)
+            expect(any(line.startswith(f"main {port}: ") for line in shown), "no advice")
 
         queue = ask(posthouse, "queue")
         expect([m["id"] for m in queue["messages"]] == ids, queue)
