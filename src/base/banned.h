@@ -3,7 +3,7 @@
  * banned - calls that have a safe counterpart here do not compile.
  *
  * Include it last in every .c file. strcpy and friends: buf or snprintf;
- * atoi and strtol: num_parse_*; gmtime and localtime: date_*; ctype: view_*.
+ * atoi and strtol: num_parse_*; strerror_r: errno_text; gmtime and localtime: date_*; ctype: view_*.
  */
 #ifndef BASE_BANNED_H
 #define BASE_BANNED_H
@@ -12,7 +12,7 @@
 #undef sprintf
 #undef vsprintf
 #pragma GCC poison strcpy strcat strncpy strncat strtok strtok_r
-#pragma GCC poison sprintf vsprintf gets atoi atol atoll
+#pragma GCC poison sprintf vsprintf gets atoi atol atoll strerror_r
 #pragma GCC poison gmtime localtime asctime ctime
 
 #endif

@@ -37,7 +37,7 @@ int
 err_sys(struct err *e, int errnum, const char *fmt, ...)
 {
 	char what[sizeof(e->text)];
-	char why[128];
+	char why[ERRNO_TEXT_MAX];
 	va_list ap;
 
 	if (e == NULL)
@@ -46,7 +46,7 @@ err_sys(struct err *e, int errnum, const char *fmt, ...)
 	(void)vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
 	(void)err_set(e, errnum == ENOSPC || errnum == EDQUOT ? ERR_FULL : ERR_SYSTEM, "%.190s: %s",
-	    what, strerror_r(errnum, why, sizeof(why)));
+	    what, errno_text(why, errnum));
 	e->errnum = errnum;
 	return -1;
 }
@@ -74,4 +74,15 @@ err_clear(struct err *e)
 {
 	if (e != NULL)
 		*e = (struct err){ .kind = ERR_NONE };
+}
+
+const char *
+errno_text(char text[ERRNO_TEXT_MAX], int errnum)
+{
+	int saved = errno;
+
+	errno = errnum;
+	(void)snprintf(text, ERRNO_TEXT_MAX, "%m");
+	errno = saved;
+	return text;
 }

@@ -38,4 +38,8 @@ int err_sys(struct err *e, int errnum, const char *fmt, ...) printf_like(3, 4);
 int err_prefix(struct err *e, const char *fmt, ...) printf_like(2, 3);
 void err_clear(struct err *e);
 
+/* The words for errnum; returns text. strerror_r() is another function in each C library. */
+#define ERRNO_TEXT_MAX 128
+const char *errno_text(char text[ERRNO_TEXT_MAX], int errnum);
+
 #endif

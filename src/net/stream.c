@@ -124,11 +124,11 @@ finish_errno(struct real_stream *r, int errnum, const char *what)
 	if (is_over(r))
 		return;
 	if (r->state == REAL_HANDSHAKE) {
-		char why[100];
+		char why[ERRNO_TEXT_MAX];
 
 		stream_end_set(&r->end, STREAM_TLS_HANDSHAKE,
 		    "the connection broke in the TLS handshake: %s",
-		    strerror_r(errnum, why, sizeof(why)));
+		    errno_text(why, errnum));
 		r->end.errnum = errnum;
 	} else {
 		stream_end_errno(&r->end, errnum, what);

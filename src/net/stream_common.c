@@ -101,8 +101,8 @@ kind_of(int errnum)
 void
 stream_end_errno(struct stream_end *end, int errnum, const char *what)
 {
-	char why[100];
+	char why[ERRNO_TEXT_MAX];
 
-	stream_end_set(end, kind_of(errnum), "%s: %s", what, strerror_r(errnum, why, sizeof(why)));
+	stream_end_set(end, kind_of(errnum), "%s: %s", what, errno_text(why, errnum));
 	end->errnum = errnum;
 }

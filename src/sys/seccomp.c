@@ -17,6 +17,8 @@
 #include "base/banned.h"
 
 #define CALL(name) SCMP_SYS(name)
+#undef pread64		/* musl renames them, and with them the calls */
+#undef pwrite64
 
 /* Memory, time, waiting, and the sockets that are open already. */
 static const int both_may[] = {
