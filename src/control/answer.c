@@ -429,7 +429,7 @@ done_sentence(enum request_command command)
 	case REQUEST_HOLD:
 		return "held until release";
 	case REQUEST_RELEASE:
-		return "released, will be tried now";
+		return "released, will be tried as soon as a port is usable";
 	case REQUEST_REMOVE:
 		return "removed without a bounce";
 	case REQUEST_PROBE:

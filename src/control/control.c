@@ -17,7 +17,7 @@ struct control {
 	struct control_env	 env;
 	struct listener		*listener[2];	/* control, status */
 	struct list		 conns;
-	unsigned		 nconn;
+	unsigned		 nconn[2];	/* the same: who may ask little can't keep out who may all */
 };
 
 struct conn {
@@ -46,7 +46,7 @@ conn_free(struct conn *c)
 	stream_close(c->stream);
 	buf_done(&c->body);
 	list_remove(&c->link);
-	c->control->nconn--;
+	c->control->nconn[c->read_only]--;
 	free(c);
 }
 
@@ -237,7 +237,7 @@ control_accept(struct control *ctl, struct stream *s, bool read_only)
 	struct loop *loop = relay_env(ctl->relay)->loop;
 	struct conn *c;
 
-	if (ctl->nconn >= CONTROL_CONNECTIONS) {
+	if (ctl->nconn[read_only] >= CONTROL_CONNECTIONS) {
 		stream_abort(s);
 		return;
 	}
@@ -249,7 +249,7 @@ control_accept(struct control *ctl, struct stream *s, bool read_only)
 	timer_init(&c->deadline, on_deadline, c);
 	task_init(&c->resume, go_on, c);
 	list_push(&ctl->conns, &c->link);
-	ctl->nconn++;
+	ctl->nconn[read_only]++;
 	stream_own(s, &events, c);
 	timer_set(loop, &c->deadline, REQUEST_MS);
 }

@@ -2,8 +2,8 @@
 /*
  * control - the control and status sockets of relay (doc/control.md).
  *
- * Thread: loop thread. Limits: CONTROL_CONNECTIONS at one time, one request
- * each, 10 s for it, 60 s for the answer to be taken.
+ * Thread: loop thread. Limits: CONTROL_CONNECTIONS at one time on each socket, one
+ * request each, 10 s for it, 60 s for the answer to be taken.
  */
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H

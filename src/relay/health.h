@@ -121,6 +121,7 @@ struct health_probe {
 };
 void health_next_probe(struct health *, int64_t now_ms, struct health_probe *out);
 void health_probe_started(struct health *, size_t i, int64_t now_ms);
+void health_race_started(struct health *, int64_t now_ms);	/* counts like one probe */
 void health_probe_now(struct health *);				/* all endpoints, soon */
 /* An address, a route or the DNS answer changed, or the host woke up. */
 void health_network_changed(struct health *, int64_t now_ms);

@@ -186,6 +186,19 @@ health_next_probe(struct health *h, int64_t now_ms, struct health_probe *out)
 	*out = p;
 }
 
+static void
+spend(struct health *h, int64_t now_ms)
+{
+	h->budget[h->budget_at] = now_ms;
+	h->budget_at = (h->budget_at + 1) % BUDGET_TROUBLE;
+}
+
+void
+health_race_started(struct health *h, int64_t now_ms)
+{
+	spend(h, now_ms);
+}
+
 void
 health_probe_started(struct health *h, size_t i, int64_t now_ms)
 {
@@ -202,8 +215,7 @@ health_probe_started(struct health *h, size_t i, int64_t now_ms)
 	}
 	h->probing = (int)i;
 	h->probe_ms = ep->probe_ms = now_ms;
-	h->budget[h->budget_at] = now_ms;
-	h->budget_at = (h->budget_at + 1) % BUDGET_TROUBLE;
+	spend(h, now_ms);
 	ep->urgent = false;
 	probe_plan(h, i, now_ms);	/* in case its result is never reported */
 }

@@ -115,6 +115,7 @@ race_begin(struct upstream *u)
 		return;
 	}
 	p->racing = true;
+	health_race_started(u->health, now);
 	race_next(u);
 }
 

@@ -269,6 +269,27 @@ what_is_being_read_is_counted(void **state)
 	assert_true(says(t, "\"messages\":2") && says(t, "\"recovering\":false"));
 }
 
+/* --- who may ask little ------------------------------------------------------- */
+
+static void
+status_clients_keep_nobody_out(void **state)
+{
+	static const struct stream_limits limits = { 65536, 65536 };
+	struct stream *ends[CONTROL_CONNECTIONS + 1][2];
+	struct scene *t = *state;
+
+	for (size_t i = 0; i < lengthof(ends); i++) {
+		twin_net_pair(&t->w->net, ends[i], &limits);
+		control_accept(t->control, ends[i][1], true);
+	}
+	ask(t, "status", "");
+	world_run(t->w, SECONDS(1));
+	assert_true(view_starts(buf_view(&t->said), VIEW("ok\nversion: ")));
+	for (size_t i = 0; i < lengthof(ends); i++)
+		stream_close(ends[i][0]);
+	world_run(t->w, SECONDS(1));
+}
+
 #define C(fn)	cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int
@@ -281,6 +302,7 @@ main(void)
 		C(a_disk_that_does_not_answer_is_told),
 		C(a_client_that_goes_is_not_awaited),
 		C(what_is_being_read_is_counted),
+		C(status_clients_keep_nobody_out),
 	};
 
 	return scenario_run(tests);

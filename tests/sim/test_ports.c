@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "relay/health_impl.h"
 
 #include "base/banned.h"
 
@@ -83,6 +84,22 @@ big_messages_flow_in_bounded_memory(void **state)
 	assert_int_equal(world_taken(w), 1);
 	assert_true(buf_len(&list_entry(w->port[P587].taken.next, struct taken, link)->text) >= total);
 	free(chunk);
+}
+
+/* The race for the first message opens sessions that nobody asked for: it has its price. */
+static void
+a_race_counts_as_a_probe(void **state)
+{
+	struct world *w = *state;
+	unsigned n = 0;
+
+	w->port[P587].ep->mode = TWIN_MUTE;
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	assert_true(world_settle(w, SECONDS(1)));
+	for (size_t i = 0; i < BUDGET_TROUBLE; i++)
+		n += relay_health(w->relay, 0)->budget[i] != NEVER;
+	assert_int_equal(n, 2);		/* and the probe at start */
 }
 
 /* --- ports that fail ------------------------------------------------------------------- */
@@ -413,6 +430,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(mail_arrives_by_the_first_port),
 		T(sessions_are_reused),
+		T(a_race_counts_as_a_probe),
 		T(big_messages_flow_in_bounded_memory),
 		T(refused_first_port),
 		T(filtered_first_port),

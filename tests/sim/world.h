@@ -17,10 +17,11 @@
 #define P2525	2
 #define PORTS	3
 
-#define SECONDS(n)	((n) * INT64_C(1000))
-#define MINUTES(n)	((n) * INT64_C(60000))
-#define HOURS(n)	((n) * INT64_C(3600000))
-#define DAYS(n)		((n) * INT64_C(86400000))
+/* The first three as in relay/health_impl.h, for tests that include both. */
+#define SECONDS(n)	((int64_t)(n) * 1000)
+#define MINUTES(n)	SECONDS((int64_t)(n) * 60)
+#define HOURS(n)	MINUTES((int64_t)(n) * 60)
+#define DAYS(n)		HOURS((int64_t)(n) * 24)
 
 struct world {
 	struct twin_loop	 loop;

@@ -474,6 +474,10 @@ test_budget(void **state)
 	f.now += 2 * HOUR;
 	assert_int_equal(probes_in_an_hour(&f, false), BUDGET_CALM);
 	f.now += 2 * HOUR;
+	for (int i = 0; i < 4; i++)
+		health_race_started(f.h, f.now);
+	assert_int_equal(probes_in_an_hour(&f, false), BUDGET_CALM - 4);
+	f.now += 2 * HOUR;
 	probe(&f, 0, HEALTH_FILTERED);
 	assert_int_equal(probes_in_an_hour(&f, true), BUDGET_TROUBLE - 1);
 	stop(&f);
