@@ -140,7 +140,6 @@ struct session {
 	unsigned		 messages;
 	struct lookup_wait	 lookup;
 	struct dial		 dial;
-	bool			 loopback;
 	struct stream		*stream;
 	struct client		*client;
 	struct timer		 step;		/* for what is awaited now */

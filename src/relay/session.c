@@ -481,7 +481,6 @@ session_talk(struct session *s)
 		.tls = tls == CONF_TLS_IMPLICIT ? CLIENT_TLS_IMPLICIT :
 		    tls == CONF_TLS_STARTTLS ? CLIENT_TLS_STARTTLS : CLIENT_TLS_NONE,
 		.login = up->user != NULL,
-		.login_in_clear = tls == CONF_TLS_NONE && (up->insecure || s->loopback),
 		.probe = is_probe(s),
 		.probe_login = s->kind == SESSION_PROBE_LOGIN,
 	};
@@ -504,7 +503,6 @@ on_dialled(void *owner, struct stream *stream, const struct address *a,
 		return;
 	}
 	s->stream = stream;
-	s->loopback = address_is_loopback(a);
 	stream_own(stream, &session_events, s);
 	session_talk(s);
 }

@@ -104,12 +104,6 @@ try_helo(struct client *c)
 	return CL_HELO;
 }
 
-static bool
-may_say_password(const struct client *c)
-{
-	return c->tls_ready || c->params.login_in_clear;
-}
-
 static unsigned
 choose_login(struct client *c)
 {
@@ -118,7 +112,7 @@ choose_login(struct client *c)
 		return FAIL(FAULT_NO_AUTH);
 	if (!wants_login(c))
 		return TO_LOGGED_IN;
-	if (!may_say_password(c))
+	if (!c->tls_ready)		/* the configuration asks for no such thing */
 		return FAIL(FAULT_NO_AUTH);
 	c->plain = (c->caps.flags & CAP_AUTH_PLAIN) != 0;
 	c->prompts = 0;
@@ -243,7 +237,7 @@ fault_detail(const struct client *c, enum client_fault fault)
 	case FAULT_INJECTED:
 		return "bytes in clear behind the reply to STARTTLS";
 	case FAULT_NO_AUTH:
-		if (!may_say_password(c))
+		if (!c->tls_ready)
 			return "no password is sent over a connection without TLS";
 		return "no login method that we speak is offered";
 	case FAULT_UNEXPECTED:
@@ -474,7 +468,7 @@ client_login(struct client *c, struct view user, struct view password)
 
 	if (c->state == CL_CLOSED)
 		return;
-	require(c->login_due && may_say_password(c));
+	require(c->login_due && c->tls_ready);
 	c->login_due = false;
 	c->secret = true;
 	if (!c->plain && c->prompts == 0)

@@ -30,7 +30,6 @@ struct client_params {
 	const char	*ehlo_name;
 	enum client_tls	 tls;
 	bool		 login;		/* credentials are to be used */
-	bool		 login_in_clear;/* only with insecure = true, or loopback and tls none */
 	bool		 probe;		/* QUIT when ready; never MAIL */
 	bool		 probe_login;	/* with probe: log in first */
 };

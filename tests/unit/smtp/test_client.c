@@ -466,12 +466,6 @@ test_no_login_in_clear(void **state)
 	assert_int_equal(hear(c, "250-mx\r\n250 AUTH PLAIN\r\n"), CLIENT_FAILED);
 	assert_failed(c, FAULT_NO_AUTH, CL_EHLO);
 	client_free(c);
-
-	p.login_in_clear = true;
-	c = client_new(&p);
-	(void)hear(c, "220 mx\r\n");
-	assert_int_equal(hear(c, "250-mx\r\n250 AUTH PLAIN\r\n"), CLIENT_NEED_LOGIN);
-	client_free(c);
 }
 
 static void
@@ -648,7 +642,7 @@ test_helo_where_nothing_needs_ehlo(void **state)
 static struct client *
 client_in(enum client_state want, bool pipelined)
 {
-	struct client_params p = { .ehlo_name = "h", .login = true, .login_in_clear = true };
+	struct client_params p = { .ehlo_name = "h", .login = true, .tls = CLIENT_TLS_IMPLICIT };
 	struct client *c;
 
 	if (want == CL_STARTTLS || want == CL_TLS || want == CL_EHLO_TLS)
@@ -656,10 +650,12 @@ client_in(enum client_state want, bool pipelined)
 	if (want == CL_HELO)
 		p.login = false;
 	c = client_new(&p);
+	if (p.tls == CLIENT_TLS_IMPLICIT)
+		client_tls_ready(c);
 	if (client_state(c) != want)
 		(void)hear(c, "220 mx\r\n");
 	if (client_state(c) != want)
-		(void)hear(c, want == CL_HELO ? "500 no\r\n" : p.tls != CLIENT_TLS_NONE ?
+		(void)hear(c, want == CL_HELO ? "500 no\r\n" : p.tls == CLIENT_TLS_STARTTLS ?
 		    "250-mx\r\n250 STARTTLS\r\n" : pipelined ?
 		    "250-mx\r\n250-PIPELINING\r\n250 AUTH LOGIN\r\n" : "250-mx\r\n250 AUTH LOGIN\r\n");
 	if (client_state(c) == CL_STARTTLS && want != CL_STARTTLS)
