@@ -90,6 +90,15 @@ take_lock(int *out, const char *option, const char *dir, struct err *e)
 	return 0;
 }
 
+/* In a state_dir that is open to others, somebody may have made it before us. */
+static bool
+is_ours(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
 /* A directory of state_dir, made if it is not there. */
 static int
 open_inner(int *out, const char *state_dir, const char *name, mode_t mode, struct err *e)
@@ -107,6 +116,11 @@ open_inner(int *out, const char *state_dir, const char *name, mode_t mode, struc
 		err_sys(e, errno, "can't open the directory %s/%s", state_dir, name);
 	} else if (made && fchmod(fd, mode) != 0) {	/* whatever the umask is */
 		err_sys(e, errno, "can't set the mode of %s/%s", state_dir, name);
+		(void)close(fd);
+		fd = -1;
+	} else if (!is_ours(fd)) {
+		err_set(e, ERR_DENIED, "%s/%s has to belong to the user who runs posthoused, and nobody else "
+		    "may write to it", state_dir, name);
 		(void)close(fd);
 		fd = -1;
 	}

@@ -62,6 +62,31 @@ heal_everywhere(struct world *w)
 }
 
 void
+mail_big(struct world *w, size_t size)
+{
+	static uint8_t chunk[50000];
+	uint64_t number, given = w->credit;
+	unsigned before = w->durable;
+	size_t total = 0;
+
+	for (size_t i = 0; i < sizeof(chunk); i++)
+		chunk[i] = i % 1000 == 998 ? '\r' : i % 1000 == 999 ? '\n' : 'x';
+	memcpy(chunk, "Big: ", 5);
+	number = world_open(w, ALICE, BOB);
+	while (total < size) {
+		/* As intake does: never more than the window. */
+		while (total + sizeof(chunk) > (256u << 10) + w->credit - given)
+			world_run(w, 10);
+		world_chunk(w, number, view_of(chunk, sizeof(chunk)));
+		total += sizeof(chunk);
+	}
+	world_commit(w, number, total);
+	for (int i = 0; i < 1000 && w->durable == before; i++)
+		world_run(w, 10);
+	assert_int_equal(w->durable, before + 1);
+}
+
+void
 mail_many(struct world *w, unsigned n, const char *prefix)
 {
 	char text[40];

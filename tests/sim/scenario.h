@@ -35,6 +35,8 @@ void start_warm(struct world *);
 void fault_everywhere(struct world *, struct fault);
 void heal_everywhere(struct world *);
 
+/* One of so many bytes or some more, in lines of 1000; until it is durable. */
+void mail_big(struct world *, size_t size);
 /* "PREFIX0000." and so on, from ALICE to BOB, one after the other. */
 void mail_many(struct world *, unsigned n, const char *prefix);
 /* Each of them arrived, and how often all in all. */

@@ -16,6 +16,9 @@ struct conn {
 	struct smarthost *host;
 	struct stream	*stream;
 	bool		 tls, body, mute;
+	bool		 sips;
+	struct timer	 tick;		/* of a drip or a sip */
+	unsigned	 dripped;
 	int		 words;		/* of AUTH LOGIN still to come */
 	struct taken	*mail;
 };
@@ -40,6 +43,7 @@ conn_free(struct conn *c, bool abort)
 		stream_abort(c->stream);
 	else
 		stream_close(c->stream);
+	timer_cancel(c->host->net->net.loop, &c->tick);
 	taken_free(c->mail);
 	list_remove(&c->link);
 	free(c);
@@ -74,6 +78,34 @@ fault_at(struct smarthost *h, enum step at, struct view line)
 	return NULL;
 }
 
+#define DRIP_MS	1000
+#define SIP_MS	2500
+
+/* The timer of a connection that drips or sips. */
+static void
+on_tick(void *arg)
+{
+	static const char lines[] = "250-still here\r\n";
+	struct conn *c = arg;
+	struct view byte = view_of(lines + c->dripped++ % (sizeof(lines) - 1), 1);
+
+	timer_set(c->host->net->net.loop, &c->tick, c->sips ? SIP_MS : DRIP_MS);
+	if (c->sips) {
+		c->mute = false;
+		conn_run(c);
+	} else {
+		require(stream_write(c->stream, byte));
+	}
+}
+
+static void
+tick(struct conn *c, bool sips)
+{
+	c->mute = true;
+	c->sips = sips;
+	timer_set(c->host->net->net.loop, &c->tick, sips ? SIP_MS : DRIP_MS);
+}
+
 enum went { WENT_ON, WENT_WRONG, WENT_AWAY };
 
 /* Apply the step's fault: WENT_ON if there is none; WENT_AWAY: c is freed. */
@@ -95,6 +127,10 @@ meet_fault(struct conn *c, enum step at, struct view line)
 	case MUTE:
 	case TAKE_SILENTLY:
 		c->mute = true;
+		return WENT_WRONG;
+	case DRIP:
+	case SIP:
+		tick(c, f->what == SIP);
 		return WENT_WRONG;
 	case CUT:
 	case TAKE_AND_CUT:
@@ -295,6 +331,7 @@ conn_run(struct conn *c)
 		free(line);
 		if (!alive)
 			return;
+		c->mute = c->mute || c->sips;
 	}
 }
 
@@ -344,6 +381,7 @@ on_accept(void *arg, struct twin_endpoint *ep, struct stream *s)
 	c->host = h;
 	c->stream = s;
 	list_init(&c->link);
+	timer_init(&c->tick, on_tick, c);
 	list_push(&h->conns, &c->link);
 	h->sessions++;
 	stream_own(s, &conn_events, c);

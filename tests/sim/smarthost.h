@@ -19,7 +19,9 @@ enum what {
 	TAKE_AND_CUT,		/* at the dot: keep the message, then reset */
 	TAKE_SILENTLY,		/* at the dot: keep the message, never answer */
 	MUTE,			/* no answer */
-	DEAF			/* reads no further */
+	DEAF,			/* reads no further */
+	DRIP,			/* a reply without an end, a byte each second */
+	SIP			/* reads a line every 2.5 s */
 };
 
 #define ALWAYS (-1)

@@ -59,31 +59,14 @@ static void
 big_messages_flow_in_bounded_memory(void **state)
 {
 	struct world *w = *state;
-	uint64_t number;
-	size_t total = 0, size = 5u << 20;
-	uint8_t *chunk = xzalloc(65536);
+	size_t size = 5u << 20;
 
-	for (size_t i = 0; i < 65536; i += 64)
-		snprintf((char *)chunk + i, 64, "%061zu\r\n", i);
-	for (size_t i = 63; i < 65536; i += 64)
-		chunk[i] = ' ';
 	world_start(w);
 	world_run(w, 100);
-	number = world_open(w, ALICE, BOB);
-	while (total < size) {
-		/* As intake does: never more than the window. */
-		while (total + 65536 > (256u << 10) + w->credit)
-			world_run(w, 10);
-		world_chunk(w, number, view_of(chunk, 65536));
-		total += 65536;
-	}
-	world_commit(w, number, total);
-	assert_true(world_settle(w, SECONDS(60)) || w->durable == 0);
-	world_run(w, SECONDS(10));
-	assert_int_equal(w->durable, 1);
+	mail_big(w, size);
+	assert_true(world_settle(w, SECONDS(60)));
 	assert_int_equal(world_taken(w), 1);
-	assert_true(buf_len(&list_entry(w->port[P587].taken.next, struct taken, link)->text) >= total);
-	free(chunk);
+	assert_true(buf_len(&list_entry(w->port[P587].taken.next, struct taken, link)->text) >= size);
 }
 
 /* The race for the first message opens sessions that nobody asked for: it has its price. */
@@ -290,6 +273,51 @@ name_server_down_keeps_mail(void **state)
 	assert_int_equal(world_logged(w, "bounced", ""), 0);
 }
 
+/* Back at the first port: the sessions at the other one take no mail any more. */
+static void
+a_route_that_is_left_is_left_at_once(void **state)
+{
+	struct world *w = *state;
+	unsigned before;
+
+	w->port[P587].ep->mode = TWIN_REFUSE;
+	world_start(w);
+	world_burst(w, 20, "first-");
+	assert_true(world_settle(w, SECONDS(10)));
+	smarthost_heal(&w->port[P587]);
+	for (int i = 0; i < 1000 && world_logged(w, "route-changed", "reason=return") == 0; i++) {
+		world_burst(w, 20, "often-");
+		world_run(w, SECONDS(5));
+	}
+	assert_int_equal(world_logged(w, "route-changed", "reason=return"), 1);
+	assert_true(world_settle(w, SECONDS(10)));
+	before = w->port[P465].ntaken;
+	world_burst(w, 20, "back-");
+	assert_true(world_settle(w, SECONDS(10)));
+	assert_int_equal(w->port[P465].ntaken, before);
+}
+
+/* The old address still works, but the name has moved: within half a minute so does the mail. */
+static void
+a_name_that_moves_is_followed(void **state)
+{
+	struct world *w = *state;
+	struct smarthost moved;
+
+	smarthost_init(&moved, &w->net, "192.0.2.77:587", false);
+	start_warm(w);
+	twin_net_forget_host(&w->net, "smtp.twin.example");
+	twin_net_host(&w->net, "smtp.twin.example", "192.0.2.77");
+	world_run(w, MINUTES(2));		/* what is kept, and the idle session, are over */
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, SECONDS(20));
+	assert_int_equal(moved.ntaken, 1);
+	assert_int_equal(world_taken(w), 1);
+	assert_int_equal(world_queued(w), 0);
+	world_stop(w);
+	smarthost_done(&moved);
+}
+
 static void
 a_hiccup_does_not_take_a_lone_port_down(void **state)
 {
@@ -442,6 +470,8 @@ main(void)
 		T(port_that_dies_under_traffic),
 		T(all_dead_for_two_hours),
 		T(name_server_down_keeps_mail),
+		T(a_route_that_is_left_is_left_at_once),
+		T(a_name_that_moves_is_followed),
 		T(a_hiccup_does_not_take_a_lone_port_down),
 		T(both_families_are_tried),
 		T(refused_login_is_tried_once),

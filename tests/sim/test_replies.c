@@ -250,6 +250,42 @@ a_slow_answer_to_the_dot_is_awaited(void **state)
 	assert_int_equal(world_logged(w, "uncertain", ""), 1);
 }
 
+/* Bytes that keep coming are no answer: the time for it runs on. */
+static void
+a_reply_that_drips_holds_nobody(void **state)
+{
+	static const enum step steps[] = { AT_GREETING, AT_EHLO, AT_STARTTLS, AT_AUTH, AT_MAIL, AT_DATA };
+
+	for (size_t i = 0; i < lengthof(steps); i++) {
+		struct world *w = scenario_new();
+
+		smarthost_fault(&w->port[P587], (struct fault){ steps[i], DRIP, NULL, ALWAYS });
+		world_start(w);
+		world_mail(w, ALICE, BOB, "hello-1.");
+		assert_true(world_settle(w, MINUTES(3)));
+		assert_int_equal(world_count(w, "hello-1."), 1);
+		assert_int_equal(w->port[P587].ntaken, 0);
+		scenario_free(w);
+	}
+}
+
+/* Each wait is short enough, their sum is not: the transaction as a whole has an end. */
+static void
+a_text_that_is_sipped_moves_on(void **state)
+{
+	struct world *w = *state;
+
+	w->port[P587].ep->limits.input_max = 4096;
+	start_warm(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_BODY, SIP, NULL, 1 });
+	mail_big(w, 600000);
+	world_run(w, MINUTES(15));
+	assert_int_equal(w->port[P465].ntaken, 0);
+	assert_true(world_settle(w, MINUTES(4)));
+	assert_int_equal(w->port[P465].ntaken, 1);
+	assert_int_equal(world_logged(w, "uncertain", ""), 0);
+}
+
 static void
 one_stuck_message_holds_up_nobody(void **state)
 {
@@ -296,6 +332,8 @@ main(void)
 		T(the_dot_waits_for_the_mark),
 		T(a_421_is_an_answer),
 		T(a_slow_answer_to_the_dot_is_awaited),
+		T(a_reply_that_drips_holds_nobody),
+		T(a_text_that_is_sipped_moves_on),
 		T(one_stuck_message_holds_up_nobody),
 		T(a_message_that_ends_every_connection_is_charged),
 	};

@@ -335,6 +335,27 @@ def test_second_daemon():
         p.stop()
 
 
+def test_spool_of_somebody_else():
+    """Who could write there before us would read all mail."""
+    with posthoused("foreign") as p:
+        spool = p.place / "state" / "spool"
+        spool.mkdir(parents=True)
+        ours = lib.ORDINARY if ROOT else os.getuid()
+        for uid, mode, fine in ((ours, 0o777, False), (ours, 0o720, False), (0, 0o755, False),
+                                (ours, 0o750, True)):
+            if uid != ours and not ROOT:
+                continue
+            if ROOT:
+                os.chown(spool.parent, ours, ours)
+                os.chown(spool, uid, uid)
+            spool.chmod(mode)
+            if fine:
+                p.start()
+                return p.stop()
+            got = p.run()
+            expect(got.returncode == 1 and f"{spool} has to belong to" in got.stderr, got)
+
+
 def test_port_in_use():
     with posthoused("in-use") as p:
         holder = socket.socket()
