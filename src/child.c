@@ -10,6 +10,7 @@
 #include "base/num.h"
 #include "base/quote.h"
 #include "base/require.h"
+#include "role.h"
 #include "spawn.h"
 
 #include "base/banned.h"
@@ -130,6 +131,7 @@ child_reaped(struct child *c, int status)
 	if (c->state == CHILD_DOWN)
 		return;
 	log_end_of(c, status, lived);
+	c->refused = WIFEXITED(status) && WEXITSTATUS(status) == ROLE_EXIT_REFUSED;
 	close_channel(c);
 	c->state = CHILD_DOWN;
 	c->pid = 0;

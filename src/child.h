@@ -47,6 +47,7 @@ struct child {
 	unsigned	 unanswered;	/* pings */
 	bool		 draining;	/* told to */
 	bool		 killed;	/* by us */
+	bool		 refused;	/* the last one ended with ROLE_EXIT_REFUSED */
 	bool		 lost;		/* the spawner has gone: only the channel tells of its end */
 	char		 status[200];	/* what it said last, printable */
 };

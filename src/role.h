@@ -27,6 +27,7 @@
 
 #define ROLE_CHANNEL_FD 3
 #define ROLE_LISTEN_MAX 64
+#define ROLE_EXIT_REFUSED 78	/* it must not start here, and a second attempt would not help */
 
 int role_intake_main(void);	/* exit status */
 int role_relay_main(void);

@@ -219,7 +219,7 @@ role_relay_main(void)
 	r->owner = &m;
 	if (start(&m, &e) != 0) {
 		log_simple(r->log, LEVEL_CRIT, "start-failed", "%s", e.text);
-		return EXIT_FAILURE;
+		return e.kind == ERR_CONFIG ? ROLE_EXIT_REFUSED : EXIT_FAILURE;
 	}
 	role_run(r);
 	control_free(m.control);

@@ -17,6 +17,7 @@
 #include "doors.h"
 #include "places.h"
 #include "precheck.h"
+#include "role.h"
 #include "secrets.h"
 #include "spawn.h"
 #include "sys/listen.h"
@@ -380,6 +381,13 @@ on_ended(void *owner, struct child *c, int64_t lived_ms)
 	}
 	if (p->replacing) {
 		start_role(p);
+		return;
+	}
+	/* Later it may be a role that was taken over and wants us gone. */
+	if (c->refused && !s->announced) {
+		log_simple(s->log, LEVEL_CRIT, "start-failed", "%s refuses to start, for the reason above; "
+		    "ending, for it would not get better", c->name);
+		stop(s, ROLE_EXIT_REFUSED);
 		return;
 	}
 	if (lived_ms >= LIFE_THAT_FORGETS_MS)

@@ -262,6 +262,16 @@ begin_first(struct spool *s, struct err *e)
 	return 0;
 }
 
+/* Mostly the relay of a posthoused that was killed, and that still ends in order. */
+static int
+in_use(struct err *e)
+{
+	struct err why = *e;
+
+	return err_set(e, ERR_BUSY, "the spool is in use: %.100s. It is waited for; if it does not end by "
+	    "itself, end it, or set another state_dir", why.text);
+}
+
 static int
 open_dirs(struct spool *s, struct err *e)
 {
@@ -269,7 +279,7 @@ open_dirs(struct spool *s, struct err *e)
 
 	s->lock_fd = fs_lock(fs, "LOCK", e);
 	if (s->lock_fd < 0)
-		return err_prefix(e, "the spool");
+		return e->kind == ERR_BUSY ? in_use(e) : err_prefix(e, "the spool");
 	if (fs_mkdir(fs, DIR_LOG, e) < 0 || fs_mkdir(fs, DIR_SPARE, e) < 0 ||
 	    fs_mkdir(fs, DIR_QUARANTINE, e) < 0 || fs_sync_dir(fs, "", e) < 0)
 		return err_prefix(e, "the spool");

@@ -180,8 +180,9 @@ segment_read_start(struct fs *fs, int fd, struct segment_start *out, uint64_t *r
 	if (lines_get_start(&start, payload, e) < 0)
 		return -1;
 	if (start.format > SPOOL_FORMAT)
-		return err_set(e, ERR_CONFIG, "the spool has format %llu, this program knows %u: it was "
-		    "written by a newer posthouse", (unsigned long long)start.format, SPOOL_FORMAT);
+		return err_set(e, ERR_CONFIG, "the spool has format %llu, this program knows %u: a newer "
+		    "posthouse wrote it. Install that one again, or set another state_dir; nothing was changed",
+		    (unsigned long long)start.format, SPOOL_FORMAT);
 	if (!record_get(&r, bytes, start.nonce))
 		return err_set(e, ERR_DAMAGED, "the start of the segment fails its check");
 	*out = start;

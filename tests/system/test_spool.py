@@ -2,8 +2,12 @@
 """The spool through the real programs: restarts, backlog, damage, holds, removal, bounces."""
 
 import collections
+import contextlib
+import ctypes
 import email
+import fcntl
 import os
+import re
 import signal
 import subprocess
 
@@ -147,6 +151,130 @@ def test_one_owner():
         posthouse.submit(lib.new_token("o"))
         sink.wait_received(1)
         posthouse.stop()
+
+
+def other_process(posthouse):
+    """A posthoused that has this spool by another way, as its lock shows it."""
+    lock = (spool_dir(posthouse) / "LOCK").open("r+")
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock
+
+
+def begin(posthouse):
+    """The daemon on its way, ready or not."""
+    return lib.Process([posthouse.bin / "posthoused", "-c", posthouse.config], "posthoused", merge=True,
+                       stdin=subprocess.DEVNULL, **posthouse._as_user())
+
+
+def test_spool_in_use():
+    """The lock of the spool itself: it is said who has it, and it is waited for."""
+    with lib.world("spool-in-use") as (sink, posthouse):
+        posthouse.stop()
+        lock = other_process(posthouse)
+        daemon = begin(posthouse)
+        try:
+            line = daemon.wait_line(r"start-failed.*the spool is in use")
+            assert f"LOCK is held by process {os.getpid()}." in line and "waited for" in line, line
+            lock.close()
+            daemon.wait_line(r"\bready\b.*mail is accepted")
+            posthouse.submit(lib.new_token("i"))
+        finally:
+            daemon.kill()
+
+
+def crc32c(data, crc=0):
+    crc ^= 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def write_later_format(path):
+    """The start of this segment, as a later version might write it."""
+    text = b"format: 2\nbrave: new world\n"
+    head = b"@S %012x%04x %016x %08x %08x " % (0, 0, 0, len(text), crc32c(text))
+    with path.open("r+b") as f:
+        f.write(head + b"%08x\n" % crc32c(head[:54]) + text)
+
+
+def test_later_format():
+    """A spool of a later version is not touched: the daemon says why and ends with 78."""
+    with lib.world("spool-later", before=lib.Sink.refuse_all, queue=SMALL) as (sink, posthouse):
+        posthouse.submit(lib.new_token("l"))
+        posthouse.stop()
+        [segment, *_] = sorted((spool_dir(posthouse) / "log").iterdir())
+        write_later_format(segment)
+        before = {p: p.read_bytes() for p in spool_dir(posthouse).rglob("*") if p.is_file()}
+        daemon = begin(posthouse)
+        line = daemon.wait_line(r"start-failed.*the spool has format 2, this program knows 1")
+        assert "newer posthouse" in line and "Install that one" in line and "state_dir" in line, line
+        assert daemon.wait_exit() == 78, daemon.text()
+        assert "mail is accepted" not in daemon.text(), daemon.text()
+        assert {p: p.read_bytes() for p in spool_dir(posthouse).rglob("*")
+                if p.is_file() and p.name != "LOCK"} == \
+            {p: c for p, c in before.items() if p.name != "LOCK"}, "the spool was changed"
+        for command in (("check",), ("queue",), ("export", "--mbox", posthouse.place / "box")):
+            p = subprocess.run([posthouse.bin / "posthousectl", "-c", posthouse.config, *command],
+                               capture_output=True, text=True, **posthouse._as_user())
+            assert p.returncode == 78 and "has format 2" in p.stderr, p
+        assert not (posthouse.place / "box").exists()
+
+
+def is_in_memory(path):
+    kind = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True).stdout
+    return kind.strip() in ("tmpfs", "ramfs", "overlayfs")
+
+
+CLONE_NEWNS = 0x20000
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@contextlib.contextmanager
+def memory_disk():
+    """A directory in memory, seen by this process and its children alone; None: not permitted."""
+    with lib.workplace("spool-tmpfs") as place:
+        path = place / "disk"
+        path.mkdir()
+        options = f"mode=0700,uid={lib.ORDINARY},gid={lib.ORDINARY},size=64m" if os.getuid() == 0 else ""
+        if LIBC.unshare(CLONE_NEWNS) != 0 or subprocess.run(
+                ["mount", "--make-rprivate", "/"], capture_output=True).returncode != 0 or subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], capture_output=True).returncode != 0:
+            yield None
+            return
+        try:
+            yield path
+        finally:
+            subprocess.run(["umount", path], check=True)
+
+
+def test_in_memory():
+    """A spool that a reboot takes away: a warning in the log and in status, and nowhere else."""
+    with memory_disk() as disk:
+        if disk is None:
+            return print("     (SKIP test_in_memory: no mount of its own is permitted)")
+        with lib.world("spool-memory", state_dir=str(disk)) as (sink, posthouse):
+            line = posthouse.process.wait_line(r"\bspool-volatile\b")
+            assert str(disk) in line and "lost with it" in line, line
+            assert posthouse.ctl("status")["disk"]["volatile"] is True
+            p = subprocess.run([posthouse.bin / "posthousectl", "-c", posthouse.config, "status"],
+                               capture_output=True, text=True, **posthouse._as_user())
+            assert re.search(r"(?m)^  volatile: +yes$", p.stdout), p.stdout
+            posthouse.submit(lib.new_token("m"))
+            sink.wait_received(1)
+            posthouse.stop()
+        with lib.world("spool-disk") as (sink, posthouse):
+            if is_in_memory(posthouse.place):
+                return print("     (the tests' own directory is in memory: no test of a disk)")
+            assert "\ndisk" not in subprocess.run(
+                [posthouse.bin / "posthousectl", "-c", posthouse.config, "status"], capture_output=True,
+                text=True, **posthouse._as_user()).stdout
+            posthouse.stop()
+            assert "spool-volatile" not in posthouse.process.text()
 
 
 def test_killed_after_the_reply():
