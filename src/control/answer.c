@@ -259,6 +259,22 @@ status_relays(struct relay *relay, struct report *r)
 	}
 }
 
+/* For people only what is to be mended. */
+static void
+status_disk(struct report *r, const struct spool_stats *spool)
+{
+	if (!spool->volatile_fs)
+		report_hide(r);
+	report_object(r, "disk");
+	report_bool(r, "volatile", spool->volatile_fs);
+	report_hide(r);
+	report_num(r, "syncs", (int64_t)spool->syncs);
+	report_num(r, "batches", (int64_t)spool->batches);
+	report_num(r, "batch_max", (int64_t)spool->batch_max);
+	report_end(r);
+	report_show(r);
+}
+
 void
 answer_status(struct relay *relay, struct report *r)
 {
@@ -289,6 +305,7 @@ answer_status(struct relay *relay, struct report *r)
 	report_num(r, "removed", (int64_t)stats.removed);
 	report_num(r, "surprises", (int64_t)weird_count());
 	report_end(r);
+	status_disk(r, &spool);
 }
 
 /* --- ports --------------------------------------------------------------- */

@@ -244,11 +244,21 @@ segment_wrote(struct segment *sg, const struct batch *b, bool synced)
 	}
 }
 
+/* So many messages were waiting for the sync that has just ended. */
+static void
+note_batch(struct spool *s, uint64_t messages)
+{
+	s->nbatches += messages > 0;
+	if (messages > s->batch_max)
+		s->batch_max = messages;
+}
+
 static void
 job_succeeded(struct spool *s, struct commit_job *j)
 {
 	struct segment *sg = j->target;
 	struct batch *b = j->batch;
+	uint64_t accepted = s->accepted;
 	uint64_t base = sg != NULL ? sg->written : 0;
 
 	if (sg == NULL)
@@ -265,6 +275,7 @@ job_succeeded(struct spool *s, struct commit_job *j)
 	s->gathered_bytes -= buf_len(&b->bytes);
 	for (uint32_t i = 0; i < b->n; i++)
 		entry_written(s, b, &b->entry[i], sg, base);
+	note_batch(s, s->accepted - accepted);
 	if (j->sync) {
 		batch_synced(s, b);
 		return;

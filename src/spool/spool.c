@@ -160,6 +160,8 @@ spool_stats(const struct spool *s, struct spool_stats *out)
 		.messages = s->index->n - s->nuntold, .recipients = s->recipients, .bytes_queued = s->bytes_queued,
 		.log_bytes = log_bytes(s), .segments = s->nsegments,
 		.commits = s->commits, .syncs = s->syncs, .sync_us_last = s->sync_us_last,
+		.batches = s->nbatches, .batch_max = s->batch_max,
+		.volatile_fs = s->space_known && s->space.volatile_fs,
 		.accepted = s->accepted, .finished = s->finished, .quarantined = s->quarantined,
 		.recovering = s->recovery != NULL, .found = recover_messages(s), .health = s->health,
 	};

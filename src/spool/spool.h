@@ -127,6 +127,8 @@ struct spool_stats {
 	uint64_t	messages, recipients, bytes_queued;
 	uint64_t	log_bytes, segments;
 	uint64_t	commits, syncs, sync_us_last;
+	uint64_t	batches, batch_max;	/* syncs that mail waited for; the most messages in one */
+	bool		volatile_fs;	/* the spool is in memory or in a container's own layer */
 	uint64_t	accepted, finished;
 	uint64_t	quarantined;	/* notes in quarantine/ */
 	bool		recovering;

@@ -125,6 +125,7 @@ struct spool {
 	struct list	 batches;	/* waiting; records are added to the last */
 	struct list	 unsynced;	/* batches written, to be written again if the sync fails */
 	uint64_t	 unsynced_bytes, gathered_bytes;
+	uint64_t	 nbatches, batch_max;	/* syncs that mail waited for */
 	struct commit_job job;
 	bool		 busy;		/* the job runs */
 	bool		 sync_due;

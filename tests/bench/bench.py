@@ -5,14 +5,17 @@ client beside it, interleaved in one run on the same file system with real syncs
 
 What is measured (doc/performance.md says how the figures are to be read):
 
-  accept   messages a second taken durably while delivery is held, by number of clients
+  accept   messages a second taken durably while delivery is held, by number of clients and size,
+           and syncs per message; beside it a file per message, and the disk's own rate of syncs
+  slow     the same with 5 ms added to each sync
   relay    messages a second from first client to received upstream, TLS and login
   idle     memory (PSS) of all processes of posthouse
 
-Options: --rounds N, --messages N (for one client; more clients send more), --quick.
+Options: --rounds N, --seconds N (each measurement of accept), --messages N (relay), --quick.
 """
 
 import argparse
+import json
 import os
 import pwd
 import re
@@ -31,6 +34,9 @@ import postfix  # noqa: E402
 
 BUILD = os.environ.get("top_builddir", ".")
 POSTHOUSED = os.path.join(BUILD, "posthoused")
+SLOW = os.path.join(BUILD, "tests/system/posthoused-faulty")
+CTL = os.path.join(BUILD, "posthousectl")
+DISK = os.path.join(BUILD, "tests/bench/disk")
 SINK = os.path.join(BUILD, "tests/sink/posthouse-sink")
 LOAD = os.path.join(BUILD, "tests/bench/load")
 CERTS = os.path.join(HERE, "..", "sink", "make-certs.sh")
@@ -41,13 +47,18 @@ def say(*words):
     print(*words, flush=True)
 
 
+def make_certs(top):
+    folder = os.path.join(top, "certs")
+    if not os.path.isdir(folder):
+        subprocess.run(["sh", CERTS, folder], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
 class Sink:
     """posthouse-sink, storing nothing."""
 
     def __init__(self, top, *ports, login=True):
-        self.certs = os.path.join(top, "certs")
-        if not os.path.isdir(self.certs):
-            subprocess.run(["sh", CERTS, self.certs], check=True, stdout=subprocess.DEVNULL)
+        self.certs = make_certs(top)
         command = [SINK, "--certs", self.certs, "--discard", "--control", "-"]
         if login:
             command += ["--user", USER, "--password", PASSWORD]
@@ -81,12 +92,12 @@ class Posthouse:
 
     name = "posthouse"
 
-    def __init__(self, top, host, port, tls, ca, login):
+    def __init__(self, top, host, port, tls, ca, login, program=POSTHOUSED):
         self.top = top
         os.makedirs(top)
         self.port = postfix.free_port()
         self.binary = os.path.join(top, "posthoused")
-        shutil.copy(POSTHOUSED, self.binary)
+        shutil.copy(program, self.binary)
         shutil.copy(ca, os.path.join(top, "ca.pem"))
         secret = os.path.join(top, "password")
         with open(secret, "w") as f:
@@ -101,6 +112,7 @@ listen = [ "127.0.0.1:%d" ];
 state_dir = "%s/state";
 runtime_dir = "%s/run";
 limits = { connections = 2000; connections_per_client = 2000; };
+queue = { bytes_max = "64G"; messages_max = 10000000; };
 relays = ( {
   name = "bench"; host = "%s"; %s ca_file = "%s/ca.pem"; insecure = %s;
   connections = 20; messages_per_connection = 1000;
@@ -121,6 +133,12 @@ relays = ( {
         self.process = subprocess.Popen([self.binary, "-c", self.conf], stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log, cwd="/", **extra)
         postfix.wait_for_port(self.port, process=self.process)
+
+    def disk(self):
+        """The counters of the disk, and of what was accepted."""
+        told = json.loads(subprocess.run([CTL, "-c", self.conf, "--json", "status"], check=True,
+                                         stdout=subprocess.PIPE).stdout)
+        return dict(told["disk"], accepted=told["since_start"]["accepted"])
 
     def pids(self):
         """The supervisor and all below it."""
@@ -206,8 +224,24 @@ class PostfixNullClient:
 def run_load(port, clients, messages, keep, size=10240, seconds=60):
     command = [LOAD, "-p", str(port), "-c", str(clients), "-n", str(messages), "-s", str(size),
                "-t", str(seconds)] + (["-k"] if keep else [])
+    return figures(command)
+
+
+def figures(command):
     out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout
-    return {k: float(v) for k, v in (word.split("=") for word in out.split())}
+    found = {k: float(v) for k, v in (word.split("=") for word in out.split())}
+    if found.get("failed"):
+        raise RuntimeError("%s: %d failed" % (" ".join(command), found["failed"]))
+    return found
+
+
+def run_disk(top, what, writers, size, seconds):
+    folder = tempfile.mkdtemp(prefix="disk.", dir=top)
+    try:
+        return figures([DISK, what, "-d", folder, "-c", str(writers), "-s", str(size),
+                        "-t", str(seconds)])
+    finally:
+        shutil.rmtree(folder)
 
 
 def table(title, rows, columns):
@@ -221,58 +255,137 @@ def spread(values):
     return "%.0f (%.0f-%.0f)" % (statistics.median(values), min(values), max(values))
 
 
-def measure_accept(top, options, have_postfix):
-    """Nothing leaves meanwhile: posthouse's smarthost refuses, Postfix defers."""
-    say("\naccept: messages of %d bytes, delivery held" % options.size)
-    dead = postfix.free_port()
-    sink = Sink(top, "plain:plain", login=False)
-    posthouse = Posthouse(os.path.join(top, "accept"), "127.0.0.1", dead, "none",
-                          os.path.join(sink.certs, "ca.pem"), False)
-    peers = [posthouse]
+KIB = 1024
+SIZES = (1 * KIB, 10 * KIB, 100 * KIB)
+CLIENTS = (1, 10, 50, 100)
+VOLUME = 200 << 20      # bytes that one measurement writes at most
+
+
+class Accepting:
+    """One peer whose mail can't leave, measured again and again."""
+
+    def __init__(self, peer, seconds):
+        self.peer, self.seconds = peer, seconds
+        self.rates, self.p50, self.p99, self.syncs, self.batch = [], [], [], [], []
+
+    def run(self, clients, size, keep=True):
+        counted = isinstance(self.peer, Posthouse)
+        before = self.peer.disk() if counted else None
+        most = max(clients, VOLUME // size)
+        r = run_load(self.peer.port, clients, most, keep, size, self.seconds)
+        self.rates.append(r["rate"])
+        self.p50.append(r["p50_ms"])
+        self.p99.append(r["p99_ms"])
+        if counted:
+            after = self.peer.disk()
+            taken = after["accepted"] - before["accepted"]
+            self.syncs.append((after["syncs"] - before["syncs"]) / taken)
+            self.batch.append(taken / (after["batches"] - before["batches"]))
+
+    def cells(self):
+        found = [spread(self.rates)]
+        if self.syncs:
+            found += ["%.3f" % statistics.median(self.syncs), "%.1f" % statistics.median(self.batch)]
+        return found + ["%.2f" % statistics.median(self.p50), "%.2f" % statistics.median(self.p99)]
+
+
+class Files:
+    """A file per message: the strategy alone, without SMTP."""
+
+    def __init__(self, top, seconds):
+        self.top, self.seconds = top, seconds
+        self.rates, self.p99 = [], []
+
+    def run(self, clients, size):
+        r = run_disk(self.top, "files", clients, size, self.seconds)
+        self.rates.append(r["rate"])
+        self.p99.append(r["p99_ms"])
+
+
+def accept_peers(top, sink, dead, size, have_postfix):
+    ca = os.path.join(sink.certs, "ca.pem")
+    peers = [Posthouse(os.path.join(top, "accept-%d" % size), "127.0.0.1", dead, "none", ca, False)]
     if have_postfix:
-        other = PostfixNullClient(os.path.join(top, "accept-postfix"), "127.0.0.1", dead, "none",
-                                  None, False)
+        other = PostfixNullClient(os.path.join(top, "accept-postfix-%d" % size), "127.0.0.1", dead,
+                                  "none", None, False)
         other.hold()
         peers.append(other)
-    rows = []
+    for peer in peers:
+        peer.start()
+    return peers
+
+
+def accept_row(top, options, peers, sink, clients, size, keep):
+    """All in turn, round by round, so that what else goes on hits all of them."""
+    ours = [Accepting(p, options.seconds) for p in peers]
+    ceiling = []
+    files = Files(top, options.seconds)
+    for _ in range(options.rounds):
+        for one in ours:
+            one.run(clients, size, keep)
+        files.run(clients, size)
+        ceiling.append(run_load(sink.ports["plain"], clients, VOLUME // size, keep, size, 1)["rate"])
+    row = [clients, "%d KiB" % (size // KIB), "kept" if keep else "new", *ours[0].cells(),
+           spread(files.rates), "%.2f" % statistics.median(files.p99)]
+    rate = statistics.median(ours[0].rates)
+    if len(ours) > 1:
+        row += ours[1].cells() + ["%.1f" % (rate / statistics.median(ours[1].rates))]
+    else:
+        row += ["-"] * 4
+    return row + ["%.0f %%" % (100 * rate / statistics.median(ceiling))]
+
+
+def measure_accept(top, options, have_postfix):
+    """Nothing leaves meanwhile: posthouse's smarthost refuses, Postfix defers."""
+    say("\naccept: delivery held; %d rounds of %d s" % (options.rounds, options.seconds))
+    dead = postfix.free_port()
+    sink = Sink(top, "plain:plain", login=False)
+    rows, disk = [], []
     try:
-        for peer in peers:
-            peer.start()
-        for keep in (True, False):
-            for clients in (1, 10, 50):
-                rates = {peer.name: [] for peer in peers}
-                rates["sink"] = []
-                p99 = {peer.name: [] for peer in peers}
-                share = []
-                for _ in range(options.rounds):
-                    for peer in peers:
-                        n = options.messages * (1 if clients == 1 else 4)
-                        n = n if peer is posthouse else max(200, n // 8)
-                        r = run_load(peer.port, clients, n, keep, options.size)
-                        rates[peer.name].append(r["rate"])
-                        p99[peer.name].append(r["p99_ms"])
-                        if peer is posthouse:
-                            share.append(r["cpu_s"] / r["seconds"] / os.cpu_count())
-                    r = run_load(sink.ports["plain"], clients, options.messages * 4, keep, options.size)
-                    rates["sink"].append(r["rate"])
-                ratio = "-"
-                if have_postfix:
-                    ratio = "%.1f" % (statistics.median(rates["posthouse"]) /
-                                      statistics.median(rates["postfix"]))
-                rows.append([clients, "kept" if keep else "new", spread(rates["posthouse"]),
-                             spread(rates["postfix"]) if have_postfix else "-", ratio,
-                             "%.0f %%" % (100 * statistics.median(rates["posthouse"]) /
-                                          statistics.median(rates["sink"])),
-                             "%.2f" % statistics.median(p99["posthouse"]),
-                             "%.2f" % statistics.median(p99["postfix"]) if have_postfix else "-",
-                             "%.0f %%" % (100 * statistics.median(share))])
+        for size in SIZES:
+            peers = accept_peers(top, sink, dead, size, have_postfix)
+            try:
+                for clients in CLIENTS:
+                    rows.append(accept_row(top, options, peers, sink, clients, size, True))
+                if size == 10 * KIB:
+                    rows += [accept_row(top, options, peers, sink, n, size, False) for n in CLIENTS]
+            finally:
+                for peer in peers:
+                    peer.stop()
+            plain = [run_disk(top, "sync", 1, size, options.seconds) for _ in range(options.rounds)]
+            disk.append(["%d KiB" % (size // KIB), spread([r["rate"] for r in plain]),
+                         "%.2f" % statistics.median([r["p50_ms"] for r in plain]),
+                         "%.2f" % statistics.median([r["p99_ms"] for r in plain])])
     finally:
-        for peer in peers:
-            peer.stop()
         sink.stop()
-    table("accepted durably, messages a second: median (least-most) of %d rounds" % options.rounds,
-          rows, ["clients", "connection", "posthouse", "postfix", "ratio", "of sink",
-                 "p99 ms", "postfix p99 ms", "load's cpu"])
+    table("accepted durably, messages a second: median (least-most)", rows,
+          ["clients", "size", "connection", "posthouse", "syncs/message", "messages/sync", "p50 ms",
+           "p99 ms", "file per message", "p99 ms", "postfix", "p50 ms", "p99 ms", "ratio", "of sink"])
+    table("the disk: one writer, write and fdatasync, a second", disk, ["size", "syncs", "p50 ms", "p99 ms"])
+
+
+def measure_slow(top, options, have_postfix):
+    """How many syncs does it take where one is dear?"""
+    if not os.path.exists(SLOW):
+        return say("\nSKIP slow: built without tests")
+    say("\nslow: 5 ms added to each sync of the spool, messages of 10 KiB, connection kept")
+    peer = Posthouse(os.path.join(top, "slow"), "127.0.0.1", postfix.free_port(), "none",
+                     os.path.join(make_certs(top), "ca.pem"), False, SLOW)
+    rows = []
+    peer.start()
+    try:
+        with open(os.path.join(peer.top, "state/spool/fault-slow"), "w"):
+            pass
+        os.chmod(os.path.join(peer.top, "state/spool/fault-slow"), 0o644)
+        for clients in CLIENTS:
+            one = Accepting(peer, options.seconds)
+            for _ in range(options.rounds):
+                one.run(clients, 10 * KIB)
+            rows.append([clients, *one.cells()])
+    finally:
+        peer.stop()
+    table("accepted with a sync of 5 ms and more, messages a second", rows,
+          ["clients", "posthouse", "syncs/message", "messages/sync", "p50 ms", "p99 ms"])
 
 
 def relay_once(sink, peer, messages, size):
@@ -352,13 +465,14 @@ def measure_idle(top, options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--messages", type=int, default=5000)
     parser.add_argument("--size", type=int, default=10240)
     parser.add_argument("--quick", action="store_true", help="one short round: does it work at all?")
-    parser.add_argument("--only", choices=["accept", "relay", "idle"])
+    parser.add_argument("--only", choices=["accept", "slow", "relay", "idle"])
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.messages = 1, 500
+        options.rounds, options.messages, options.seconds = 1, 500, 1
     have_postfix = os.geteuid() == 0 and os.path.exists("/usr/sbin/postfix")
     if not have_postfix:
         say("SKIP postfix beside posthouse: needs root and Debian's package postfix")
@@ -368,6 +482,8 @@ def main():
     try:
         if options.only in (None, "accept"):
             measure_accept(top, options, have_postfix)
+        if options.only in (None, "slow"):
+            measure_slow(top, options, have_postfix)
         if options.only in (None, "relay"):
             measure_relay(top, options, have_postfix)
         if options.only in (None, "idle"):

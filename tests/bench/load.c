@@ -24,8 +24,9 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "sample.h"
 
 enum step { STEP_GREETING, STEP_EHLO, STEP_MAIL, STEP_RCPT, STEP_DATA, STEP_DOT, STEP_QUIT };
 
@@ -50,26 +51,10 @@ static struct {
 	char		*body;
 	size_t		 nbody;
 	long		 begun, done, failed;
-	int64_t		*latency_us;
+	struct samples	 latency;
 	int		 epoll;
 	char		 why[2048];
 } run;
-
-static int64_t
-now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
-static void
-die(const char *what)
-{
-	fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 static void
 make_body(void)
@@ -199,7 +184,8 @@ on_reply(struct client *c, char class)
 		flush_client(c);
 		break;
 	case STEP_DOT:
-		run.latency_us[run.done++] = now_us() - c->dot_us;
+		run.done++;
+		samples_add(&run.latency, now_us() - c->dot_us);
 		if (opt.keep)
 			next_message(c);
 		else
@@ -239,20 +225,6 @@ on_bytes(struct client *c)
 	}
 }
 
-static int
-compare(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static double
-percentile_ms(double p)
-{
-	return run.done == 0 ? 0 : (double)run.latency_us[(long)(p * (double)(run.done - 1))] / 1000;
-}
-
 static void
 report(int64_t begin_us)
 {
@@ -260,10 +232,10 @@ report(int64_t begin_us)
 	struct rusage u;
 
 	getrusage(RUSAGE_SELF, &u);
-	qsort(run.latency_us, (size_t)run.done, sizeof(run.latency_us[0]), compare);
+	samples_sort(&run.latency);
 	printf("messages=%ld failed=%ld seconds=%.3f rate=%.1f p50_ms=%.3f p95_ms=%.3f p99_ms=%.3f cpu_s=%.3f\n",
-	    run.done, run.failed, seconds, (double)run.done / seconds, percentile_ms(0.5),
-	    percentile_ms(0.95), percentile_ms(0.99),
+	    run.done, run.failed, seconds, (double)run.done / seconds, samples_percentile_ms(&run.latency, 0.5),
+	    samples_percentile_ms(&run.latency, 0.95), samples_percentile_ms(&run.latency, 0.99),
 	    (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
 	    (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
 	if (run.failed > 0)
@@ -307,9 +279,9 @@ main(int argc, char **argv)
 	}
 	make_body();
 	clients = calloc((size_t)opt.clients, sizeof(*clients));
-	run.latency_us = calloc((size_t)opt.messages, sizeof(int64_t));
+	samples_new(&run.latency, opt.messages);
 	run.epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (clients == NULL || run.latency_us == NULL || run.epoll < 0)
+	if (clients == NULL || run.epoll < 0)
 		die("set-up");
 	begin_us = now_us();
 	for (long i = 0; i < opt.clients; i++)
@@ -330,7 +302,7 @@ main(int argc, char **argv)
 	}
 	report(begin_us);
 	free(clients);
-	free(run.latency_us);
+	free(run.latency.us);
 	free(run.body);
 	return run.done == opt.messages ? 0 : 1;
 }

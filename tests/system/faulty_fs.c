@@ -6,10 +6,11 @@
  * "fault-full" is in the spool's directory, whatever needs new blocks fails with
  * ENOSPC (what was allocated can still be written, as on a real disk); with
  * "fault-sync", syncs fail with EIO, as a dying disk does it; "fault-sync-once" is
- * for one of them. The files are looked up anew for each operation, so a test
+ * for one of them. With "fault-slow" each sync takes 5 ms more. The files are looked up anew for each operation, so a test
  * switches them at will.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -52,6 +53,8 @@ check_sync(struct fs *f, struct err *e)
 {
 	struct err ignored;
 
+	if (is_ordered(f, "fault-slow"))
+		(void)poll(NULL, 0, 5);
 	if (is_ordered(f, "fault-sync-once") &&
 	    fs_unlink(real_of(f), "fault-sync-once", &ignored) == 0)
 		return err_sys(e, EIO, "disk fault");

@@ -21,11 +21,6 @@ SMALL = {"segment_size": "1M", "free_min": "0"}
 HOSTILE = b"From here on\r\n>From there\r\nesc \x1b[2J bell \x07 \xc3\xa9\r\n"
 
 
-def refuse_all(sink):
-    for port in sink.ports:
-        sink.set(port, "listen", "refuse")
-
-
 def spool_of(posthouse):
     return posthouse.place / "state/spool"
 
@@ -54,7 +49,7 @@ def ask(posthouse, *words, status=0):
 @contextlib.contextmanager
 def queued(name, **options):
     """A daemon with three messages that can't leave: id -> the message as stored."""
-    with lib.world(name, before=refuse_all, queue=SMALL, **options) as (sink, posthouse):
+    with lib.world(name, before=lib.Sink.refuse_all, queue=SMALL, **options) as (sink, posthouse):
         tokens = [lib.new_token("q") for _ in range(3)]
         ids = [posthouse.submit(tokens[0], body=lib.message(tokens[0], size=300000)),
                posthouse.submit(tokens[1], body=lib.message(tokens[1]) + HOSTILE),
@@ -217,8 +212,7 @@ def test_export():
         assert picture(posthouse) == before, "the spool was changed"
         assert not [p for p in out.iterdir() if p.name.startswith(".")], "something temporary stays"
         posthouse.start()
-        for port in sink.ports:
-            sink.reset(port)
+        sink.reset_all()
         posthouse.ctl("probe")
         sink.wait_received(3)
 

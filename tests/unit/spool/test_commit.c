@@ -299,6 +299,132 @@ test_many(void **state)
 	teardown(&p);
 }
 
+/* --- when a sync begins ------------------------------------------------------------ */
+
+#define CLIENTS		50
+#define ROUNDS		40
+#define SYNC_MS		5
+
+/* Clients that send their next message some time after the reply to the last one. */
+struct pacing {
+	struct pair	 p;
+	struct rng	 rng;
+	struct commit	 c[CLIENTS];
+	struct timer	 think[CLIENTS];
+	unsigned	 sent[CLIENTS];
+	unsigned	 waiting, told;
+	int64_t		 waits_since;	/* the first of those that wait; -1: none does */
+	int64_t		 free_since;	/* no sync runs since; -1: one does */
+	void		(*submit)(struct worker *, struct job *);
+	void		(*done)(struct job *);
+};
+
+static struct pacing *pacing;	/* the twin's submit has no owner of ours */
+
+static void
+on_done(struct job *j)
+{
+	pacing->free_since = loop_now(&pacing->p.w.twin.loop);
+	pacing->done(j);
+}
+
+/* A sync begins: none runs, and it is the very moment in which it could. */
+static void
+on_submit(struct worker *w, struct job *j)
+{
+	int64_t now = loop_now(&pacing->p.w.twin.loop);
+
+	assert_true(pacing->free_since >= 0);
+	if (pacing->waits_since >= 0)
+		assert_int_equal(now, pacing->waits_since > pacing->free_since ? pacing->waits_since :
+		    pacing->free_since);
+	pacing->free_since = pacing->waits_since = -1;
+	pacing->done = j->done;
+	j->done = on_done;
+	pacing->submit(w, j);
+}
+
+static void paced_commit(void *arg);
+
+static void
+on_told(void *owner, spool_id id, const struct err *e)
+{
+	unsigned i = (unsigned)((struct commit *)owner - pacing->c);
+
+	assert_null(e);
+	pacing->told++;
+	if (pacing->sent[i] < ROUNDS)
+		timer_set(&pacing->p.w.twin.loop, &pacing->think[i], (int64_t)rng_below(&pacing->rng, SYNC_MS));
+}
+
+static void
+paced_commit(void *arg)
+{
+	struct commit *c = arg;
+	unsigned i = (unsigned)(c - pacing->c);
+
+	pacing->sent[i]++;
+	if (pacing->waits_since < 0)
+		pacing->waits_since = loop_now(&pacing->p.w.twin.loop);
+	spool_commit(world_fill(&pacing->p.w, 1000, i, 1), false, on_told, c);
+}
+
+/*
+ * Whoever finds the disk idle begins a sync in the same turn; who comes meanwhile goes with
+ * the next one, which begins in the turn in which the first ends. No timer, no second sync.
+ */
+static void
+test_pace(void **state)
+{
+	struct pacing pc = { .waits_since = -1 };
+	struct spool_stats before, after;
+	uint64_t syncs;
+	double per_message;
+
+	pacing = &pc;
+	setup(&pc.p);
+	rng_init(&pc.rng, 11);
+	pc.p.w.params.outcome_sync_ms = 1000000;
+	pc.p.w.worker.delay_ms = SYNC_MS;
+	pc.submit = pc.p.w.worker.worker.submit;
+	pc.p.w.worker.worker.submit = on_submit;
+	pc.free_since = loop_now(&pc.p.w.twin.loop);
+	spool_stats(pc.p.w.spool, &before);
+	syncs = pc.p.fs.count[TWIN_SYNC];
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		timer_init(&pc.think[i], paced_commit, &pc.c[i]);
+		timer_set(&pc.p.w.twin.loop, &pc.think[i], (int64_t)rng_below(&pc.rng, 20));
+	}
+	/* Before the segment is full, so that each job is one sync. */
+	while (pc.told < CLIENTS * 10)
+		world_run(&pc.p.w, 1);
+	spool_stats(pc.p.w.spool, &after);
+	assert_int_equal(after.syncs - before.syncs, pc.p.fs.count[TWIN_SYNC] - syncs);
+	assert_int_equal(after.batches - before.batches, after.syncs - before.syncs);
+	assert_true(after.batch_max > CLIENTS / 4 && after.batch_max <= CLIENTS);
+	while (pc.told < CLIENTS * ROUNDS)
+		world_run(&pc.p.w, 1);
+	spool_stats(pc.p.w.spool, &after);
+	assert_int_equal(after.accepted - before.accepted, CLIENTS * ROUNDS);
+	per_message = (double)(pc.p.fs.count[TWIN_SYNC] - syncs) / (CLIENTS * ROUNDS);
+	print_message("%u clients, %u ms a sync: %.4f syncs a message\n", CLIENTS, SYNC_MS, per_message);
+	assert_true(per_message <= 0.06);
+	/* One alone: one sync each, begun at once (on_submit), over after SYNC_MS. */
+	for (unsigned i = 0; i < 5; i++) {
+		int64_t begin;
+
+		world_run(&pc.p.w, 37);
+		begin = loop_now(&pc.p.w.twin.loop);
+		pc.sent[0] = ROUNDS;
+		paced_commit(&pc.c[0]);
+		while (pc.told == CLIENTS * ROUNDS + i)
+			world_run(&pc.p.w, 1);
+		assert_true(loop_now(&pc.p.w.twin.loop) - begin <= SYNC_MS + 1);
+	}
+	pc.p.w.worker.worker.submit = pc.submit;
+	teardown(&pc.p);
+}
+
 int
 main(void)
 {
@@ -312,6 +438,7 @@ main(void)
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_one_message),
 		cmocka_unit_test(test_group),
+		cmocka_unit_test(test_pace),
 	};
 
 	return cmocka_run_group_tests_name("commit", tests, NULL, NULL);

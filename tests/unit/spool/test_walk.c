@@ -212,6 +212,8 @@ test_last_answer(void **state)
 	struct pair p;
 	struct commit c;
 	struct walk *walk;
+	const uint8_t *content;
+	uint64_t room = 0;
 	char text[100];
 
 	setup(&p);
@@ -222,13 +224,22 @@ test_last_answer(void **state)
 	assert_string_equal(text, "");
 	walk_free(walk);
 	spool_update(p.w.spool, spool_find(p.w.spool, c.id), &with, NULL, NULL);
-	world_run(&p.w, 20);
+	world_run(&p.w, 2000);		/* until it is synced */
 	spool_update(p.w.spool, spool_find(p.w.spool, c.id), &without, NULL, NULL);
 	world_run(&p.w, 20);
 	walk = walk_disk(&p.fs.fs, &totals);
 	assert_int_equal(walk_find(walk, c.id)->attempts, 2);
 	walk_last_answer(walk, walk_find(walk, c.id), text, sizeof(text));
 	assert_string_equal(text, "4.7.1 come back later");
+	walk_free(walk);
+	/* A record that fails its check says nothing. */
+	content = twin_fs_content(&p.fs, twin_fs_name(&p.fs, "log", 0), &room);
+	twin_fs_damage(&p.fs, twin_fs_name(&p.fs, "log", 0),
+	    view_search(view_of(content, (size_t)room), VIEW("come back")));
+	walk = walk_disk(&p.fs.fs, &totals);
+	assert_int_equal(totals.damaged, 1);
+	walk_last_answer(walk, walk_find(walk, c.id), text, sizeof(text));
+	assert_string_equal(text, "");
 	walk_free(walk);
 	teardown(&p);
 }
