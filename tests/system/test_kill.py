@@ -75,7 +75,7 @@ class Killer:
         self.relay = []
 
     def kill(self, victim):
-        """Mail was just acknowledged, so both roles are there."""
+        """Mail was acknowledged since the last kill, so both roles are there."""
         supervisor = self.posthouse.process.child.pid
         roles = self.posthouse.roles()
         self.count[victim] += 1
@@ -123,6 +123,7 @@ def test_kill():
         try:
             for i in range(ROUNDS):
                 load.wait_more(rng.randrange(1, 40))
+                load.ending.wait(rng.random() * 0.03)   # any moment, not only just after a 250
                 killer.kill(("intake", "relay", "all")[i % 3])
             load.wait_more(20)
         finally:
