@@ -72,10 +72,11 @@ commit_outcome_gathered(struct spool *s)
 static bool
 job_rotate(struct commit_job *j)
 {
-	if (j->old != NULL && segment_seal(j->fs, j->old->fd, j->old, &j->e) < 0) {
+	if (j->old != NULL && segment_seal(j->fs, j->old->fd, j->old, &j->closed, &j->e) < 0) {
 		j->fault = FAULT_SEAL;
 		return false;
 	}
+	j->start.summary = j->closed.summary;
 	if (j->fresh != NULL && segment_begin(j->fs, &j->start, j->spare, j->segment_size,
 	    &j->fresh->fd, &j->e) < 0) {
 		j->fault = FAULT_BEGIN;
@@ -156,6 +157,7 @@ message_written(struct spool *s, const struct entry *x, const struct segment *sg
 	m->flags = (uint8_t)((t->bounce ? SPOOL_BOUNCE : 0) | (t->eight_bit ? SPOOL_EIGHT_BIT : 0));
 	if (x->type == RECORD_COMMIT)
 		m->first_segment = t->extent[0].segment;
+	summary_message(sg->summary, m);
 	s->accepted++;
 	tell_message(s, m);
 	txn_committed(t);
@@ -173,6 +175,7 @@ bounce_written(struct spool *s, struct batch *b, const struct entry *x, const st
 	m = add_message(s, x->new_id, env.nrcpt, sg, at, x->length);
 	message_from_envelope(m, &env);
 	envelope_done(&env);
+	summary_message(sg->summary, m);
 	tell_message(s, m);
 	log_unpin(s, x->new_begun_in);
 }
@@ -194,7 +197,15 @@ entry_written(struct spool *s, struct batch *b, struct entry *x, const struct se
 		message_written(s, x, sg, at);
 		break;
 	case RECORD_GROUP:
+		summary_finish(sg->summary, x->id, at);
 		bounce_written(s, b, x, sg, at);
+		break;
+	case RECORD_FINISH:
+		summary_finish(sg->summary, x->id, at);
+		break;
+	case RECORD_UPDATE:
+		summary_outcome(sg->summary, x->id, at, record_room(x->length),
+		    view_of(batch_payload(b, x), x->length));
 		break;
 	default:
 		break;
@@ -361,7 +372,7 @@ salvage_all(struct spool *s, struct batch *failed, const struct err *why, bool u
 static void
 abandon_current(struct spool *s, struct segment *sg, const struct err *why)
 {
-	sg->sealed = true;
+	segment_ended(sg);
 	sg->abandon_from = sg->synced;
 	s->abandons = sg->number;
 	s->abandons_from = sg->synced;
@@ -407,9 +418,8 @@ static void
 note_rotation(struct spool *s, struct commit_job *j)
 {
 	if (j->old != NULL && j->fault != FAULT_SEAL) {
-		j->old->written += SEGMENT_SEAL_ROOM;
-		j->old->synced = j->old->written;
-		j->old->sealed = true;
+		j->old->written = j->old->synced = j->closed.end;
+		segment_ended(j->old);
 		s->current = NULL;
 		s->syncs++;
 		all_synced(s);
@@ -465,10 +475,11 @@ plan_rotation(struct spool *s, struct commit_job *j)
 	j->old = s->current;
 	j->start = (struct segment_start){ .number = log_next_number(s), .nonce = rng_u64(s->env.rng),
 		.created_ms = loop_wall(s->env.loop), .previous = last->number,
-		.previous_nonce = last->nonce, .abandons = s->abandons, .abandons_from = s->abandons_from,
+		.previous_nonce = last->nonce, .has_summary = s->current != NULL, .abandons = s->abandons, .abandons_from = s->abandons_from,
 		.abandons_tail = s->abandons_tail };
 	j->fresh = segment_new((uint32_t)j->start.number, j->start.nonce);
 	j->fresh->size = s->params.segment_size;
+	j->fresh->summary = summary_new(j->fresh->number);
 	j->fresh->written = j->fresh->synced = segment_start_room(&j->start);
 	/* It counts as a spare until the job is done: the job itself makes the next one. */
 	j->spare = s->nspares > 0 ? s->spare[s->nspares - 1] : 0;
@@ -495,6 +506,18 @@ place_outcomes(struct spool *s, struct batch *b, const struct segment *sg)
 	}
 }
 
+/* What the records add to the summary of their segment, at most. */
+static uint64_t
+summary_of_batch(const struct batch *b)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < b->n; i++)
+		sum += b->entry[i].type == RECORD_UPDATE ? SUMMARY_OUTCOME_ROW + b->entry[i].length :
+		    SUMMARY_MESSAGE_ROW + SUMMARY_FINISH_ROW;
+	return sum;
+}
+
 static bool
 plan(struct spool *s, struct commit_job *j)
 {
@@ -507,8 +530,8 @@ plan(struct spool *s, struct commit_job *j)
 		.segment_size = s->params.segment_size };
 	if (b != NULL && !held) {
 		j->target = s->current;
-		if (s->current == NULL || s->current->written + buf_len(&b->bytes) + SEGMENT_SEAL_ROOM >
-		    s->current->size)
+		if (s->current == NULL || s->current->written + buf_len(&b->bytes) +
+		    segment_seal_room(s->current, summary_of_batch(b)) > s->current->size)
 			plan_rotation(s, j);
 		list_remove(&b->link);
 		j->batch = b;

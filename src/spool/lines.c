@@ -46,6 +46,8 @@ lines_put_start(struct buf *out, const struct segment_start *s)
 	if (s->previous != 0 && !buf_addf(out, "previous: %016llx %016llx\n",
 	    (unsigned long long)s->previous, (unsigned long long)s->previous_nonce))
 		return false;
+	if (s->has_summary && !buf_addf(out, "summary: %016llx\n", (unsigned long long)s->summary))
+		return false;
 	if (s->abandons == 0)
 		return true;
 	if (s->abandons_tail)
@@ -88,6 +90,8 @@ lines_get_start(struct segment_start *out, struct view v, struct err *e)
 			ok = date_parse_rfc3339(value, &s.created_ms);
 		else if (view_eq(key, VIEW("previous")))
 			ok = next_hex(&value, &s.previous) && next_hex(&value, &s.previous_nonce);
+		else if (view_eq(key, VIEW("summary")))
+			ok = s.has_summary = num_parse_hex(value, &s.summary);
 		else if (view_eq(key, VIEW("abandons")))
 			ok = get_abandons(&s, value);
 		/* A later format may change the other lines: its number is all that counts. */
@@ -97,6 +101,39 @@ lines_get_start(struct segment_start *out, struct view v, struct err *e)
 	if (!ok || s.format == 0 || (s.format == SPOOL_FORMAT && s.number == 0))
 		return err_set(e, ERR_DAMAGED, "the start of the segment is malformed");
 	*out = s;
+	return 0;
+}
+
+/* --- Z --------------------------------------------------------------------- */
+
+bool
+lines_put_end(struct buf *out, const struct segment_end *end)
+{
+	return buf_addf(out, "records: %llu\nbytes: %llu\nsummary: %016llx\n",
+	    (unsigned long long)end->records, (unsigned long long)end->bytes,
+	    (unsigned long long)end->summary);
+}
+
+int
+lines_get_end(struct segment_end *out, struct view v, struct err *e)
+{
+	struct segment_end end = { 0 };
+	struct view key, value;
+	bool ok = true;
+
+	while (ok && v.n > 0) {
+		if (!next_line(&v, &key, &value))
+			ok = false;
+		else if (view_eq(key, VIEW("records")))
+			ok = num_parse_u64(value, 0, UINT64_MAX, &end.records);
+		else if (view_eq(key, VIEW("bytes")))
+			ok = num_parse_u64(value, 0, UINT64_MAX, &end.bytes);
+		else if (view_eq(key, VIEW("summary")))
+			ok = num_parse_hex(value, &end.summary);
+	}
+	if (!ok)
+		return err_set(e, ERR_DAMAGED, "the end of the segment is malformed");
+	*out = end;
 	return 0;
 }
 

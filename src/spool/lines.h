@@ -20,12 +20,22 @@ struct segment_start {
 	uint64_t	number, nonce;
 	int64_t		created_ms;
 	uint64_t	previous, previous_nonce;	/* 0: none */
+	bool		has_summary;		/* the previous one was closed just before: ... */
+	uint64_t	summary;		/* ... offset of its summary; 0: it has none */
 	uint64_t	abandons;		/* segment, 0: none */
 	bool		abandons_tail;		/* all that nothing in that segment itself proves synced */
 	uint64_t	abandons_from;		/* everything from this offset on */
 };
 bool lines_put_start(struct buf *out, const struct segment_start *) must_use;
 int lines_get_start(struct segment_start *out, struct view, struct err *) must_use;
+
+/* Z: the end of a segment. */
+struct segment_end {
+	uint64_t	records, bytes;
+	uint64_t	summary;		/* offset; 0: none */
+};
+bool lines_put_end(struct buf *out, const struct segment_end *) must_use;
+int lines_get_end(struct segment_end *out, struct view, struct err *) must_use;
 
 /* C: one chunk of a message; 16 bytes in memory. */
 struct extent {

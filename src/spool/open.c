@@ -133,6 +133,8 @@ apply_start(struct spool *s, const struct segment_start *start)
 	other = start->previous != 0 ? log_segment(s, (uint32_t)start->previous) : NULL;
 	if (other != NULL && other->nonce == 0)
 		other->nonce = start->previous_nonce;
+	if (other != NULL)
+		other->summary_at = start->summary;
 }
 
 /* One segment of an earlier run: read its start. */
@@ -246,6 +248,7 @@ begin_first(struct spool *s, struct err *e)
 		last->tail_unproven = true;
 	}
 	sg = segment_new((uint32_t)start.number, start.nonce);
+	sg->summary = summary_new(sg->number);
 	if (begin_segment(s, &start, sg, e) < 0) {
 		segment_free(sg);
 		if (last == NULL || e->kind != ERR_FULL)

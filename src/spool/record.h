@@ -19,6 +19,7 @@
 #define RECORD_UPDATE	'U'
 #define RECORD_FINISH	'X'
 #define RECORD_GROUP	'G'
+#define RECORD_SUMMARY	'T'
 #define RECORD_SEAL	'Z'
 #define RECORD_VOID	'V'
 

@@ -36,6 +36,8 @@ struct recovery {
 	struct err	 e;
 	int		 fd;		/* opened by the job */
 	struct err	 quarantine_err;
+	struct buf	 text;		/* of a summary */
+	uint64_t	 end;		/* of the records */
 	uint64_t	 new_size;	/* of the segment; 0: as it was */
 	/* second part */
 	struct spool_message **message;
@@ -51,25 +53,32 @@ recover_messages(const struct spool *s)
 /* --- first part: replay ------------------------------------------------------------------ */
 
 static int
-begin_scan(struct recovery *rc)
+open_walked(struct recovery *rc)
 {
 	struct segment *sg = rc->walked;
 	char name[SEGMENT_NAME_MAX];
 	struct fs *fs = rc->s->env.fs;
 
-	if (rc->scanning)
-		return 0;
 	rc->fd = sg->fd;
 	if (rc->fd < 0)
 		rc->fd = fs_open(fs, segment_name(name, DIR_LOG, sg->number), FS_READ, &rc->e);
 	if (rc->fd < 0)
 		return -1;
 	/* What is acted on from here must not vanish with the next power loss. */
-	if (rc->last && fs_sync(fs, rc->fd, &rc->e) < 0)
-		return -1;
-	scan_init(&rc->scan, fs, rc->fd, sg, !rc->last && !sg->tail_unproven);
-	rc->scanning = true;
-	return 0;
+	return rc->last ? fs_sync(fs, rc->fd, &rc->e) : 0;
+}
+
+/* All of the segment at once, if it has a summary that counts. */
+static bool
+take_summary(struct recovery *rc)
+{
+	struct view text;
+
+	if (!segment_read_summary(rc->s->env.fs, rc->fd, rc->walked, &rc->text, &text, &rc->end))
+		return false;
+	replay_summary(&rc->replay, rc->walked->number, text);
+	rc->result = SCAN_END;
+	return true;
 }
 
 static struct quarantine_note
@@ -126,28 +135,34 @@ static void
 replay_run(struct job *job)
 {
 	struct recovery *rc = container_of(job, struct recovery, job);
+	struct segment *sg = rc->walked;
 	uint64_t begin;
 
 	rc->result = SCAN_FAIL;
 	err_clear(&rc->e);
 	err_clear(&rc->quarantine_err);
 	rc->new_size = 0;
-	if (rc->walked->nonce == 0) {
-		rc->set_aside = rc->walked->lost_start && set_aside(rc);
+	if (sg->nonce == 0) {
+		rc->set_aside = sg->lost_start && set_aside(rc);
 		return;
 	}
-	if (begin_scan(rc) < 0)
-		return;
+	if (!rc->scanning) {
+		if (open_walked(rc) < 0 || take_summary(rc))
+			return;
+		scan_init(&rc->scan, rc->s->env.fs, rc->fd, sg, !rc->last && !sg->tail_unproven);
+		rc->scanning = true;
+	}
 	begin = rc->scan.at;
 	do {
 		struct scan_record x;
 
 		rc->result = scan_next(&rc->scan, &x, &rc->e);
 		if (rc->result == SCAN_RECORD)
-			replay_record(&rc->replay, rc->walked->number, &x);
+			replay_record(&rc->replay, sg->number, &x);
 		else if (rc->result == SCAN_DAMAGE)
 			rc->damage = x;
 	} while (rc->result == SCAN_RECORD && rc->scan.at - begin < STEP_BYTES);
+	rc->end = rc->scan.at;
 	if (rc->result == SCAN_DAMAGE)
 		quarantine_damage(rc);
 	else if (rc->result == SCAN_END)
@@ -195,7 +210,7 @@ segment_walked(struct recovery *rc)
 		trouble(rc->s, "segment %016x can't be read and is kept: %s", sg->number,
 		    rc->e.kind == ERR_NONE ? "its start can't be read" : rc->e.text);
 	} else {
-		sg->written = rc->scan.at;
+		sg->written = rc->end;
 		if (rc->new_size != 0)
 			sg->size = rc->new_size;
 	}
@@ -211,6 +226,7 @@ static void
 recovery_free(struct recovery *rc)
 {
 	replay_done(&rc->replay);
+	buf_done(&rc->text);
 	free(rc->message);
 	free(rc);
 }
@@ -371,6 +387,7 @@ order_done(struct job *job)
 static void
 order_begin(struct recovery *rc)
 {
+	buf_done(&rc->text);
 	rc->job.run = order_run;
 	rc->job.done = order_done;
 	worker_submit(rc->s->env.reader, &rc->job);
@@ -393,6 +410,7 @@ recover_start(struct spool *s)
 	rc->at = s->segments.next;
 	rc->fd = -1;
 	replay_init(&rc->replay);
+	buf_init(&rc->text, SUMMARY_MAX);
 	s->recovery = rc;
 	/* Never from within spool_open(): the first step is a job, even of nothing. */
 	rc->job.run = nothing_run;

@@ -29,15 +29,23 @@ drop(struct replay *rp, uint64_t id)
 		index_remove(rp->found, m);
 }
 
+static void
+see_finish(struct replay *rp, uint64_t id, const struct scan_record *x)
+{
+	if (rp->gather != NULL)
+		summary_finish(rp->gather, id, x->at);
+	drop(rp, id);
+}
+
 /* A later copy replaces an earlier one. */
 static struct spool_message *
-add(struct replay *rp, uint64_t id, uint32_t nrcpt, uint32_t segment, const struct scan_record *x)
+add(struct replay *rp, uint64_t id, uint32_t nrcpt, uint32_t segment, uint64_t at, uint64_t length)
 {
 	struct spool_message *m = index_add(rp->found, id, nrcpt);
 
 	m->segment = m->first_segment = segment;
-	m->offset64 = (uint32_t)(x->at / RECORD_UNIT);
-	m->length64 = (uint32_t)(x->length / RECORD_UNIT);
+	m->offset64 = (uint32_t)(at / RECORD_UNIT);
+	m->length64 = (uint32_t)(length / RECORD_UNIT);
 	return m;
 }
 
@@ -46,6 +54,7 @@ see_message(struct replay *rp, uint64_t id, struct view payload, uint32_t segmen
     const struct scan_record *x)
 {
 	struct view lines, text;
+	struct spool_message *m;
 	struct envelope env;
 
 	if (id == 0 || !load_split_message(payload, &lines, &text) ||
@@ -53,8 +62,11 @@ see_message(struct replay *rp, uint64_t id, struct view payload, uint32_t segmen
 		rp->unclear++;
 		return;
 	}
-	message_from_envelope(add(rp, id, env.nrcpt, segment, x), &env);
+	m = add(rp, id, env.nrcpt, segment, x->at, x->length);
+	message_from_envelope(m, &env);
 	envelope_done(&env);
+	if (rp->gather != NULL)
+		summary_message(rp->gather, m);
 }
 
 static void
@@ -68,7 +80,7 @@ see_commit(struct replay *rp, uint64_t id, struct view payload, uint32_t segment
 		rp->unclear++;
 		return;
 	}
-	m = add(rp, id, c.nrcpt, segment, x);
+	m = add(rp, id, c.nrcpt, segment, x->at, x->length);
 	m->received_ms = c.received_ms;
 	m->size = c.size;
 	m->flags = (uint8_t)((c.bounce ? SPOOL_BOUNCE : 0) | (c.eight_bit ? SPOOL_EIGHT_BIT : 0));
@@ -76,6 +88,8 @@ see_commit(struct replay *rp, uint64_t id, struct view payload, uint32_t segment
 		if (c.extent[i].segment < m->first_segment)
 			m->first_segment = c.extent[i].segment;
 	lines_commit_done(&c);
+	if (rp->gather != NULL)
+		summary_message(rp->gather, m);
 }
 
 static void
@@ -85,6 +99,8 @@ see_update(struct replay *rp, uint64_t id, struct view payload, uint32_t segment
 	struct spool_message *m = index_get(rp->found, id);
 	struct outcome o;
 
+	if (rp->gather != NULL)
+		summary_outcome(rp->gather, id, x->at, x->length, payload);
 	if (m == NULL)
 		return;
 	if (outcome_get(&o, payload, NULL) < 0) {
@@ -113,17 +129,61 @@ replay_record(struct replay *rp, uint32_t segment, const struct scan_record *x)
 		see_update(rp, x->head.id, x->payload, segment, x);
 		break;
 	case RECORD_FINISH:
-		drop(rp, x->head.id);
+		see_finish(rp, x->head.id, x);
 		break;
 	case RECORD_GROUP:
 		while (record_next_part(&rest, &part)) {
 			if (part.type == RECORD_MESSAGE)
 				see_message(rp, part.id, part.payload, segment, x);
 			else if (part.type == RECORD_FINISH)
-				drop(rp, part.id);
+				see_finish(rp, part.id, x);
 		}
 		break;
 	default:
-		break;		/* S, B, Z, V, and what a later version adds */
+		break;		/* S, B, T, Z, V, and what a later version adds */
+	}
+}
+
+static void
+take_message(struct replay *rp, uint32_t segment, const struct summary_row *row)
+{
+	struct spool_message *m = add(rp, row->id, row->nrcpt, segment, row->at, row->length);
+
+	m->received_ms = row->received_ms;
+	m->size = row->size;
+	m->flags = row->flags;
+	m->first_segment = row->first_segment;
+}
+
+static void
+take_outcome(struct replay *rp, uint32_t segment, const struct summary_row *row)
+{
+	struct spool_message *m = index_get(rp->found, row->id);
+	struct outcome o;
+
+	if (m == NULL || outcome_get(&o, row->text, NULL) < 0)
+		return;
+	outcome_apply(m, &o);
+	m->outcome_segment = segment;
+	m->outcome_offset64 = (uint32_t)(row->at / RECORD_UNIT);
+}
+
+void
+replay_summary(struct replay *rp, uint32_t segment, struct view text)
+{
+	struct summary_row row;
+
+	while (summary_next(&text, &row)) {
+		switch (row.type) {
+		case SUMMARY_MESSAGE:
+			take_message(rp, segment, &row);
+			break;
+		case SUMMARY_OUTCOME:
+			take_outcome(rp, segment, &row);
+			break;
+		default:
+			drop(rp, row.id);
+			break;
+		}
 	}
 }

@@ -12,11 +12,14 @@
 struct replay {
 	struct index	*found;
 	uint64_t	unclear;	/* good records whose text makes no sense */
+	struct summary	*gather;	/* NULL; or takes what the records say, too; not owned */
 };
 
 void replay_init(struct replay *);
 void replay_done(struct replay *);		/* frees the messages */
 /* Records in the order of the log. Idempotent. payload must be valid during the call. */
 void replay_record(struct replay *, uint32_t segment, const struct scan_record *);
+/* The same of a whole segment at once, by its summary, which was checked. */
+void replay_summary(struct replay *, uint32_t segment, struct view text);
 
 #endif

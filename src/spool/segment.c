@@ -34,7 +34,16 @@ segment_free(struct segment *sg)
 	require(sg->fd < 0 && sg->users == 0);
 	list_remove(&sg->link);
 	list_remove(&sg->lru);
+	summary_free(sg->summary);
 	free(sg);
+}
+
+void
+segment_ended(struct segment *sg)
+{
+	sg->sealed = true;
+	summary_free(sg->summary);
+	sg->summary = NULL;
 }
 
 const char *
@@ -147,17 +156,108 @@ out:
 	return rc;
 }
 
-int
-segment_seal(struct fs *fs, int fd, const struct segment *sg, struct err *e)
-{
-	char text[64];
-	int n = snprintf(text, sizeof(text), "records: %llu\nbytes: %llu\n",
-	    (unsigned long long)sg->records, (unsigned long long)sg->written);
+/* --- the end --------------------------------------------------------------------- */
 
+uint64_t
+segment_seal_room(const struct segment *sg, uint64_t more)
+{
+	uint64_t bytes = sg->summary != NULL ? summary_bytes(sg->summary) : 0;
+
+	return (bytes != 0 ? record_room(bytes + more) : 0) + SEGMENT_SEAL_ROOM;
+}
+
+/* T, if there is one and it fits. Its room, or 0. -1: it can't be written. */
+static int
+write_summary(struct fs *fs, int fd, const struct segment *sg, uint64_t *room, struct err *e)
+{
+	struct buf text;
+	int rc = 0;
+
+	*room = 0;
+	buf_init(&text, SUMMARY_MAX);
+	if (sg->summary != NULL && sg->written + segment_seal_room(sg, 0) <= sg->size &&
+	    summary_put(&text, sg->summary)) {
+		rc = write_record(fs, fd, (struct record){ .type = RECORD_SUMMARY, .epoch = sg->epoch,
+		    .index = (uint16_t)sg->index }, sg->nonce, buf_view(&text), sg->written, e);
+		*room = record_room(buf_len(&text));
+	}
+	buf_done(&text);
+	return rc;
+}
+
+int
+segment_seal(struct fs *fs, int fd, const struct segment *sg, struct segment_closed *out, struct err *e)
+{
+	struct segment_end end = { .records = sg->records, .bytes = sg->written };
+	uint64_t room;
+	struct buf text;
+	int rc = -1;
+
+	buf_init(&text, SEGMENT_SEAL_ROOM - RECORD_HEADER);
+	if (write_summary(fs, fd, sg, &room, e) < 0)
+		goto out;
+	end.summary = room != 0 ? sg->written : 0;
+	require(lines_put_end(&text, &end));
 	if (write_record(fs, fd, (struct record){ .type = RECORD_SEAL, .epoch = sg->epoch,
-	    .index = (uint16_t)sg->index }, sg->nonce, view_of(text, (size_t)n), sg->written, e) < 0)
-		return -1;
-	return fs_sync(fs, fd, e);
+	    .index = (uint16_t)(sg->index + (room != 0)) }, sg->nonce, buf_view(&text),
+	    sg->written + room, e) < 0 || fs_sync(fs, fd, e) < 0)
+		goto out;
+	*out = (struct segment_closed){ end.summary, sg->written + room + SEGMENT_SEAL_ROOM };
+	rc = 0;
+out:
+	buf_done(&text);
+	return rc;
+}
+
+/* A whole record of this type at this place. */
+static bool
+read_record(struct fs *fs, int fd, const struct segment *sg, uint8_t type, uint64_t at, struct buf *bytes,
+    struct record *r, struct view *payload)
+{
+	uint8_t head[RECORD_HEADER], *p;
+
+	if (fs_read(fs, fd, head, sizeof(head), at, NULL) != sizeof(head) || !record_get(r, head, sg->nonce) ||
+	    r->type != type || r->length > SUMMARY_MAX || at + record_room(r->length) > sg->size)
+		return false;
+	buf_clear(bytes);
+	p = buf_reserve(bytes, r->length);
+	if (p == NULL || fs_read(fs, fd, p, r->length, at + RECORD_HEADER, NULL) != (int64_t)r->length)
+		return false;
+	buf_grew(bytes, r->length);
+	*payload = buf_view(bytes);
+	return crc32c(0, *payload) == r->crc;
+}
+
+/* By Z at the end of the file, which was cut there when the segment was closed for the stop. */
+static uint64_t
+find_summary(struct fs *fs, int fd, const struct segment *sg, struct buf *bytes)
+{
+	struct segment_end end;
+	struct view payload;
+	struct record r;
+
+	if (sg->size < SEGMENT_SEAL_ROOM || !read_record(fs, fd, sg, RECORD_SEAL, sg->size - SEGMENT_SEAL_ROOM,
+	    bytes, &r, &payload) || lines_get_end(&end, payload, NULL) < 0)
+		return 0;
+	return end.summary;
+}
+
+bool
+segment_read_summary(struct fs *fs, int fd, const struct segment *sg, struct buf *bytes, struct view *text,
+    uint64_t *end)
+{
+	bool proven = sg->summary_at != 0;	/* the next segment was begun after the sync */
+	uint64_t at = proven ? sg->summary_at : find_summary(fs, fd, sg, bytes);
+	struct record r;
+
+	if (sg->abandon_from != UINT64_MAX || at == 0 || at % RECORD_UNIT != 0 || at > sg->size ||
+	    !read_record(fs, fd, sg, RECORD_SUMMARY, at, bytes, &r, text))
+		return false;
+	/* The first of its epoch was written after the sync of all before it. */
+	if (!proven && (r.index != 0 || r.epoch == 0))
+		return false;
+	*end = at + record_room(r.length) + SEGMENT_SEAL_ROOM;
+	return summary_check(*text, at);
 }
 
 int

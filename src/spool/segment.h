@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "spool/lines.h"
 #include "spool/record.h"
+#include "spool/summary.h"
 #include "sys/fs.h"
 
 #define SEGMENT_NAME_MAX	32u
@@ -41,10 +42,21 @@ struct segment {
 	bool		 kept;		/* must not be released before the next start */
 	uint64_t	 abandon_from;	/* what stands from here on counts as never written */
 	bool		 tail_unproven;	/* later segments don't prove that its end was synced */
+	struct summary	*summary;	/* gathered while it is written; else NULL */
+	uint64_t	 summary_at;	/* where the next segment says that it is; 0: that one does not */
+};
+
+/* Where a segment was closed. */
+struct segment_closed {
+	uint64_t	summary;	/* offset of T; 0: none */
+	uint64_t	end;		/* behind Z */
 };
 
 struct segment *segment_new(uint32_t number, uint64_t nonce) must_use;
 void segment_free(struct segment *);		/* the descriptor must be closed */
+
+/* It is never written again. */
+void segment_ended(struct segment *);
 
 const char *segment_name(char text[SEGMENT_NAME_MAX], const char *dir, uint64_t number);
 /* "0123456789abcdef.seg" -> number; also finds the number in front of other names ("N-OFFSET"). */
@@ -60,8 +72,17 @@ int segment_begin(struct fs *, const struct segment_start *, uint64_t spare, uin
     struct err *) must_use;
 /* Bytes of the S record. */
 uint64_t segment_start_room(const struct segment_start *) must_use;
-/* Write Z at the end and sync. */
-int segment_seal(struct fs *, int fd, const struct segment *, struct err *) must_use;
+/* Bytes at its end that are kept for T and Z, if more bytes of a summary are to come. */
+uint64_t segment_seal_room(const struct segment *, uint64_t more) must_use;
+/* Write T and Z at the end and sync. *out: where. */
+int segment_seal(struct fs *, int fd, const struct segment *, struct segment_closed *out,
+    struct err *) must_use;
+/*
+ * Find the summary of a closed segment that counts: one that is whole, of a segment that is
+ * proven to be synced to its end. False: there is none, walk it. *text points into bytes.
+ */
+bool segment_read_summary(struct fs *, int fd, const struct segment *, struct buf *bytes, struct view *text,
+    uint64_t *end) must_use;
 /*
  * Read the S record. ERR_DAMAGED: it is none; ERR_CONFIG: of a later format.
  * *room gets its length.

@@ -163,7 +163,7 @@ spool_stats(const struct spool *s, struct spool_stats *out)
 		.batches = s->nbatches, .batch_max = s->batch_max,
 		.volatile_fs = s->space_known && s->space.volatile_fs,
 		.accepted = s->accepted, .finished = s->finished, .quarantined = s->quarantined,
-		.recovering = s->recovery != NULL, .found = recover_messages(s), .health = s->health,
+		.recovering = s->recovery != NULL, .found = recover_messages(s) + s->nuntold, .health = s->health,
 	};
 	memcpy(out->why, s->why, sizeof(out->why));
 }
@@ -212,8 +212,9 @@ seal_run(struct job *job)
 		return;
 	sg->epoch++;
 	sg->index = 0;
-	if (segment_seal(j->fs, sg->fd, sg, &j->e) == 0)
-		(void)fs_truncate(j->fs, sg->fd, sg->written + SEGMENT_SEAL_ROOM, NULL);	/* only space */
+	/* Cut, to give back space, and so that the next start finds Z; it can do without. */
+	if (segment_seal(j->fs, sg->fd, sg, &j->closed, &j->e) == 0)
+		(void)fs_truncate(j->fs, sg->fd, j->closed.end, NULL);
 }
 
 static void

@@ -49,6 +49,7 @@ struct commit_job {
 	/* results */
 	enum commit_fault fault;
 	struct err	 e;
+	struct segment_closed closed;	/* old */
 	bool		 spare_made;
 	struct err	 spare_err;
 	bool		 space_known;

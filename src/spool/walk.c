@@ -186,6 +186,23 @@ look_twice(struct scan *sc, struct scan_record *x, struct err *e)
 	return scan_next(sc, x, e);
 }
 
+/* T must say what the records before it say. */
+static void
+check_summary(struct walk *w, const struct segment *sg, const struct scan_record *x)
+{
+	struct walk_fault f = { .kind = WALK_RANGE, .segment = sg->number, .at = x->at, .length = x->length };
+	struct buf text;
+
+	buf_init(&text, SUMMARY_MAX);
+	if (!summary_check(x->payload, x->at) || !summary_put(&text, w->replay.gather) ||
+	    !view_eq(buf_view(&text), x->payload)) {
+		w->totals.damaged++;
+		w->totals.damaged_bytes += x->length;
+		note_fault(w, &f, "the summary of the segment does not say what its records say");
+	}
+	buf_done(&text);
+}
+
 static void
 replay_segment(struct walk *w, struct segment *sg, bool last)
 {
@@ -193,6 +210,7 @@ replay_segment(struct walk *w, struct segment *sg, bool last)
 	struct scan_record x;
 	struct scan sc;
 	struct err e = { 0 };
+	bool damaged = false;
 
 	if (open_segment(w, sg->number, &e) < 0) {
 		note_unreadable(w, sg, e.text);
@@ -202,6 +220,7 @@ replay_segment(struct walk *w, struct segment *sg, bool last)
 		note_unreadable(w, sg, "its start can't be read, and no later segment knows its nonce");
 		return;
 	}
+	w->replay.gather = summary_new(sg->number);
 	scan_init(&sc, w->fs, w->fd, sg, !last && !sg->tail_unproven);
 	for (;;) {
 		struct walk_fault f = { .kind = WALK_RANGE, .segment = sg->number };
@@ -212,10 +231,13 @@ replay_segment(struct walk *w, struct segment *sg, bool last)
 		if (result == SCAN_RECORD) {
 			w->totals.records++;
 			replay_record(&w->replay, sg->number, &x);
+			if (x.head.type == RECORD_SUMMARY && !damaged)
+				check_summary(w, sg, &x);
 			continue;
 		}
 		if (result != SCAN_DAMAGE)
 			break;
+		damaged = true;
 		w->totals.damaged++;
 		w->totals.damaged_bytes += x.length;
 		f.at = x.at;
@@ -229,6 +251,8 @@ replay_segment(struct walk *w, struct segment *sg, bool last)
 	w->totals.unclosed += result == SCAN_END && !sc.sealed && sc.end == sc.size;
 	w->totals.bytes += sc.at;
 	scan_done(&sc);
+	summary_free(w->replay.gather);
+	w->replay.gather = NULL;
 }
 
 static int

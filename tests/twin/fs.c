@@ -214,6 +214,7 @@ op_read(struct fs *fs, int fd, void *p, size_t n, uint64_t at, struct err *e)
 	if (n > f->size - at)
 		n = (size_t)(f->size - at);
 	memcpy(p, f->data + at, n);
+	t->read_bytes += n;
 	return (int64_t)n;
 }
 

@@ -40,6 +40,7 @@ struct twin_fs {
 	struct twin_fault fault[TWIN_OPS];
 	uint64_t	 count[TWIN_OPS];
 	uint64_t	 ops;			/* all that change something */
+	uint64_t	 read_bytes;
 	uint64_t	 space;			/* bytes; 0: no limit */
 	bool		 cold;			/* read_cached() says that it would have to wait */
 	bool		 locked_elsewhere;

@@ -146,5 +146,5 @@ main(void)
 		cmocka_unit_test(test_join),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests_name("index", tests, NULL, NULL);
 }

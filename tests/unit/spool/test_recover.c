@@ -144,5 +144,5 @@ main(void)
 		cmocka_unit_test(test_meanwhile),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests_name("recover", tests, NULL, NULL);
 }
