@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""A queue that is large for a test: what must hold of it on any machine."""
+
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import scale  # noqa: E402
+from scale import lib  # noqa: E402
+
+COUNT = 20000
+DRAINED = 3000
+VERSION = subprocess.run([lib.BUILD / "posthoused", "--version"], capture_output=True, text=True,
+                         check=True).stdout
+SANITIZED = "sanitizers=no" not in VERSION
+
+
+def expect(good, name, value):
+    if not good:
+        raise lib.Failure(f"{name}: {value}")
+
+
+def test_large_queue():
+    """Nothing lost, in order; little read and little kept for each message; few descriptors."""
+    figures = scale.measure(COUNT, DRAINED, 500, lambda name, value, target: print(f"     {name}: {value}", flush=True))
+    limits = {
+        "lost": 0,
+        "sent twice": 0,
+        # Ten sessions with a few messages each.
+        "farthest from its place in order": 200,
+        # A row of a summary; the last segment, up to 64 MiB, may have to be walked after the kill.
+        "bytes read for a message": 200,
+        "descriptors of relay": 100,
+        "descriptors of relay while draining": 120,
+    }
+    if not SANITIZED:
+        limits["bytes of PSS for a message"] = 160      # with what the daemon takes for other things
+    for name, limit in limits.items():
+        if name in figures:
+            expect(figures[name] <= limit, name, figures[name])
+    expect(figures["delivered"] >= DRAINED, "delivered", figures["delivered"])
+
+
+lib.run_tests(globals())
