@@ -216,7 +216,7 @@ summary_outcome(struct summary *s, spool_id id, uint64_t at, uint64_t length, st
 	struct outcome o;
 	struct text_part *t;
 
-	if (s->lost || outcome_get(&o, payload, NULL) < 0)	/* replay skips it, too */
+	if (s->lost || id == 0 || outcome_get(&o, payload, NULL) < 0)	/* replay skips it, too */
 		return;
 	g.part.text = t = xzalloc(sizeof(*t) + payload.n + 1);
 	while (view_split(&rest, '\n', &line)) {
@@ -233,7 +233,7 @@ summary_outcome(struct summary *s, spool_id id, uint64_t at, uint64_t length, st
 void
 summary_finish(struct summary *s, spool_id id, uint64_t at)
 {
-	if (!s->lost)
+	if (!s->lost && id != 0)
 		gather(s, &(struct gathered){ .id = id, .at64 = (uint32_t)(at / RECORD_UNIT), .kind = FINISH });
 }
 
