@@ -68,13 +68,18 @@ class Watch(threading.Thread):
         return self
 
 
-def pss(daemon):
+def pss(daemon, field="Pss"):
     """Of all processes, in bytes."""
     total = 0
     for pid in daemon.pids():
         text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-        total += int(re.search(r"^Pss:\s+(\d+)", text, re.M).group(1)) * 1024
+        total += int(re.search(rf"^{field}:\s+(\d+)", text, re.M).group(1)) * 1024
     return total
+
+
+def own_memory(daemon):
+    """What no other program shares, nor has a part in."""
+    return pss(daemon, "Private_Dirty")
 
 
 def descriptors(daemon):
@@ -109,14 +114,14 @@ def fill(daemon, count):
 
 def wait_for(condition, what, timeout=lib.PATIENCE * 10, pause=0.01):
     """What has no line to wait for: counters."""
-    begin = time.monotonic()
+    begin, never = time.monotonic(), threading.Event()
     while True:
         got = condition()
         if got:
             return got
         if time.monotonic() - begin > timeout:
             raise lib.Failure(f"waited for {what}: too late")
-        time.sleep(pause)
+        never.wait(pause)
 
 
 def received(sink):
@@ -184,10 +189,12 @@ def measure(count, drained, small, say):
 
     with world("scale") as (sink, daemon):
         refuse_all(sink)
-        empty = pss(daemon) if can_look() else 0
         daemon.stop()
         fill(daemon, small)
         daemon.start()
+        daemon.submit(lib.new_token())
+        small = wait_for(lambda: queued(daemon) == small + 1 and small + 1, "the small queue")
+        little = own_memory(daemon) if can_look() else 0
         note("drained a second, small queue", drain(daemon, sink, small))
         daemon.stop()
         refuse_all(sink)
@@ -203,10 +210,9 @@ def measure(count, drained, small, say):
         note("seconds until the whole queue is known", time.monotonic() - begin, "10 s")
         if watch:
             note("bytes read for a message", bytes_read(daemon) / count)
-            wait_for(lambda: pss(daemon), "memory")
             note("PSS in MiB, queue known", pss(daemon) / 2**20, "140 MiB with 1,000,000")
             note("PSS in MiB, peak", max(watch.stop().pss_peak, pss(daemon)) / 2**20, "10 % more")
-            note("bytes of PSS for a message", (pss(daemon) - empty) / count, "128")
+            note("bytes of memory for a message", (own_memory(daemon) - little) / (count - small), "128")
             note("descriptors of relay", watch.fds_peak, "bounded")
         daemon.kill()
         sink.set("587", "listen", "open")
