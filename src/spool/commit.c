@@ -157,7 +157,6 @@ message_written(struct spool *s, const struct entry *x, const struct segment *sg
 	m->flags = (uint8_t)((t->bounce ? SPOOL_BOUNCE : 0) | (t->eight_bit ? SPOOL_EIGHT_BIT : 0));
 	if (x->type == RECORD_COMMIT)
 		m->first_segment = t->extent[0].segment;
-	summary_message(sg->summary, m);
 	s->accepted++;
 	tell_message(s, m);
 	txn_committed(t);
@@ -180,6 +179,23 @@ bounce_written(struct spool *s, struct batch *b, const struct entry *x, const st
 	log_unpin(s, x->new_begun_in);
 }
 
+/* What M and C say; of a message that is in memory, or not any more. */
+static void
+summarize_message(const struct segment *sg, const struct entry *x, uint64_t at)
+{
+	const struct spool_txn *t = x->txn;
+	struct spool_message m = { .id = x->id, .received_ms = t->received_ms, .size = t->size,
+		.segment = sg->number, .first_segment = sg->number,
+		.offset64 = (uint32_t)(at / RECORD_UNIT),
+		.length64 = (uint32_t)(record_room(x->length) / RECORD_UNIT), .nrcpt = t->nrcpt };
+
+	message_flags(&m, t->bounce, t->eight_bit);
+	for (uint32_t i = 0; x->type == RECORD_COMMIT && i < t->nextent; i++)
+		if (t->extent[i].segment < m.first_segment)
+			m.first_segment = t->extent[i].segment;
+	summary_message(sg->summary, &m);
+}
+
 /* What a record means once it is written; sync tells of M, C and G, which are never without. */
 static void
 entry_written(struct spool *s, struct batch *b, struct entry *x, const struct segment *sg, uint64_t base)
@@ -194,6 +210,7 @@ entry_written(struct spool *s, struct batch *b, struct entry *x, const struct se
 		break;
 	case RECORD_MESSAGE:
 	case RECORD_COMMIT:
+		summarize_message(sg, x, at);
 		message_written(s, x, sg, at);
 		break;
 	case RECORD_GROUP:

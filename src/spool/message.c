@@ -18,7 +18,14 @@ message_from_envelope(struct spool_message *m, const struct envelope *env)
 {
 	m->received_ms = env->received_ms;
 	m->size = env->size;
-	m->flags = (uint8_t)((env->bounce ? SPOOL_BOUNCE : 0) | (env->eight_bit ? SPOOL_EIGHT_BIT : 0));
+	message_flags(m, env->bounce, env->eight_bit);
+}
+
+void
+message_flags(struct spool_message *m, bool bounce, bool eight_bit)
+{
+	m->flags = (uint8_t)((m->flags & (SPOOL_HELD | SPOOL_UNCERTAIN)) | (bounce ? SPOOL_BOUNCE : 0) |
+	    (eight_bit ? SPOOL_EIGHT_BIT : 0));
 }
 
 uint32_t

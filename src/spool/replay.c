@@ -37,12 +37,14 @@ see_finish(struct replay *rp, uint64_t id, const struct scan_record *x)
 	drop(rp, id);
 }
 
-/* A later copy replaces an earlier one. */
+/* A later copy replaces an earlier one: it is elsewhere, and stands as it stood. */
 static struct spool_message *
 add(struct replay *rp, uint64_t id, uint32_t nrcpt, uint32_t segment, uint64_t at, uint64_t length)
 {
-	struct spool_message *m = index_add(rp->found, id, nrcpt);
+	struct spool_message *m = index_get(rp->found, id);
 
+	if (m == NULL || m->nrcpt != nrcpt)
+		m = index_add(rp->found, id, nrcpt);
 	m->segment = m->first_segment = segment;
 	m->offset64 = (uint32_t)(at / RECORD_UNIT);
 	m->length64 = (uint32_t)(length / RECORD_UNIT);
@@ -83,7 +85,7 @@ see_commit(struct replay *rp, uint64_t id, struct view payload, uint32_t segment
 	m = add(rp, id, c.nrcpt, segment, x->at, x->length);
 	m->received_ms = c.received_ms;
 	m->size = c.size;
-	m->flags = (uint8_t)((c.bounce ? SPOOL_BOUNCE : 0) | (c.eight_bit ? SPOOL_EIGHT_BIT : 0));
+	message_flags(m, c.bounce, c.eight_bit);
 	for (uint32_t i = 0; i < c.nextent; i++)
 		if (c.extent[i].segment < m->first_segment)
 			m->first_segment = c.extent[i].segment;
@@ -151,7 +153,7 @@ take_message(struct replay *rp, uint32_t segment, const struct summary_row *row)
 
 	m->received_ms = row->received_ms;
 	m->size = row->size;
-	m->flags = row->flags;
+	message_flags(m, (row->flags & SPOOL_BOUNCE) != 0, (row->flags & SPOOL_EIGHT_BIT) != 0);
 	m->first_segment = row->first_segment;
 }
 

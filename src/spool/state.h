@@ -200,6 +200,8 @@ uint32_t message_begun_in(const struct spool_message *m);
 void message_count(struct spool *s, const struct spool_message *m);	/* it is told of now */
 void message_remove(struct spool *s, struct spool_message *m);
 void message_from_envelope(struct spool_message *m, const struct envelope *env);
+/* What the envelope says; what was recorded later stays. */
+void message_flags(struct spool_message *m, bool bounce, bool eight_bit);
 
 /* --- space.c: limits and health --------------------------------------------------- */
 void space_init(struct spool *s);

@@ -13,7 +13,7 @@
 
 #define FOLD_MIN	1024u		/* rows that gather before they are looked through */
 
-/* By order of what counts at one place: a message, then what is said of it. */
+/* In the order of what stands at one place: a message, then what is said of it. */
 enum kind { NOTHING, MESSAGE, OUTCOME, FINISH };
 
 struct message_part {
@@ -32,7 +32,8 @@ struct gathered {
 	spool_id	 id;
 	uint32_t	 at64;
 	uint32_t	 length64 : 24;
-	uint32_t	 kind : 8;
+	uint32_t	 kind : 7;
+	uint32_t	 known : 1;	/* an outcome: the message was there before it */
 	union {
 		struct message_part *message;
 		struct text_part *text;
@@ -111,7 +112,11 @@ row_bytes(const struct gathered *g)
 	return g->kind == OUTCOME ? SUMMARY_OUTCOME_ROW + g->part.text->n : SUMMARY_FINISH_ROW;
 }
 
-/* Of one message's rows, n of them in order: what they say together. */
+/*
+ * Of one message's rows, n of them in order: what they say together. A copy that was moved here
+ * stands as the message stood, so an outcome before it stays: in front of it if the message
+ * is not sure to be known there.
+ */
 static void
 fold_message(const struct summary *s, struct gathered *row, size_t n)
 {
@@ -123,22 +128,35 @@ fold_message(const struct summary *s, struct gathered *row, size_t n)
 
 		if (g->kind == OUTCOME && (gone || finish != NULL)) {
 			drop(g);
-			continue;
-		}
-		drop(outcome);
-		outcome = g->kind == OUTCOME ? g : NULL;
-		if (g->kind == OUTCOME)
-			continue;
-		/* It came and ended here: nothing of it is in an earlier segment. */
-		gone = g->kind == FINISH && (message != NULL || gone) && g->id >> 24 == s->segment;
-		drop(message);
-		drop(finish);
-		message = g->kind == MESSAGE ? g : NULL;
-		finish = g->kind == FINISH ? g : NULL;
-		if (gone) {
+		} else if (g->kind == OUTCOME) {
+			drop(outcome);
+			outcome = g;
+			outcome->known |= message != NULL;
+		} else if (g->kind == MESSAGE) {
+			drop(message);
 			drop(finish);
 			finish = NULL;
+			gone = false;
+			message = g;
+		} else {
+			/* It came and ended here: nothing of it is in an earlier segment. */
+			gone = (message != NULL || gone) && g->id >> 24 == s->segment;
+			drop(message);
+			drop(outcome);
+			drop(finish);
+			message = outcome = NULL;
+			finish = g;
+			if (gone) {
+				drop(finish);
+				finish = NULL;
+			}
 		}
+	}
+	if (message != NULL && outcome != NULL && outcome->known && outcome < message) {
+		struct gathered first = *message;
+
+		*message = *outcome;
+		*outcome = first;
 	}
 }
 
@@ -391,12 +409,12 @@ is_sound(const struct summary_row *r, uint64_t end)
 	return r->type == SUMMARY_FINISH || (is_place(r, end) && outcome_get(&o, r->text, NULL) == 0);
 }
 
-/* Ids go up; of one only M and U stand together. */
+/* Ids go up; of one only M and U stand together, in either order. */
 static bool
 is_in_order(const struct summary_row *before, const struct summary_row *r)
 {
-	return r->id > before->id || (r->id == before->id && before->type == SUMMARY_MESSAGE &&
-	    r->type == SUMMARY_OUTCOME);
+	return r->id > before->id || (r->id == before->id && before->type != r->type &&
+	    before->type != SUMMARY_FINISH && r->type != SUMMARY_FINISH);
 }
 
 bool

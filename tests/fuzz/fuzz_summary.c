@@ -23,12 +23,19 @@ some_id(unsigned c, uint32_t segment)
 	return ((c & 8) != 0 && segment == HERE ? (uint64_t)HERE : (uint64_t)EARLIER) << 24 | (1 + c % 8);
 }
 
+/* Copies of a message have the same recipients. */
+static uint32_t
+count_rcpts(uint64_t id)
+{
+	return 1 + (uint32_t)(id & 0xffffff) % 4;
+}
+
 static bool
-put_envelope(struct buf *out, unsigned c)
+put_envelope(struct buf *out, uint64_t id, unsigned c)
 {
 	bool ok = buf_addf(out, "from: a@example.com\nreceived: 2026-11-22T07:30:23.%03uZ\nprotocol: SMTP\n", c);
 
-	for (unsigned i = 0; i <= c % 4; i++)
+	for (unsigned i = 0; i < count_rcpts(id); i++)
 		ok = ok && buf_addf(out, "rcpt: b%u@example.net\n", i);
 	return ok && buf_addf(out, "size: %u\n%s", c, c % 2 != 0 ? "body: 8bitmime\n" : "");
 }
@@ -41,15 +48,15 @@ put_outcome(struct buf *out, unsigned c, struct view more)
 }
 
 static bool
-put_payload(struct buf *out, uint8_t type, unsigned c, struct view more)
+put_payload(struct buf *out, uint8_t type, uint64_t id, unsigned c, struct view more)
 {
 	struct extent x[2] = { { EARLIER, 4, 100, 1 }, { HERE, 4, 100, 1 } };
-	struct commit_lines commit = { .size = c, .received_ms = c, .nrcpt = 1 + c % 5, .envelope = 10,
+	struct commit_lines commit = { .size = c, .received_ms = c, .nrcpt = count_rcpts(id), .envelope = 10,
 		.nextent = 1 + c % 2, .extent = &x[1 - c % 2] };
 
 	switch (type) {
 	case RECORD_MESSAGE:
-		return put_envelope(out, c) && buf_add_byte(out, '\n') && buf_add(out, more);
+		return put_envelope(out, id, c) && buf_add_byte(out, '\n') && buf_add(out, more);
 	case RECORD_COMMIT:
 		return lines_put_commit(out, &commit);
 	case RECORD_UPDATE:
@@ -75,7 +82,7 @@ put_group(struct buf *out, uint32_t segment, unsigned c, struct view more)
 	bool ok;
 
 	buf_init(&message, 1u << 20);
-	ok = put_payload(&message, RECORD_MESSAGE, c, more) &&
+	ok = put_payload(&message, RECORD_MESSAGE, some_id(c + 3, segment), c, more) &&
 	    put_part(out, RECORD_FINISH, some_id(c, segment), more) &&
 	    put_part(out, RECORD_MESSAGE, some_id(c + 3, segment), buf_view(&message));
 	buf_done(&message);
@@ -101,7 +108,7 @@ replay_some(struct replay *rp, uint32_t segment, struct view *io, struct replay 
 		buf_init(&payload, 1u << 20);
 		x.head.id = c % 16 == 15 ? 0 : some_id(c, segment);
 		require(x.head.type == RECORD_GROUP ? put_group(&payload, segment, c, more) :
-		    put_payload(&payload, x.head.type, c, more));
+		    put_payload(&payload, x.head.type, x.head.id, c, more));
 		x.head.length = (uint32_t)buf_len(&payload);
 		x.length = record_room(x.head.length);
 		x.payload = buf_view(&payload);
