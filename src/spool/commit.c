@@ -559,7 +559,11 @@ plan(struct spool *s, struct commit_job *j)
 	} else if (sync) {
 		j->target = s->current;
 	}
-	j->sync = j->target != NULL && (sync || b == NULL || b->sync ||
+	/*
+	 * Without a batch it is a sync of what was written before, or only the rotation. That is
+	 * no epoch: one without a record would make the next one prove what was never synced.
+	 */
+	j->sync = j->target != NULL && (b == NULL ? j->fresh == NULL : sync || b->sync ||
 	    j->target->index + b->n > BATCH_RECORDS_MAX);
 	j->new_spare = space_spare_to_make(s, j->spare != 0);
 	s->upkeep_due = false;

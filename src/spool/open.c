@@ -52,6 +52,25 @@ list_numbers(struct opening *o, const char *dir, struct err *e)
 	return fs_list(o->s->env.fs, dir, see_name, o, e);
 }
 
+/*
+ * A crash may have left a segment its name in spare/, too, if the rename into log/ was not
+ * durable as a whole. Then it is not ours to write over.
+ */
+static bool
+is_in_log(struct spool *s, int fd)
+{
+	char name[SEGMENT_NAME_MAX];
+	struct segment_start start;
+	uint64_t room;
+
+	if (segment_read_start(s->env.fs, fd, &start, &room, NULL) < 0)
+		return false;
+	fd = fs_open(s->env.fs, segment_name(name, DIR_LOG, start.number), FS_READ, NULL);
+	if (fd >= 0)
+		fs_close(s->env.fs, fd);
+	return fd >= 0;
+}
+
 /* Spare files of an earlier run are used again, unless they have another size. */
 static void
 take_spares(struct opening *o)
@@ -64,7 +83,7 @@ take_spares(struct opening *o)
 		int64_t size = -1;
 
 		if (fd >= 0) {
-			size = fs_size(s->env.fs, fd, NULL);
+			size = is_in_log(s, fd) ? -1 : fs_size(s->env.fs, fd, NULL);
 			fs_close(s->env.fs, fd);
 		}
 		if (size == (int64_t)s->params.segment_size && s->nspares < SPARES_MAX)
@@ -283,8 +302,10 @@ open_dirs(struct spool *s, struct err *e)
 	s->lock_fd = fs_lock(fs, "LOCK", e);
 	if (s->lock_fd < 0)
 		return e->kind == ERR_BUSY ? in_use(e) : err_prefix(e, "the spool");
+	/* And log/: what a segment says of those before it is acted on, so its name must stay. */
 	if (fs_mkdir(fs, DIR_LOG, e) < 0 || fs_mkdir(fs, DIR_SPARE, e) < 0 ||
-	    fs_mkdir(fs, DIR_QUARANTINE, e) < 0 || fs_sync_dir(fs, "", e) < 0)
+	    fs_mkdir(fs, DIR_QUARANTINE, e) < 0 || fs_sync_dir(fs, "", e) < 0 ||
+	    fs_sync_dir(fs, DIR_LOG, e) < 0)
 		return err_prefix(e, "the spool");
 	return 0;
 }

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "spool/record.h"
 #include "unit/spool/world.h"
 
 #include "base/banned.h"
@@ -64,6 +65,36 @@ static void
 test_write_full(void **state)
 {
 	check_fault(TWIN_WRITE, ENOSPC, ERR_FULL);
+}
+
+/*
+ * The next segment is begun with nothing to write. An epoch without a record would make the
+ * one behind it prove what was never synced.
+ */
+static void
+test_no_epoch_is_empty(void **state)
+{
+	struct commit a, b;
+	struct record r;
+	const uint8_t *bytes;
+	uint64_t size;
+	struct pair p;
+
+	setup(&p);
+	world_accept(&p.w, 100, 1, &a);
+	twin_fs_fail(&p.fs, TWIN_SYNC, 0, 1, EIO);
+	world_accept(&p.w, 200, 2, &b);
+	assert_int_equal(b.e.kind, ERR_SYSTEM);
+	world_run(&p.w, 20);
+	world_finish(&p.w, a.id);
+	world_run(&p.w, 20);
+	bytes = twin_fs_content(&p.fs, twin_fs_name(&p.fs, "log", 1), &size);
+	assert_true(record_get_any(&r, bytes));
+	assert_int_equal(r.type, RECORD_START);
+	assert_true(record_get_any(&r, bytes + record_room(r.length)));
+	assert_int_equal(r.type, RECORD_FINISH);
+	assert_int_equal(r.epoch, 1);
+	teardown(&p);
 }
 
 /* The refused message reached the disk all the same: it must not come back. */
@@ -453,6 +484,7 @@ main(void)
 		cmocka_unit_test(test_write_fails),
 		cmocka_unit_test(test_sync_fails),
 		cmocka_unit_test(test_write_full),
+		cmocka_unit_test(test_no_epoch_is_empty),
 		cmocka_unit_test(test_refused_is_not_resurrected),
 		cmocka_unit_test(test_chunks_in_lost_range),
 		cmocka_unit_test(test_commit_withdrawn),
