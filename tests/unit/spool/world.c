@@ -59,34 +59,48 @@ on_closed(void *owner)
 static const struct spool_events events = { on_message, on_recovered, on_health, on_trouble };
 
 void
-world_init(struct world *w, struct twin_fs *fs)
+world_init_on(struct world *w, struct fs *on, uint64_t seed)
 {
-	*w = (struct world){ .fs = fs };
+	*w = (struct world){ .on = on };
 	twin_loop_init(&w->twin, WALL_MS);
 	twin_worker_init(&w->worker, &w->twin.loop);
 	twin_worker_init(&w->reader, &w->twin.loop);
-	rng_init(&w->rng, 42 + fs->ops);
+	rng_init(&w->rng, 42 + seed);
 	w->params = (struct spool_params){ .segment_size = SEGMENT, .bytes_max = 64u << 20,
 		.messages_max = 10000, .outcome_sync_ms = 1000 };
+}
+
+void
+world_init(struct world *w, struct twin_fs *fs)
+{
+	world_init_on(w, &fs->fs, fs->ops);
+	w->fs = fs;
 }
 
 static void
 set_env(struct world *w, struct spool_env *env)
 {
-	*env = (struct spool_env){ &w->twin.loop, &w->fs->fs, &w->worker.worker, &w->reader.worker, &w->rng };
+	*env = (struct spool_env){ &w->twin.loop, w->on, &w->worker.worker, &w->reader.worker, &w->rng };
 }
 
-void
-world_open(struct world *w)
+int
+world_try_open(struct world *w, struct err *e)
 {
 	struct spool_env env;
-	struct err e = { 0 };
 
 	set_env(w, &env);
 	w->closed = false;
 	w->ntold = 0;
 	w->health = SPOOL_OK;
-	if (spool_open(&w->spool, &w->params, &env, &events, w, &e) < 0) {
+	return spool_open(&w->spool, &w->params, &env, &events, w, e);
+}
+
+void
+world_open(struct world *w)
+{
+	struct err e = { 0 };
+
+	if (world_try_open(w, &e) < 0) {
 		fprintf(stderr, "spool_open: %s\n", e.text);
 		abort();
 	}

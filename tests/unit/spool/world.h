@@ -15,7 +15,8 @@
 struct world {
 	struct twin_loop twin;
 	struct twin_worker worker, reader;
-	struct twin_fs	*fs;
+	struct twin_fs	*fs;		/* NULL: on another one */
+	struct fs	*on;
 	struct rng	 rng;
 	struct spool	*spool;
 	struct spool_params params;
@@ -42,7 +43,9 @@ struct commit {
 };
 
 void world_init(struct world *, struct twin_fs *);
+void world_init_on(struct world *, struct fs *, uint64_t seed);
 void world_open(struct world *);
+int world_try_open(struct world *, struct err *) must_use;
 void world_reopen(struct world *);	/* world_close(), world_open() */
 void world_begin_close(struct world *);
 void world_close(struct world *);

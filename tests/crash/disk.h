@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * disk - a file system that remembers every change a crash could still lose.
+ *
+ * Each change that is not durable yet is an item: a sector of 512 bytes, the size of a
+ * file, or one directory entry. A crash keeps any subset of the items, in their order;
+ * disk_image() makes that image. A sync of a file makes its sectors and size durable and
+ * no name; a sync of a directory its entries and nothing else; a rename is two entries.
+ * When a sync fails its items stay uncertain for ever: no later sync helps them. Content
+ * is shared between images until one of them writes.
+ */
+#ifndef CRASH_DISK_H
+#define CRASH_DISK_H
+
+#include "twin/fs.h"
+
+#define DISK_SECTOR	512u
+#define DISK_NAME	64u
+#define DISK_FDS	64
+#define DISK_ITEM_TEXT	160u
+
+struct page;
+struct content;
+struct inode;
+
+struct disk_entry {
+	char		 name[DISK_NAME];
+	struct inode	*now, *durable;		/* NULL: none */
+	bool		 dir;
+};
+
+enum item_kind { ITEM_SECTOR, ITEM_SIZE, ITEM_ENTRY };
+
+struct item {
+	enum item_kind	 kind;
+	struct inode	*inode;		/* ITEM_ENTRY: what the name stands for, or NULL */
+	uint64_t	 at;		/* sector, size, or index of the entry */
+	struct page	*page;
+	uint64_t	 op;		/* the operation that made it */
+	bool		 lost;		/* a sync of it failed */
+};
+
+struct disk {
+	struct fs	 fs;
+	struct disk_entry *entry;
+	size_t		 nentry;
+	struct item	*item;
+	size_t		 nitem, cap;
+	struct inode	*open[DISK_FDS];
+	struct twin_fault fault[TWIN_OPS];
+	uint64_t	 space;		/* bytes; 0: no limit */
+	uint64_t	 ops;		/* that change something */
+	enum twin_op	 op;		/* the last of them */
+	char		 op_name[DISK_NAME];
+	/* Before and after each operation that changes something. */
+	void		(*hook)(void *arg);
+	void		*arg;
+};
+
+void disk_init(struct disk *);
+void disk_done(struct disk *);
+void disk_fail(struct disk *, enum twin_op op, uint64_t after, uint64_t times, int errnum);
+/* Drop items that no crash can show any more: their file has no name and gets none. */
+void disk_forget(struct disk *);
+/* What a crash leaves when item i is kept if keep(arg, i) says so. */
+void disk_image(struct disk *out, const struct disk *d, bool (*keep)(void *arg, size_t i), void *arg);
+/* A killed process: cache and items are as they are, descriptors and locks are gone. */
+void disk_clone(struct disk *out, const struct disk *d);
+/* Of what is durable: names, sizes, bytes. */
+uint64_t disk_hash(const struct disk *);
+size_t disk_open_files(const struct disk *);
+bool disk_has(const struct disk *, const char *name);
+/* The i-th name of the directory, or NULL. */
+const char *disk_name(const struct disk *, const char *dir, size_t i);
+/* Invert a byte, in the cache and on the disk. */
+void disk_damage(struct disk *, const char *name, uint64_t at);
+/* "sector 3 of log/00..." */
+const char *disk_item_text(const struct disk *, size_t i, char text[DISK_ITEM_TEXT]);
+uint64_t hash_mix(uint64_t a, uint64_t b);
+
+#endif

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "crash/judge.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/require.h"
+
+#include "base/banned.h"
+
+#define BYTES_MAX	(16u << 20)
+
+struct judging {
+	struct verdict	*v;
+	const struct play *play;
+	enum crash_kind	 kind;
+	struct world	 w;
+	struct buf	 text, lines;
+	bool		 seen[PLAY_MESSAGES];
+};
+
+static void bad(struct judging *j, const char *fmt, ...) printf_like(2, 3);
+static void
+bad(struct judging *j, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (j->v->bad)
+		return;		/* the first says most */
+	j->v->bad = true;
+	va_start(ap, fmt);
+	(void)vsnprintf(j->v->why, sizeof(j->v->why), fmt, ap);
+	va_end(ap);
+}
+
+/* --- what is there -------------------------------------------------------------------------- */
+
+static void
+on_ready(void *owner)
+{
+	*(bool *)owner = true;
+}
+
+static enum reader_result
+wait_for(struct judging *j, bool *ready)
+{
+	*ready = false;
+	world_run(&j->w, 5);
+	return *ready ? READER_WAIT : READER_BAD;
+}
+
+/* Envelope and text of m, into j->lines and j->text. */
+static bool
+read_message(struct judging *j, struct spool_message *m)
+{
+	bool ready = false;
+	struct spool_reader *r = spool_reader_new(j->w.spool, m, on_ready, &ready);
+	const struct envelope *env = NULL;
+	enum reader_result rr;
+	struct view v;
+
+	buf_clear(&j->text);
+	buf_clear(&j->lines);
+	while ((rr = spool_reader_envelope(r, &env, NULL)) == READER_WAIT)
+		if (wait_for(j, &ready) == READER_BAD)
+			break;
+	if (rr == READER_DATA && env->nrcpt == m->nrcpt && envelope_encode(&j->lines, env)) {
+		while ((rr = spool_reader_next(r, &v, NULL)) == READER_DATA || rr == READER_WAIT) {
+			if (rr == READER_DATA)
+				require(buf_add(&j->text, v));
+			else if (wait_for(j, &ready) == READER_BAD)
+				break;
+		}
+	}
+	spool_reader_free(r);
+	return rr == READER_END;
+}
+
+static uint64_t
+hash_message(struct spool_message *m)
+{
+	const struct spool_rcpt *r = spool_rcpts(m);
+	uint64_t h = hash_mix(m->id, (uint64_t)m->attempts << 16 | m->flags);
+
+	h = hash_mix(hash_mix(h, (uint64_t)m->next_ms), m->size);
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		h = hash_mix(h, (uint64_t)r[i].state << 16 | r[i].code);
+	return h;
+}
+
+/* --- what should be there ------------------------------------------------------------------- */
+
+static size_t
+find_sent(const struct judging *j, const struct spool_message *m)
+{
+	const struct play *p = j->play;
+
+	for (size_t i = 0; i < p->nsent; i++)
+		if (p->sent[i].id == m->id)
+			return i;
+	/* A bounce that nobody was told of yet is known by its text. */
+	for (size_t i = 0; i < p->nsent; i++)
+		if (p->sent[i].id == 0 && view_eq(buf_view(&p->sent[i].text), buf_view(&j->text)))
+			return i;
+	return p->nsent;
+}
+
+static void
+check_state(struct judging *j, const struct sent *x, struct spool_message *m)
+{
+	uint32_t least = j->kind == CRASH_KILL && !j->play->failing ? x->written_version : x->synced_version;
+	const struct spool_rcpt *r = spool_rcpts(m);
+	uint32_t v = m->attempts;
+
+	if (v < least || v > x->version) {
+		bad(j, "message %016llx has outcome %u; %u was durable, %u is the last",
+		    (unsigned long long)m->id, v, least, x->version);
+		return;
+	}
+	if ((m->flags & (SPOOL_HELD | SPOOL_UNCERTAIN)) != play_flags(v) || m->next_ms != play_next_ms(v))
+		bad(j, "message %016llx has not the flags or the time of its outcome %u",
+		    (unsigned long long)m->id, v);
+	for (uint32_t i = 0; i < m->nrcpt; i++) {
+		struct spool_rcpt want = play_state(x, v, i);
+
+		if (r[i].state != want.state || r[i].code != want.code)
+			bad(j, "message %016llx, recipient %u: state %u %u, not that of outcome %u",
+			    (unsigned long long)m->id, i, r[i].state, r[i].code, v);
+	}
+}
+
+static void
+check_found(struct judging *j, struct spool_message *m)
+{
+	const struct sent *x;
+	size_t i;
+
+	if (!read_message(j, m)) {
+		if (!j->play->damaged)
+			bad(j, "message %016llx can't be read", (unsigned long long)m->id);
+		return;
+	}
+	i = find_sent(j, m);
+	if (i == j->play->nsent) {
+		bad(j, "message %016llx was never sent", (unsigned long long)m->id);
+		return;
+	}
+	x = &j->play->sent[i];
+	j->seen[i] = true;
+	if (x->nrcpt != m->nrcpt || !view_eq(buf_view(&x->text), buf_view(&j->text)) ||
+	    !view_eq(buf_view(&x->lines), buf_view(&j->lines)))
+		bad(j, "message %016llx is not what was sent", (unsigned long long)m->id);
+	else
+		check_state(j, x, m);
+}
+
+static bool
+may_be_there(const struct judging *j, const struct sent *x)
+{
+	if (x->finished)
+		return false;
+	if (j->kind == CRASH_KILL && x->finish_written && !j->play->failing)
+		return false;
+	return x->fate != FATE_OPEN && x->fate != FATE_GONE;
+}
+
+static void
+check_sent(struct judging *j, size_t i)
+{
+	const struct sent *x = &j->play->sent[i];
+	const char *what = x->parent != NULL ? "bounce" : "message";
+
+	if (j->seen[i] && !may_be_there(j, x))
+		bad(j, "%s %zu (%016llx) is there: it was %s", what, i, (unsigned long long)x->id,
+		    x->finished ? "finished, synced" : x->finishing ? "finished, written" : "never accepted");
+	if (!j->seen[i] && x->fate == FATE_ACCEPTED && !x->finishing)
+		bad(j, "%s %zu (%016llx) is not there: it was accepted", what, i, (unsigned long long)x->id);
+	if (x->bounce == NULL || x->fate == FATE_GONE)
+		return;
+	i = (size_t)(x->bounce - j->play->sent);
+	if (j->seen[x - j->play->sent] ? j->seen[i] : !j->seen[i] && !x->bounce->finishing)
+		bad(j, "message %016llx and the bounce that reports it: %s is there", (unsigned long long)x->id,
+		    j->seen[i] ? "each" : "neither");
+}
+
+static void
+check_all(struct judging *j)
+{
+	struct spool_message *m;
+
+	for (size_t pos = 0; (m = spool_next(j->w.spool, &pos)) != NULL && !j->v->bad;)
+		check_found(j, m);
+	for (size_t i = 0; i < j->play->nsent && !j->v->bad; i++)
+		check_sent(j, i);
+}
+
+static void
+look(struct judging *j, const uint64_t *expected)
+{
+	struct spool_message *m;
+	size_t n = 0;
+
+	if (j->w.recovered != 1)
+		bad(j, "recovery does not end");
+	if (j->w.troubles != 0 && (j->play->may_trouble == NULL ||
+	    strstr(j->w.trouble, j->play->may_trouble) == NULL))
+		bad(j, "recovery reports: %s", j->w.trouble);
+	for (size_t pos = 0; (m = spool_next(j->w.spool, &pos)) != NULL; n++)
+		j->v->found += hash_message(m);
+	if (n != j->w.ntold)
+		bad(j, "%zu messages were told of, %zu are there", j->w.ntold, n);
+	if (expected != NULL && j->v->found != *expected)
+		bad(j, "another recovery found something else");
+	check_all(j);
+}
+
+void
+judge(struct verdict *v, const struct play *play, struct disk *d, enum crash_kind kind,
+    const uint64_t *expected)
+{
+	struct judging j = { .v = v, .play = play, .kind = kind };
+	struct err e = { 0 };
+
+	*v = (struct verdict){ .bad = false };
+	buf_init(&j.text, BYTES_MAX);
+	buf_init(&j.lines, BYTES_MAX);
+	world_init_on(&j.w, &d->fs, d->ops + 7);
+	j.w.params = play->w.params;
+	if (world_try_open(&j.w, &e) < 0) {
+		bad(&j, "the spool can't be opened: %s", e.text);
+	} else {
+		play_rest(&j.w);
+		look(&j, expected);
+		world_kill(&j.w);
+	}
+	if (disk_open_files(d) != 0)
+		bad(&j, "%zu files are left open", disk_open_files(d));
+	twin_loop_done(&j.w.twin);
+	buf_done(&j.text);
+	buf_done(&j.lines);
+}

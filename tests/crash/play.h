@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * play - a spool at work on a disk, and what it has promised so far.
+ *
+ * A workload calls the play_ functions; after each of them, and before and after every
+ * operation of the disk, step() is called: there a crash may be tried. What must hold
+ * of a message then is in struct sent.
+ */
+#ifndef CRASH_PLAY_H
+#define CRASH_PLAY_H
+
+#include "crash/disk.h"
+#include "unit/spool/world.h"
+
+#define PLAY_MESSAGES	64
+#define PLAY_OUTCOMES	256
+
+enum fate {
+	FATE_OPEN,		/* not committed, or aborted: never there */
+	FATE_ASKED,		/* may be there, whole */
+	FATE_ACCEPTED,		/* there until finished */
+	FATE_REFUSED,		/* may be there until the next message is accepted, then not */
+	FATE_GONE		/* never there any more */
+};
+
+/* What was recorded of a message: none, some, or its end; version counts from 1. */
+enum stage { STAGE_GIVEN, STAGE_WRITTEN, STAGE_SYNCED };
+
+struct sent {
+	struct play	*play;
+	struct spool_txn *txn;
+	spool_id	 id;		/* 0: a bounce that is not told of yet */
+	struct buf	 text, lines;	/* as they are to be read again */
+	size_t		 appended;
+	uint32_t	 nrcpt;
+	enum fate	 fate;
+	uint64_t	 turn;		/* when it was committed, or refused */
+	bool		 answered;
+	uint32_t	 version, synced_version, written_version;
+	bool		 finishing, finish_written, finished;
+	struct sent	*parent;	/* it is the bounce of that one */
+	struct sent	*bounce;
+};
+
+struct outcome_given {
+	struct sent	*sent;
+	uint32_t	 version;	/* 0: the end */
+	uint64_t	 turn;
+	int64_t		 given_ms;
+	enum stage	 stage;
+};
+
+struct play {
+	struct world	 w;
+	struct disk	*disk;
+	struct sent	 sent[PLAY_MESSAGES];
+	size_t		 nsent;
+	struct outcome_given outcome[PLAY_OUTCOMES];
+	size_t		 noutcome;
+	uint64_t	 turn;		/* counts what is asked of the spool */
+	uint64_t	 seed;
+	struct rng	 rng;		/* for the workload */
+	bool		 failing;	/* syncs fail: outcomes may be late, and lost with the process */
+	const char	*may_trouble;	/* part of a line that recovery may report; NULL: none */
+	bool		 damaged;	/* a message may be announced as damaged */
+	void		(*step)(void *arg);
+	void		*arg;
+};
+
+void play_init(struct play *, struct disk *, uint64_t seed);
+void play_done(struct play *);
+void play_open(struct play *);
+void play_close(struct play *);			/* in order */
+/* The process dies; the disk becomes what the choice by chance leaves, or stays (SIGKILL). */
+void play_power_loss(struct play *);
+void play_kill(struct play *);
+void play_run(struct play *, int64_t ms);
+
+/* Between from and to bytes, by the seed. */
+size_t play_size(struct play *, size_t from, size_t to);
+struct sent *play_begin(struct play *, size_t size, uint32_t nrcpt);
+/* Its text looks like records of a later epoch, wherever a record could begin. */
+void play_disguise(struct sent *);
+void play_append(struct sent *, size_t n);
+void play_commit(struct sent *);		/* what is left of the text, and commit */
+void play_abort(struct sent *);
+/* All of it, until the answer is there: it must be accepted. */
+struct sent *play_accept(struct play *, size_t size, uint32_t nrcpt);
+void play_accepted(struct sent *);
+void play_refused(struct sent *);
+void play_update(struct sent *);
+void play_finish(struct sent *);
+struct sent *play_bounce(struct sent *, size_t size);
+
+/* The recipients' states of a version, for the record and for the judge. */
+struct spool_rcpt play_state(const struct sent *, uint32_t version, uint32_t rcpt);
+uint8_t play_flags(uint32_t version);
+int64_t play_next_ms(uint32_t version);
+/* Until the workers of the world have nothing to do. */
+void play_rest(struct world *);
+/* What can be known without the disk: whatever is old enough is synced. */
+void play_age(struct play *);
+uint64_t play_hash(const struct play *);
+
+#endif

@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The workloads. Sizes come from the seed, so that every round is another one. None may
+ * depend on more than the contract of the spool: they run over its mutants, too.
+ */
+#include "crash/work.h"
+
+#include <errno.h>
+
+#include "base/require.h"
+
+#include "base/banned.h"
+
+#define SYNC_MS	1500	/* by then outcomes are synced */
+
+/* --- messages of one record ------------------------------------------------------------ */
+
+static void
+small(struct play *p)
+{
+	struct sent *a, *b;
+
+	play_open(p);
+	a = play_accept(p, play_size(p, 1, 300), 1);
+	b = play_begin(p, play_size(p, 300, 2000), 3);
+	play_commit(b);
+	play_commit(play_begin(p, play_size(p, 1, 100), 2));	/* in one batch */
+	play_run(p, 20);
+	play_accepted(b);
+	play_finish(a);
+	play_run(p, 20);		/* written, not synced */
+	play_accept(p, play_size(p, 500, 3000), 1);
+	play_finish(b);
+	play_run(p, SYNC_MS);
+	(void)play_accept(p, 10, 1);
+}
+
+/* --- messages in chunks -------------------------------------------------------------------- */
+
+static void
+big(struct play *p)
+{
+	struct sent *a, *b;
+
+	play_open(p);
+	a = play_accept(p, play_size(p, 65000, 66000), 1);	/* at the limit of one record */
+	b = play_accept(p, play_size(p, 140000, 200000), 2);
+	play_update(b);
+	play_finish(a);
+	(void)play_accept(p, play_size(p, 66000, 130000), 1);
+	play_finish(b);
+	play_run(p, SYNC_MS);
+}
+
+static void
+interleaved(struct play *p)
+{
+	struct sent *a, *b, *c;
+
+	play_open(p);
+	p->w.worker.delay_ms = 2;
+	a = play_begin(p, play_size(p, 140000, 150000), 1);
+	b = play_begin(p, play_size(p, 70000, 140000), 2);
+	play_append(a, 70000);
+	play_append(b, 66000);
+	c = play_begin(p, play_size(p, 1, 900), 1);
+	play_commit(c);
+	play_run(p, 3);
+	play_append(a, 65536);
+	play_commit(b);
+	play_run(p, 1);
+	play_commit(a);
+	play_run(p, 50);
+	play_accepted(a);
+	play_accepted(b);
+	play_accepted(c);
+	play_finish(b);
+	play_run(p, SYNC_MS);
+}
+
+static void
+aborted(struct play *p)
+{
+	struct sent *a, *b, *c;
+
+	play_open(p);
+	a = play_begin(p, 400, 1);
+	play_append(a, 200);
+	play_abort(a);
+	b = play_begin(p, 200000, 1);
+	play_append(b, 140000);
+	c = play_accept(p, play_size(p, 1, 2000), 1);	/* its sync covers chunks of b */
+	play_abort(b);
+	b = play_begin(p, 150000, 1);
+	play_append(b, 150000);
+	play_abort(b);
+	play_run(p, 20);
+	play_finish(c);
+	play_accept(p, play_size(p, 1, 2000), 1);
+	play_run(p, SYNC_MS);
+	/* One stays open to the end: chunks without a commit. */
+	b = play_begin(p, 200000, 1);
+	play_append(b, 140000);
+	play_run(p, 20);
+	play_abort(b);
+}
+
+/* Text that would be records, if their tags were those of the segment. */
+static void
+look_alikes(struct play *p)
+{
+	struct sent *a = NULL;
+
+	play_open(p);
+	for (unsigned i = 0; i < 3; i++) {
+		a = play_begin(p, play_size(p, 4000, 9000), 1);
+		play_disguise(a);
+		play_commit(a);
+		play_run(p, 20);
+	}
+	play_finish(a);
+	play_run(p, SYNC_MS);
+}
+
+/* --- outcomes ---------------------------------------------------------------------------------- */
+
+static void
+outcomes(struct play *p)
+{
+	struct sent *a, *b;
+
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 600), 4);
+	b = play_accept(p, play_size(p, 100, 600), 1);
+	play_update(a);
+	play_run(p, 20);
+	play_update(a);
+	play_update(b);
+	play_run(p, 20);
+	play_update(a);
+	play_run(p, SYNC_MS);
+	play_update(a);
+	play_accept(p, play_size(p, 1, 500), 1);	/* syncs it, too */
+	play_update(b);
+	play_finish(a);
+	play_run(p, 20);
+	play_update(b);
+	play_run(p, SYNC_MS);
+	play_finish(b);
+	play_run(p, SYNC_MS);
+}
+
+static void
+bounces(struct play *p)
+{
+	struct sent *a, *b, *report;
+
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 3000), 2);
+	b = play_accept(p, play_size(p, 100, 3000), 1);
+	play_update(a);
+	report = play_bounce(a, play_size(p, 100, 2000));
+	play_run(p, 50);
+	require(report->id != 0);
+	play_update(report);
+	(void)play_bounce(b, play_size(p, 40000, 60000));
+	play_run(p, SYNC_MS);
+	play_finish(report);
+	play_accept(p, play_size(p, 1, 500), 1);
+	play_run(p, SYNC_MS);
+}
+
+/* --- segments ------------------------------------------------------------------------------------- */
+
+/* Fill most of a segment with messages that are finished at once. */
+static void
+fill(struct play *p, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		play_finish(play_accept(p, play_size(p, 200000, 220000), 1));
+		play_run(p, 20);
+	}
+}
+
+static void
+unwatched(void *arg)
+{
+}
+
+/* The rotation is tried in full, what leads there is not. */
+static void
+fill_unwatched(struct play *p, unsigned n)
+{
+	void (*watched)(void *) = p->step;
+
+	p->step = unwatched;
+	fill(p, n);
+	p->step = watched;
+}
+
+static void
+rotation(struct play *p)
+{
+	struct sent *a, *b, *c;
+
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 3000), 2);
+	fill_unwatched(p, 3);
+	b = play_begin(p, 250000, 1);
+	play_append(b, play_size(p, 66000, 130000));	/* chunks before, the commit behind the rotation */
+	play_update(a);
+	c = play_begin(p, play_size(p, 210000, 230000), 1);
+	play_commit(c);
+	play_run(p, 20);
+	play_commit(b);
+	play_run(p, 20);
+	play_accepted(b);
+	play_accepted(c);
+	play_update(a);
+	play_run(p, SYNC_MS);
+	play_finish(a);
+	play_accept(p, play_size(p, 100, 3000), 1);
+}
+
+static void
+release(struct play *p)
+{
+	struct sent *a, *b, *c;
+
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 3000), 2);
+	b = play_begin(p, 250000, 1);
+	play_append(b, 70000);		/* pins the first segment, as nothing else will */
+	fill_unwatched(p, 5);
+	play_finish(a);
+	play_run(p, SYNC_MS);
+	play_commit(b);
+	c = play_accept(p, play_size(p, 100, 3000), 1);
+	play_accepted(b);
+	play_finish(b);
+	play_run(p, 20);		/* written: not released yet */
+	play_update(c);
+	play_run(p, SYNC_MS);		/* released */
+	fill_unwatched(p, 4);
+	play_finish(c);
+	play_run(p, SYNC_MS);
+	play_accept(p, play_size(p, 100, 3000), 1);
+}
+
+/* Several one after another: what ends a message stands in the next one. */
+static void
+release_many(struct play *p)
+{
+	struct sent *a;
+
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 3000), 1);
+	fill_unwatched(p, 14);
+	play_run(p, SYNC_MS);
+	play_finish(a);
+	play_run(p, SYNC_MS);
+	play_accept(p, play_size(p, 100, 3000), 1);
+}
+
+/* --- failures ---------------------------------------------------------------------------------------- */
+
+static void
+failed_sync(struct play *p)
+{
+	struct sent *a, *b, *c;
+
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 3000), 2);
+	b = play_accept(p, play_size(p, 100, 3000), 1);
+	p->failing = true;
+	play_update(a);
+	play_finish(b);
+	play_run(p, 20);
+	disk_fail(p->disk, TWIN_SYNC, 0, 1, EIO);
+	c = play_begin(p, play_size(p, 100, 3000), 1);
+	play_commit(c);
+	play_run(p, 20);
+	play_refused(c);
+	play_accept(p, play_size(p, 100, 3000), 1);	/* in the next segment */
+	play_run(p, SYNC_MS);
+	p->failing = false;
+	play_finish(a);
+	play_run(p, SYNC_MS);
+}
+
+/* What was refused is whole in the cache: only the next segment says that it does not count. */
+static void
+failed_write(struct play *p)
+{
+	struct sent *a, *b;
+
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 3000), 2);
+	p->failing = true;
+	disk_fail(p->disk, TWIN_WRITE, 0, 1, EIO);
+	b = play_begin(p, play_size(p, 4000, 9000), 1);
+	play_commit(b);
+	play_run(p, 20);
+	play_refused(b);
+	play_update(a);
+	play_accept(p, play_size(p, 100, 3000), 1);
+	play_run(p, SYNC_MS);
+	p->failing = false;
+	play_bounce(a, 500);
+	play_run(p, SYNC_MS);
+}
+
+/* Chunks of a message that goes on are in the range that is lost. */
+static void
+lost_chunks(struct play *p)
+{
+	struct sent *a, *b, *c;
+
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 3000), 2);
+	b = play_begin(p, 250000, 1);
+	play_append(b, 140000);
+	play_run(p, 20);
+	p->failing = true;
+	disk_fail(p->disk, TWIN_SYNC, 0, 1, EIO);
+	c = play_begin(p, play_size(p, 100, 3000), 1);
+	play_commit(c);
+	play_run(p, 20);
+	play_refused(c);
+	play_commit(b);
+	play_run(p, 20);
+	play_refused(b);
+	play_accept(p, play_size(p, 100, 3000), 1);
+	play_run(p, SYNC_MS);
+	p->failing = false;
+	play_finish(a);
+	play_run(p, SYNC_MS);
+}
+
+/* The commit waits in a batch of its own behind the sync that loses the chunks. */
+static void
+lost_before_commit(struct play *p)
+{
+	struct sent *a, *more[5];
+
+	play_open(p);
+	p->w.worker.delay_ms = 5;
+	a = play_begin(p, play_size(p, 70000, 90000), 1);
+	play_append(a, 70000);
+	play_run(p, 50);
+	p->failing = true;
+	play_commit(a);
+	play_run(p, 1);			/* its last chunk is being written */
+	for (size_t i = 0; i < lengthof(more); i++) {
+		more[i] = play_begin(p, 52100, 1);	/* together they fill a batch */
+		play_commit(more[i]);
+	}
+	disk_fail(p->disk, TWIN_SYNC, 0, 1, EIO);
+	play_run(p, 100);
+	play_refused(a);
+	play_refused(more[0]);
+	play_accept(p, play_size(p, 100, 3000), 1);
+	play_run(p, SYNC_MS);
+	p->failing = false;
+	play_accept(p, play_size(p, 100, 3000), 1);
+}
+
+static void
+degraded(struct play *p)
+{
+	struct sent *a, *b, *c;
+
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 3000), 2);
+	b = play_accept(p, play_size(p, 100, 3000), 1);
+	p->failing = true;
+	play_update(a);
+	disk_fail(p->disk, TWIN_SYNC, 0, 2, EIO);
+	c = play_begin(p, play_size(p, 100, 3000), 1);
+	play_commit(c);
+	play_run(p, 20);
+	play_refused(c);
+	play_bounce(b, 400);		/* delivery goes on */
+	play_run(p, 100);
+	play_update(a);
+	play_run(p, 20000);
+	p->failing = false;
+	play_finish(a);
+	play_run(p, 70000);
+	play_accept(p, play_size(p, 100, 3000), 1);
+}
+
+/* Syncing at a rotation fails: the seal, then the start of the next segment. */
+static void
+failed_rotation(struct play *p)
+{
+	struct sent *a, *b;
+
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 3000), 2);
+	fill_unwatched(p, 4);
+	play_update(a);
+	p->failing = true;
+	disk_fail(p->disk, TWIN_SYNC, rng_below(&p->rng, 2), 1, EIO);
+	b = play_begin(p, play_size(p, 210000, 230000), 1);
+	play_commit(b);
+	play_run(p, 20000);
+	play_accept(p, play_size(p, 100, 3000), 1);
+	play_run(p, SYNC_MS);
+	p->failing = false;
+	play_finish(a);
+	play_run(p, SYNC_MS);
+}
+
+/* --- starts and stops ---------------------------------------------------------------------------------- */
+
+static void
+restarts(struct play *p)
+{
+	struct sent *a, *b;
+
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 3000), 3);
+	b = play_accept(p, play_size(p, 66000, 90000), 1);
+	play_update(a);
+	play_run(p, 20);
+	play_close(p);
+	play_open(p);
+	play_update(a);
+	play_commit(play_begin(p, play_size(p, 100, 3000), 1));
+	play_run(p, 1);
+	play_kill(p);
+	play_update(a);
+	play_finish(b);
+	play_run(p, 20);
+	play_commit(play_begin(p, play_size(p, 66000, 90000), 1));
+	play_power_loss(p);
+	play_update(a);
+	play_run(p, SYNC_MS);
+	play_power_loss(p);
+	(void)play_bounce(a, 700);
+	play_run(p, SYNC_MS);
+	play_close(p);
+}
+
+/* --- a full disk --------------------------------------------------------------------------------------- */
+
+static void
+full(struct play *p)
+{
+	struct sent *a, *b, *c;
+
+	p->may_trouble = "room";
+	p->disk->space = 9 * SEGMENT + SEGMENT / 2;
+	p->w.params.segment_size = SEGMENT;
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 3000), 2);
+	b = play_accept(p, play_size(p, 100, 3000), 1);
+	c = play_accept(p, 200000, 1);
+	fill_unwatched(p, 3);
+	p->disk->space = 2 * SEGMENT + SEGMENT / 2;	/* others have filled it */
+	play_run(p, SYNC_MS);
+	if (spool_find(p->w.spool, a->id) != NULL)
+		play_update(a);
+	play_run(p, SYNC_MS);
+	play_finish(b);
+	play_run(p, SYNC_MS);
+	play_finish(c);
+	play_update(a);
+	play_run(p, SYNC_MS);
+	p->disk->space = 0;
+	play_run(p, 5000);
+	play_accept(p, play_size(p, 100, 3000), 1);
+	play_finish(a);
+	play_run(p, SYNC_MS);
+}
+
+const struct work works[] = {
+	{ "small", small },
+	{ "big", big },
+	{ "interleaved", interleaved },
+	{ "aborted", aborted },
+	{ "look-alikes", look_alikes },
+	{ "outcomes", outcomes },
+	{ "bounces", bounces },
+	{ "rotation", rotation },
+	{ "release", release },
+	{ "release-many", release_many },
+	{ "failed-sync", failed_sync },
+	{ "failed-write", failed_write },
+	{ "lost-chunks", lost_chunks },
+	{ "lost-before-commit", lost_before_commit },
+	{ "failed-rotation", failed_rotation },
+	{ "degraded", degraded },
+	{ "restarts", restarts },
+	{ "full", full },
+};
+const size_t nworks = lengthof(works);
