@@ -169,6 +169,12 @@ scan_back(struct scan *sc, uint64_t at)
 	sc->ahead_epoch = sc->ahead_at = 0;
 }
 
+static bool
+is_zero(struct view v)
+{
+	return v.p[0] == 0 && memcmp(v.p, v.p + 1, v.n - 1) == 0;
+}
+
 int
 scan_last_byte(struct scan *sc, uint64_t *out)
 {
@@ -181,6 +187,8 @@ scan_last_byte(struct scan *sc, uint64_t *out)
 			return -1;
 		if (v.n == 0)
 			break;
+		if (is_zero(v))
+			continue;	/* most of what was only reserved */
 		for (size_t i = v.n; i > 0; i--)
 			if (v.p[i - 1] != 0) {
 				end = at + (i + RECORD_UNIT - 1) / RECORD_UNIT * RECORD_UNIT;

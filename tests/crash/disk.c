@@ -756,18 +756,30 @@ disk_name(const struct disk *d, const char *dir, size_t i)
 }
 
 void
-disk_damage(struct disk *d, const char *name, uint64_t at)
+disk_damage(struct disk *d, const char *name, uint64_t at, uint8_t bits)
 {
 	struct inode *f = find(d, name)->now;
 	uint8_t byte;
 	struct page *page;
 
 	require(content_read(f->now, &byte, 1, at) == 1);
-	byte ^= 0xff;
+	byte ^= bits;
 	page = page_with(content_get(f->now, at / DISK_SECTOR), (size_t)(at % DISK_SECTOR), &byte, 1);
 	content_put(&f->now, at / DISK_SECTOR, page);
 	content_put(&f->durable, at / DISK_SECTOR, page);
 	page_unref(page);
+}
+
+size_t
+disk_read(const struct disk *d, const char *name, void *p, size_t n, uint64_t at)
+{
+	return is_there(d, name) ? content_read(find(d, name)->now->now, p, n, at) : 0;
+}
+
+uint64_t
+disk_size(const struct disk *d, const char *name)
+{
+	return is_there(d, name) ? content_size(find(d, name)->now->now) : 0;
 }
 
 const char *

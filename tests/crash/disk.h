@@ -72,8 +72,11 @@ size_t disk_open_files(const struct disk *);
 bool disk_has(const struct disk *, const char *name);
 /* The i-th name of the directory, or NULL. */
 const char *disk_name(const struct disk *, const char *dir, size_t i);
-/* Invert a byte, in the cache and on the disk. */
-void disk_damage(struct disk *, const char *name, uint64_t at);
+/* Change bits of a byte, in the cache and on the disk. */
+void disk_damage(struct disk *, const char *name, uint64_t at, uint8_t bits);
+/* Of the cache; less than n only at the end; 0: no such file. */
+size_t disk_read(const struct disk *, const char *name, void *p, size_t n, uint64_t at);
+uint64_t disk_size(const struct disk *, const char *name);
 /* "sector 3 of log/00..." */
 const char *disk_item_text(const struct disk *, size_t i, char text[DISK_ITEM_TEXT]);
 uint64_t hash_mix(uint64_t a, uint64_t b);

@@ -136,12 +136,16 @@ check_found(struct judging *j, struct spool_message *m)
 	const struct sent *x;
 	size_t i;
 
-	if (!read_message(j, m)) {
-		if (!j->play->damaged)
+	bool readable = read_message(j, m);
+
+	i = find_sent(j, m);
+	if (!readable) {
+		if (i == j->play->nsent || !j->play->sent[i].hurt)
 			bad(j, "message %016llx can't be read", (unsigned long long)m->id);
+		else
+			j->seen[i] = true;
 		return;
 	}
-	i = find_sent(j, m);
 	if (i == j->play->nsent) {
 		bad(j, "message %016llx was never sent", (unsigned long long)m->id);
 		return;
@@ -174,7 +178,7 @@ check_sent(struct judging *j, size_t i)
 	if (j->seen[i] && !may_be_there(j, x))
 		bad(j, "%s %zu (%016llx) is there: it was %s", what, i, (unsigned long long)x->id,
 		    x->finished ? "finished, synced" : x->finishing ? "finished, written" : "never accepted");
-	if (!j->seen[i] && x->fate == FATE_ACCEPTED && !x->finishing)
+	if (!j->seen[i] && x->fate == FATE_ACCEPTED && !x->finishing && !x->hurt)
 		bad(j, "%s %zu (%016llx) is not there: it was accepted", what, i, (unsigned long long)x->id);
 	if (x->bounce == NULL || x->fate == FATE_GONE)
 		return;
@@ -182,6 +186,24 @@ check_sent(struct judging *j, size_t i)
 	if (j->seen[x - j->play->sent] ? j->seen[i] : !j->seen[i] && !x->bounce->finishing)
 		bad(j, "message %016llx and the bounce that reports it: %s is there", (unsigned long long)x->id,
 		    j->seen[i] ? "each" : "neither");
+}
+
+/* What is damaged is nowhere else, once its segment is gone. */
+static void
+check_copy(struct judging *j, const struct disk *d, const struct copy_due *c)
+{
+	size_t n = buf_len(&c->bytes);
+	uint8_t *p;
+
+	buf_clear(&j->text);
+	p = buf_reserve(&j->text, n);
+	require(p != NULL);
+	/* Longer: that its end was cut off is of no consequence. */
+	if (disk_size(d, c->name) < n || disk_read(d, c->name, p, n, 0) != n ||
+	    memcmp(p, c->bytes.data + c->bytes.off, n) != 0)
+		bad(j, "%s is not there, or not whole", c->name);
+	else if (disk_size(d, c->note) == 0)
+		bad(j, "%s is not there, or empty", c->note);
 }
 
 static void
@@ -234,6 +256,8 @@ judge(struct verdict *v, const struct play *play, struct disk *d, enum crash_kin
 		look(&j, expected);
 		world_kill(&j.w);
 	}
+	for (size_t i = 0; i < play->ncopies; i++)
+		check_copy(&j, d, &play->copy[i]);
 	if (disk_open_files(d) != 0)
 		bad(&j, "%zu files are left open", disk_open_files(d));
 	twin_loop_done(&j.w.twin);

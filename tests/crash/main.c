@@ -148,7 +148,7 @@ print_totals(const struct tally *of, const struct options *o, uint64_t rounds, c
 int
 main(int argc, char **argv)
 {
-	struct options o = { .images = 1, .seed = 1, .width = 12, .deep = 40, .kill = 20 };
+	struct options o = { .images = 1, .seed = 1, .width = 8, .deep = 60, .kill = 20 };
 	struct tally *of = xcalloc(nworks, sizeof(*of));
 	clock_t began = clock();
 	struct seen images;
@@ -165,6 +165,7 @@ main(int argc, char **argv)
 	(void)mallopt(M_TRIM_THRESHOLD, 256 << 20);
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGABRT, died);
+	signal(SIGSEGV, died);
 	seen_init(&images);
 	for (round = 0; (round == 0 || images.n < o.images) && (!bad || o.keep_going); round++) {
 		for (size_t i = 0; i < nworks && (!bad || o.keep_going); i++) {

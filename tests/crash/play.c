@@ -77,6 +77,7 @@ on_answer(void *owner, spool_id id, const struct err *e)
 		return;
 	}
 	x->fate = FATE_ACCEPTED;
+	x->segment = spool_find(p->w.spool, id)->first_segment;
 	reached_before(p, x->turn, STAGE_SYNCED);
 	/* It stands in the segment after the one that failed. */
 	for (size_t i = 0; i < p->nsent; i++)
@@ -161,6 +162,8 @@ play_done(struct play *p)
 		buf_done(&p->sent[i].text);
 		buf_done(&p->sent[i].lines);
 	}
+	for (size_t i = 0; i < p->ncopies; i++)
+		buf_done(&p->copy[i].bytes);
 }
 
 void
@@ -230,6 +233,30 @@ die(struct play *p)
 	play_rest(&p->w);
 	world_kill(&p->w);
 	twin_loop_done(&p->w.twin);
+}
+
+static bool
+all(void *arg, size_t i)
+{
+	return true;
+}
+
+void
+play_die(struct play *p)
+{
+	struct disk left;
+	const struct spool_params params = p->w.params;
+
+	play_rest(&p->w);
+	forget_unsynced(p);
+	die(p);
+	disk_image(&left, p->disk, all, NULL);
+	left.hook = p->disk->hook;
+	left.arg = p->disk->arg;
+	disk_done(p->disk);
+	*p->disk = left;
+	world_init_on(&p->w, &p->disk->fs, ++p->seed);
+	p->w.params = params;
 }
 
 static void
@@ -511,4 +538,90 @@ play_bounce(struct sent *x, size_t size)
 	finish(x, &bounce);
 	envelope_done(&env);
 	return b;
+}
+
+/* --- damage ---------------------------------------------------------------------------------- */
+
+static struct copy_due *
+copy_new(struct play *p, const char *base, const char *suffix, size_t n)
+{
+	struct copy_due *c = &p->copy[p->ncopies++];
+
+	require(p->ncopies <= PLAY_COPIES);
+	(void)snprintf(c->name, sizeof(c->name), "quarantine/%s%s", base, suffix);
+	(void)snprintf(c->note, sizeof(c->note), "quarantine/%s.why", base);
+	buf_init(&c->bytes, TEXT_MAX);
+	require(buf_reserve(&c->bytes, n) != NULL);
+	return c;
+}
+
+void
+play_expect_copy(struct play *p, const char *base, const char *suffix)
+{
+	struct copy_due *c = copy_new(p, base, suffix, 0);
+	size_t n = (size_t)disk_size(p->disk, c->name);
+	uint8_t *to = buf_reserve(&c->bytes, n);
+
+	require(n > 0 && to != NULL);
+	buf_grew(&c->bytes, disk_read(p->disk, c->name, to, n, 0));
+	step(p);
+}
+
+void
+play_damage(struct sent *x, char type, size_t byte, uint8_t bits, enum damage_expects expects)
+{
+	struct disk *d = x->play->disk;
+	char name[DISK_NAME], base[DISK_NAME];
+	uint8_t header[RECORD_HEADER];
+	struct copy_due *c;
+	struct record r;
+	uint64_t at = 0;
+	size_t n;
+
+	(void)snprintf(name, sizeof(name), "log/%016x.seg", x->segment);
+	for (;; at += record_room(r.length)) {
+		require(disk_read(d, name, header, sizeof(header), at) == sizeof(header) &&
+		    record_get_any(&r, header));
+		if (r.type == type && (type == RECORD_START || r.id == x->id))
+			break;
+	}
+	disk_damage(d, name, at + byte, bits);
+	x->hurt |= type != RECORD_START;
+	if (expects == DAMAGE_ALONE)
+		return;
+	n = (size_t)record_room(r.length);
+	(void)snprintf(base, sizeof(base), "%016x-%08llx", x->segment, (unsigned long long)at);
+	c = copy_new(x->play, base, ".bin", n);
+	buf_grew(&c->bytes, disk_read(d, name, c->bytes.data, n, at));
+}
+
+void
+play_damage_abandon(struct sent *x)
+{
+	char name[DISK_NAME];
+	uint8_t bytes[1024];
+	struct view v = view_of(bytes, sizeof(bytes));
+	size_t at;
+
+	(void)snprintf(name, sizeof(name), "log/%016x.seg", x->segment);
+	require(disk_read(x->play->disk, name, bytes, sizeof(bytes), 0) == sizeof(bytes));
+	at = view_search(v, VIEW("from="));
+	require(at != v.n);
+	for (at += 5; bytes[at] == '0'; at++)
+		;
+	disk_damage(x->play->disk, name, at, 1);
+}
+
+void
+play_set_aside(struct sent *x)
+{
+	struct play *p = x->play;
+	struct err why = { 0 };
+	char base[DISK_NAME];
+
+	(void)err_set(&why, ERR_DAMAGED, "damaged");
+	spool_quarantine(p->w.spool, spool_find(p->w.spool, x->id), &why);
+	play_run(p, ANSWER_MS);
+	(void)snprintf(base, sizeof(base), "message-%016llx", (unsigned long long)x->id);
+	play_expect_copy(p, base, ".bin");
 }

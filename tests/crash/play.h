@@ -14,6 +14,7 @@
 
 #define PLAY_MESSAGES	64
 #define PLAY_OUTCOMES	256
+#define PLAY_COPIES	4
 
 enum fate {
 	FATE_OPEN,		/* not committed, or aborted: never there */
@@ -38,6 +39,8 @@ struct sent {
 	bool		 answered;
 	uint32_t	 version, synced_version, written_version;
 	bool		 finishing, finish_written, finished;
+	uint32_t	 segment;	/* with its first byte, once it is accepted */
+	bool		 hurt;		/* damaged where it is stored: it may be unreadable, or not there */
 	struct sent	*parent;	/* it is the bounce of that one */
 	struct sent	*bounce;
 };
@@ -48,6 +51,12 @@ struct outcome_given {
 	uint64_t	 turn;
 	int64_t		 given_ms;
 	enum stage	 stage;
+};
+
+/* What must stand in quarantine/ after every recovery. */
+struct copy_due {
+	char		 name[DISK_NAME], note[DISK_NAME];
+	struct buf	 bytes;
 };
 
 struct play {
@@ -62,7 +71,8 @@ struct play {
 	struct rng	 rng;		/* for the workload */
 	bool		 failing;	/* syncs fail: outcomes may be late, and lost with the process */
 	const char	*may_trouble;	/* part of a line that recovery may report; NULL: none */
-	bool		 damaged;	/* a message may be announced as damaged */
+	struct copy_due	 copy[PLAY_COPIES];
+	size_t		 ncopies;
 	void		(*step)(void *arg);
 	void		*arg;
 };
@@ -74,6 +84,8 @@ void play_close(struct play *);			/* in order */
 /* The process dies; the disk becomes what the choice by chance leaves, or stays (SIGKILL). */
 void play_power_loss(struct play *);
 void play_kill(struct play *);
+/* It dies and stays so; all that was written is durable. */
+void play_die(struct play *);
 void play_run(struct play *, int64_t ms);
 
 /* Between from and to bytes, by the seed. */
@@ -91,6 +103,19 @@ void play_refused(struct sent *);
 void play_update(struct sent *);
 void play_finish(struct sent *);
 struct sent *play_bounce(struct sent *, size_t size);
+
+/*
+ * Change bits of one byte of the record of x that has this type, or of the S in front of it:
+ * byte 0 is the first of its header. The spool must not be open.
+ */
+enum damage_expects { DAMAGE_ALONE, DAMAGE_COPIED };
+void play_damage(struct sent *x, char type, size_t byte, uint8_t bits, enum damage_expects);
+/* In the S in front of x, the lowest bit of the first digit of "from=" that is not 0. */
+void play_damage_abandon(struct sent *x);
+/* The spool is told that x is damaged, and copies it. */
+void play_set_aside(struct sent *x);
+/* A file is in quarantine/ now, with its note: from here on it has to be. */
+void play_expect_copy(struct play *, const char *base, const char *suffix);
 
 /* The recipients' states of a version, for the record and for the judge. */
 struct spool_rcpt play_state(const struct sent *, uint32_t version, uint32_t rcpt);

@@ -6,8 +6,10 @@
 #include "crash/work.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/require.h"
+#include "spool/record.h"
 
 #include "base/banned.h"
 
@@ -247,6 +249,31 @@ release(struct play *p)
 	play_accept(p, play_size(p, 100, 3000), 1);
 }
 
+/* Behind what is new stand the records of an earlier use. */
+static void
+recycling(struct play *p)
+{
+	struct sent *a;
+
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 3000), 1);
+	fill_unwatched(p, 9);
+	play_run(p, SYNC_MS);
+	play_finish(a);
+	play_run(p, SYNC_MS);		/* a segment has become a spare */
+	a = play_accept(p, play_size(p, 100, 3000), 1);
+	fill_unwatched(p, 4);
+	play_finish(play_accept(p, play_size(p, 200000, 220000), 1));	/* and is begun again */
+	play_update(a);
+	play_accept(p, play_size(p, 100, 3000), 2);
+	play_run(p, SYNC_MS);
+	play_finish(a);
+	play_commit(play_begin(p, play_size(p, 66000, 90000), 1));
+	play_run(p, SYNC_MS);
+	fill_unwatched(p, 6);
+	play_accept(p, play_size(p, 100, 3000), 1);
+}
+
 /* Several one after another: what ends a message stands in the next one. */
 static void
 release_many(struct play *p)
@@ -443,6 +470,135 @@ restarts(struct play *p)
 	play_close(p);
 }
 
+/* --- damage ------------------------------------------------------------------------------------------------ */
+
+/* To be read by the next start, and released after it. */
+static void
+damage(struct play *p, char type, size_t byte, bool closed)
+{
+	struct sent *a, *b, *c;
+
+	p->may_trouble = "damaged";
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 3000), 1);
+	b = play_accept(p, play_size(p, 70000, 90000), 2);
+	c = play_accept(p, play_size(p, 100, 3000), 1);
+	if (closed)
+		play_close(p);
+	else
+		play_die(p);
+	if (type == RECORD_MESSAGE)
+		play_damage(a, type, byte, 0xff, DAMAGE_COPIED);
+	else
+		play_damage(b, type, byte, 0xff, DAMAGE_COPIED);
+	play_open(p);
+	if (type != RECORD_MESSAGE && spool_find(p->w.spool, b->id) != NULL)
+		play_set_aside(b);
+	play_update(c);
+	play_run(p, SYNC_MS);
+	play_finish(c);
+	if (spool_find(p->w.spool, b->id) != NULL)
+		play_finish(b);
+	if (spool_find(p->w.spool, a->id) != NULL)
+		play_finish(a);
+	play_run(p, SYNC_MS);		/* released: the copy is all there is */
+	play_accept(p, play_size(p, 100, 3000), 1);
+}
+
+static void
+damaged_record(struct play *p)
+{
+	damage(p, RECORD_MESSAGE, 70, rng_below(&p->rng, 2) == 0);
+}
+
+static void
+damaged_header(struct play *p)
+{
+	damage(p, RECORD_MESSAGE, 30, rng_below(&p->rng, 2) == 0);
+}
+
+static void
+damaged_chunk(struct play *p)
+{
+	damage(p, RECORD_CHUNK, 5000, rng_below(&p->rng, 2) == 0);
+}
+
+static void
+damaged_commit(struct play *p)
+{
+	damage(p, RECORD_COMMIT, 70, rng_below(&p->rng, 2) == 0);
+}
+
+/* The next segment knows the nonce; without one the file is set aside whole. */
+static void
+damaged_start(struct play *p)
+{
+	struct sent *a, *b;
+
+	p->may_trouble = "";		/* more than one thing, in any words */
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 3000), 1);
+	play_close(p);
+	play_open(p);
+	b = play_accept(p, play_size(p, 100, 3000), 1);
+	play_close(p);
+	play_damage(a, RECORD_START, 70, 1, DAMAGE_COPIED);
+	play_open(p);
+	play_update(a);
+	play_run(p, SYNC_MS);
+	play_finish(a);
+	play_finish(b);
+	play_run(p, SYNC_MS);
+}
+
+/* A wrong digit there would abandon what was accepted. */
+static void
+damaged_abandon(struct play *p)
+{
+	struct sent *a, *b, *refused;
+
+	p->may_trouble = "";
+	play_open(p);
+	a = play_accept(p, play_size(p, 4096, 5000), 1);
+	p->failing = true;
+	disk_fail(p->disk, TWIN_SYNC, 0, 1, EIO);
+	refused = play_begin(p, 1000, 1);
+	play_commit(refused);
+	play_run(p, 20);
+	play_refused(refused);
+	b = play_accept(p, play_size(p, 100, 3000), 1);
+	p->failing = false;
+	play_finish(play_accept(p, 100, 1));
+	play_run(p, SYNC_MS);
+	play_die(p);
+	play_open(p);			/* the next segment knows the nonce of that one */
+	play_die(p);
+	play_damage_abandon(b);
+	refused->fate = FATE_REFUSED;	/* nothing says any more that it does not count */
+	play_open(p);
+	play_finish(a);
+	play_run(p, SYNC_MS);
+}
+
+/* The only one that could know the nonce is the segment itself: it is set aside whole. */
+static void
+lost_start(struct play *p)
+{
+	struct sent *a;
+	char base[32];
+
+	p->may_trouble = "";
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 3000), 1);
+	play_close(p);
+	play_damage(a, RECORD_START, 70, 1, DAMAGE_ALONE);
+	a->hurt = true;
+	play_open(p);
+	(void)snprintf(base, sizeof(base), "%016x", a->segment);
+	play_expect_copy(p, base, ".seg");
+	play_accept(p, play_size(p, 100, 3000), 1);
+}
+
 /* --- a full disk --------------------------------------------------------------------------------------- */
 
 static void
@@ -485,6 +641,7 @@ const struct work works[] = {
 	{ "bounces", bounces },
 	{ "rotation", rotation },
 	{ "release", release },
+	{ "recycling", recycling },
 	{ "release-many", release_many },
 	{ "failed-sync", failed_sync },
 	{ "failed-write", failed_write },
@@ -493,6 +650,13 @@ const struct work works[] = {
 	{ "failed-rotation", failed_rotation },
 	{ "degraded", degraded },
 	{ "restarts", restarts },
+	{ "damaged-record", damaged_record },
+	{ "damaged-header", damaged_header },
+	{ "damaged-chunk", damaged_chunk },
+	{ "damaged-commit", damaged_commit },
+	{ "damaged-start", damaged_start },
+	{ "damaged-abandon", damaged_abandon },
+	{ "lost-start", lost_start },
 	{ "full", full },
 };
 const size_t nworks = lengthof(works);
