@@ -4,7 +4,7 @@
  *
  * Blocks; touches nothing but its arguments. A bad record is either the torn
  * tail of an epoch that nobody was told of (then the walk ends there) or damage
- * to synced data (told, and skipped): doc/spool-format.md, "Crash cases".
+ * to synced data (told, and skipped): doc/spool-format.md, "What a start does".
  */
 #ifndef SPOOL_SCAN_H
 #define SPOOL_SCAN_H
