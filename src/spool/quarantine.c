@@ -142,7 +142,12 @@ quarantine_segment(struct fs *fs, uint32_t number, const struct quarantine_note 
 	    fs_rename(fs, segment_name(from, DIR_LOG, number), segment_name(to, DIR_QUARANTINE, number),
 	    e) < 0 || fs_sync_dir(fs, DIR_QUARANTINE, e) < 0)
 		return -1;
-	return fs_sync_dir(fs, DIR_LOG, e);
+	/*
+	 * If a crash had left it both names, the rename did nothing. Else it is not there. Not
+	 * synced: a name that came back would be taken away again by the next start.
+	 */
+	(void)fs_unlink(fs, from, NULL);
+	return 0;
 }
 
 /* --- a message -------------------------------------------------------------------- */

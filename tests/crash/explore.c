@@ -9,6 +9,7 @@
 
 #include "base/banned.h"
 
+#define RECENT		8u	/* items */
 #define NESTED_WIDTH	6u	/* choices at one point of a recovery */
 
 /* --- hashes that were seen ------------------------------------------------------------------ */
@@ -61,6 +62,7 @@ seen_add(struct seen *s, uint64_t hash)
 /* --- choices ------------------------------------------------------------------------------------ */
 
 struct chosen {
+	const struct disk *d;
 	struct choice	 c;
 	struct rng	 rng;
 	unsigned	 quarters;	/* of the items that are kept by chance */
@@ -80,6 +82,8 @@ keep(void *arg, size_t i)
 		return i != x->c.arg;
 	case 't':
 		return i == x->c.arg;
+	case 'w':
+		return x->d->item[i].op != x->c.arg;
 	case 'r':
 		return rng_below(&x->rng, 4) < x->quarters;
 	default:
@@ -91,7 +95,7 @@ keep(void *arg, size_t i)
 static void
 make_image(struct disk *out, const struct disk *d, uint64_t seed, uint64_t point, struct choice c)
 {
-	struct chosen x = { .c = c, .quarters = 1 + (unsigned)(c.arg % 3) };
+	struct chosen x = { .d = d, .c = c, .quarters = 1 + (unsigned)(c.arg % 3) };
 
 	if (c.kind == 'k') {
 		disk_clone(out, d);
@@ -104,7 +108,7 @@ make_image(struct disk *out, const struct disk *d, uint64_t seed, uint64_t point
 static void
 print_image(const struct disk *d, uint64_t seed, uint64_t point, struct choice c)
 {
-	struct chosen x = { .c = c, .quarters = 1 + (unsigned)(c.arg % 3) };
+	struct chosen x = { .d = d, .c = c, .quarters = 1 + (unsigned)(c.arg % 3) };
 	char text[DISK_ITEM_TEXT];
 	bool kept, before = false;
 
@@ -127,7 +131,7 @@ put_place(char text[PLACE_MAX], const char *outer, uint64_t point, struct choice
 	int n = snprintf(text, PLACE_MAX, "%s%s%llu:%c", outer, outer[0] != '\0' ? "/" : "",
 	    (unsigned long long)point, c.kind);
 
-	if (strchr("port", c.kind) != NULL)
+	if (strchr("wport", c.kind) != NULL)
 		(void)snprintf(text + n, PLACE_MAX - (size_t)n, "%llu", (unsigned long long)c.arg);
 }
 
@@ -141,7 +145,7 @@ explore_only(struct explorer *x, const char *place)
 		char *end;
 
 		*w = (struct place){ .point = strtoull(at, &end, 10) };
-		if (end == at || *end != ':' || strchr("naportk", end[1]) == NULL || end[1] == '\0')
+		if (end == at || *end != ':' || strchr("nawportk", end[1]) == NULL || end[1] == '\0')
 			return -1;
 		w->choice.kind = end[1];
 		at = end + 2;
@@ -183,9 +187,12 @@ try_choices(struct chooser *ch, const struct disk *d, struct rng *rng)
 	if (n == 0)
 		return;
 	try(ch, 'n', 0);
-	for (size_t i = n; i-- > 1 && ch->left > 4;)
-		if (d->item[i].op != d->item[i - 1].op)
-			try(ch, 'p', i);
+	for (size_t i = n; i-- > 0 && ch->left > 3;) {
+		if (i > 0 && d->item[i].op == d->item[i - 1].op)
+			continue;
+		try(ch, 'w', d->item[i].op);
+		try(ch, 'p', i);
+	}
 	if (ch->left >= 3 * n + 4) {
 		for (size_t i = 0; i < n; i++) {
 			try(ch, 'p', i);
@@ -194,9 +201,11 @@ try_choices(struct chooser *ch, const struct disk *d, struct rng *rng)
 		}
 	}
 	while (ch->left > 0) {
-		char kind = ch->left % 2 != 0 ? 'r' : kinds[rng_below(rng, sizeof(kinds))];
+		char kind = kinds[rng_below(rng, sizeof(kinds))];
+		/* What was changed last is most of what differs from the point before. */
+		size_t last = rng_below(rng, 2) == 0 && n > RECENT ? RECENT : n;
 
-		try(ch, kind, kind == 'r' ? ch->left : rng_below(rng, n));
+		try(ch, kind, kind == 'r' ? ch->left : n - 1 - rng_below(rng, last));
 	}
 }
 

@@ -8,8 +8,8 @@
  *
  *	n	none			pI	the first I
  *	a	all			oI	all but item I
- *	rI	a random half, quarter	tI	item I alone
- *		or three quarters	k	all stays as it is, in the cache too: SIGKILL
+ *	wN	all but operation N	tI	item I alone
+ *	rI	a random part		k	all stays as it is, in the cache too: SIGKILL
  *
  * A place is "POINT:CHOICE", or "POINT:CHOICE/POINT:CHOICE" for a second crash while the
  * first is recovered from; with workload and seed it names one image for ever.

@@ -204,6 +204,8 @@ check_copy(struct judging *j, const struct disk *d, const struct copy_due *c)
 		bad(j, "%s is not there, or not whole", c->name);
 	else if (disk_size(d, c->note) == 0)
 		bad(j, "%s is not there, or empty", c->note);
+	else if (c->was[0] != '\0' && disk_has(d, c->was))
+		bad(j, "%s was set aside, and is there again", c->was);
 }
 
 static void

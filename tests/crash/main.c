@@ -126,15 +126,15 @@ print_totals(const struct tally *of, const struct options *o, uint64_t rounds, c
 {
 	struct tally all = { 0 };
 
-	printf("%-16s %9s %9s %9s %9s %10s\n", "workload", "points", "images", "second", "checks",
-	    "violations");
+	printf("%-19s %-15s %7s %8s %8s %8s %10s\n", "workload", "cases", "points", "images", "second",
+	    "checks", "violations");
 	for (size_t i = 0; i < nworks; i++) {
 		const struct tally *t = &of[i];
 
 		if (t->points == 0)
 			continue;
-		printf("%-16s %9llu %9llu %9llu %9llu %10llu\n", works[i].name, (unsigned long long)t->points,
-		    (unsigned long long)t->distinct, (unsigned long long)t->nested,
+		printf("%-19s %-15s %7llu %8llu %8llu %8llu %10llu\n", works[i].name, works[i].cases,
+		    (unsigned long long)t->points, (unsigned long long)t->distinct, (unsigned long long)t->nested,
 		    (unsigned long long)t->checks, (unsigned long long)t->violations);
 		all = (struct tally){ all.distinct + t->distinct, all.checks + t->checks,
 			all.nested + t->nested, all.points + t->points, all.violations + t->violations };

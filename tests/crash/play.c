@@ -459,6 +459,15 @@ on_outcome_written(void *owner)
 	reached_before(o->sent->play, o->turn + 1, STAGE_WRITTEN);
 }
 
+static struct spool_message *
+message_of(const struct sent *x)
+{
+	struct spool_message *m = spool_find(x->play->w.spool, x->id);
+
+	require(m != NULL);
+	return m;
+}
+
 static struct outcome_given *
 outcome_new(struct sent *x, uint32_t version)
 {
@@ -495,7 +504,7 @@ play_update(struct sent *x)
 	u.attempts = (uint16_t)x->version;
 	u.flags = play_flags(x->version);
 	u.next_ms = play_next_ms(x->version);
-	spool_update(x->play->w.spool, spool_find(x->play->w.spool, x->id), &u, on_outcome_written, o);
+	spool_update(x->play->w.spool, message_of(x), &u, on_outcome_written, o);
 	step(x->play);
 }
 
@@ -509,8 +518,7 @@ finish(struct sent *x, const struct spool_bounce *bounce)
 	x->finishing = true;
 	put_results(x, x->version + 1, r, true);
 	u.attempts = (uint16_t)(x->version + 1);
-	spool_finish(x->play->w.spool, spool_find(x->play->w.spool, x->id), &u, bounce,
-	    on_outcome_written, o);
+	spool_finish(x->play->w.spool, message_of(x), &u, bounce, on_outcome_written, o);
 	step(x->play);
 }
 
@@ -563,6 +571,8 @@ play_expect_copy(struct play *p, const char *base, const char *suffix)
 	uint8_t *to = buf_reserve(&c->bytes, n);
 
 	require(n > 0 && to != NULL);
+	if (strcmp(suffix, ".seg") == 0)
+		(void)snprintf(c->was, sizeof(c->was), "log/%s.seg", base);
 	buf_grew(&c->bytes, disk_read(p->disk, c->name, to, n, 0));
 	step(p);
 }
@@ -620,7 +630,7 @@ play_set_aside(struct sent *x)
 	char base[DISK_NAME];
 
 	(void)err_set(&why, ERR_DAMAGED, "damaged");
-	spool_quarantine(p->w.spool, spool_find(p->w.spool, x->id), &why);
+	spool_quarantine(p->w.spool, message_of(x), &why);
 	play_run(p, ANSWER_MS);
 	(void)snprintf(base, sizeof(base), "message-%016llx", (unsigned long long)x->id);
 	play_expect_copy(p, base, ".bin");

@@ -56,6 +56,7 @@ struct outcome_given {
 /* What must stand in quarantine/ after every recovery. */
 struct copy_due {
 	char		 name[DISK_NAME], note[DISK_NAME];
+	char		 was[DISK_NAME];	/* the name that it had, if it was moved */
 	struct buf	 bytes;
 };
 

@@ -9,6 +9,7 @@
 
 struct work {
 	const char	*name;
+	const char	*cases;		/* of doc/spool-format.md */
 	void		(*run)(struct play *);
 };
 
