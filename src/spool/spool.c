@@ -210,8 +210,11 @@ seal_run(struct job *job)
 	/* Two syncs: Z, in an epoch of its own, proves that all before it was synced. */
 	if (fs_sync(j->fs, sg->fd, &j->e) < 0)
 		return;
-	sg->epoch++;
-	sg->index = 0;
+	/* No epoch is empty: the next one would prove what was never synced. */
+	if (sg->index > 0) {
+		sg->epoch++;
+		sg->index = 0;
+	}
 	/* Cut, to give back space, and so that the next start finds Z; it can do without. */
 	if (segment_seal(j->fs, sg->fd, sg, &j->closed, &j->e) == 0)
 		(void)fs_truncate(j->fs, sg->fd, j->closed.end, NULL);
