@@ -476,7 +476,7 @@ restarts(struct play *p)
 static void
 damage(struct play *p, char type, size_t byte, bool closed)
 {
-	struct sent *a, *b, *c;
+	struct sent *a, *b, *c, *hurt;
 
 	p->may_trouble = "damaged";
 	play_open(p);
@@ -487,13 +487,12 @@ damage(struct play *p, char type, size_t byte, bool closed)
 		play_close(p);
 	else
 		play_die(p);
-	if (type == RECORD_MESSAGE)
-		play_damage(a, type, byte, 0xff, DAMAGE_COPIED);
-	else
-		play_damage(b, type, byte, 0xff, DAMAGE_COPIED);
+	/* A closed segment is not walked: what is damaged there shows when it is read. */
+	hurt = type == RECORD_MESSAGE ? a : b;
+	play_damage(hurt, type, byte, 0xff, closed ? DAMAGE_ALONE : DAMAGE_COPIED);
 	play_open(p);
-	if (type != RECORD_MESSAGE && spool_find(p->w.spool, b->id) != NULL)
-		play_set_aside(b);
+	if (spool_find(p->w.spool, hurt->id) != NULL)
+		play_set_aside(hurt);
 	play_update(c);
 	play_run(p, SYNC_MS);
 	play_finish(c);
@@ -542,7 +541,7 @@ damaged_start(struct play *p)
 	play_open(p);
 	b = play_accept(p, play_size(p, 100, 3000), 1);
 	play_close(p);
-	play_damage(a, RECORD_START, 70, 1, DAMAGE_COPIED);
+	play_damage(a, RECORD_START, 70, 1, DAMAGE_ALONE);
 	play_open(p);
 	play_update(a);
 	play_run(p, SYNC_MS);
