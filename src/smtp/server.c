@@ -269,10 +269,8 @@ server_commit_result(struct server *s, const struct server_answer *a)
 		return;
 	require(s->state == SV_COMMIT_WAIT);
 	s->state = SV_READY;
-	if (a->code < 300) {
+	if (a->code < 300)
 		s->errors = 0;
-		s->messages++;
-	}
 	server_say_answer(s, a);
 	server_forget(s);
 }

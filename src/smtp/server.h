@@ -25,7 +25,6 @@ struct server_params {
 	uint64_t	 size_max;	/* bytes of a message as received */
 	unsigned	 recipients_max;
 	unsigned	 errors_max;	/* refused commands before 421 (default 20) */
-	unsigned	 transactions_max; /* messages per connection; 0: no limit */
 	const char	*default_domain; /* completes bare names; "" leaves them */
 };
 

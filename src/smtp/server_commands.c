@@ -195,10 +195,6 @@ do_mail(struct server *s, struct view args)
 	struct mail_params p = { .size = 0 };
 	struct mailbox m;
 
-	if (s->params.transactions_max != 0 && s->messages >= s->params.transactions_max) {
-		server_say(s, 421, "4.7.0", "Enough messages for one connection");
-		return;
-	}
 	if (!take_path(s, &args, VIEW("FROM:"), true, &m) || !take_params(s, args, &p))
 		return;
 	if (s->params.size_max != 0 && p.size > s->params.size_max) {

@@ -39,7 +39,6 @@ struct server {
 	struct server_params	 params;
 	enum server_state	 state;
 	unsigned		 errors;	/* 5xx since the last message */
-	unsigned		 messages;
 	bool			 first_byte_seen;
 	bool			 skip_line;	/* the rest of an over-long line */
 	bool			 followed;	/* bytes came in behind the command under way */

@@ -14,7 +14,7 @@
 
 static const struct server_params params = {
 	.hostname = "h.example", .size_max = 300, .recipients_max = 3, .errors_max = 6,
-	.transactions_max = 4, .default_domain = "h.example",
+	.default_domain = "h.example",
 };
 static const struct server_answer queued = { 250, "2.0.0", "Queued" };
 static const struct server_answer full = { 452, "4.3.1", "Full" };

@@ -500,20 +500,6 @@ test_ends(void **state)
 	session_done(&x);
 }
 
-static void
-test_messages_of_a_connection(void **state)
-{
-	struct server_params p = params;
-	struct session x;
-
-	p.transactions_max = 2;
-	session_open_with(&x, &p);
-	feed(&x, VIEW(ENV ".\r\n" ENV ".\r\n" ENV ".\r\n"));
-	assert_codes(&x, "220 250 250 250 354 250 250 250 250 354 250 250 421 ");
-	assert_true(x.closed);
-	session_done(&x);
-}
-
 /* Errors are forgiven by a message that was taken. */
 static void
 test_errors_are_counted_since_the_last_message(void **state)
@@ -622,7 +608,6 @@ main(void)
 		cmocka_unit_test(test_message_behind_a_refused_data_is_not_run),
 		cmocka_unit_test(test_answers_of_the_caller),
 		cmocka_unit_test(test_ends),
-		cmocka_unit_test(test_messages_of_a_connection),
 		cmocka_unit_test(test_errors_are_counted_since_the_last_message),
 		cmocka_unit_test(test_unread_replies_end_the_session),
 		cmocka_unit_test(test_twenty_thousand_recipients),
