@@ -126,7 +126,7 @@ fold_message(const struct summary *s, struct gathered *row, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		struct gathered *g = &row[i];
 
-		if (g->kind == OUTCOME && (gone || finish != NULL)) {
+		if (g->kind == OUTCOME && (gone || finish != NULL) && message == NULL && !g->known) {
 			drop(g);
 		} else if (g->kind == OUTCOME) {
 			drop(outcome);
@@ -134,9 +134,6 @@ fold_message(const struct summary *s, struct gathered *row, size_t n)
 			outcome->known |= message != NULL;
 		} else if (g->kind == MESSAGE) {
 			drop(message);
-			drop(finish);
-			finish = NULL;
-			gone = false;
 			message = g;
 		} else {
 			/* It came and ended here: nothing of it is in an earlier segment. */
@@ -409,12 +406,12 @@ is_sound(const struct summary_row *r, uint64_t end)
 	return r->type == SUMMARY_FINISH || (is_place(r, end) && outcome_get(&o, r->text, NULL) == 0);
 }
 
-/* Ids go up; of one only M and U stand together, in either order. */
+/* Ids go up; of one there may be an X, and then M and U in either order. */
 static bool
 is_in_order(const struct summary_row *before, const struct summary_row *r)
 {
 	return r->id > before->id || (r->id == before->id && before->type != r->type &&
-	    before->type != SUMMARY_FINISH && r->type != SUMMARY_FINISH);
+	    r->type != SUMMARY_FINISH);
 }
 
 bool
