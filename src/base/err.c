@@ -70,6 +70,28 @@ err_prefix(struct err *e, const char *fmt, ...)
 }
 
 void
+err_advise(struct err *e)
+{
+	static const struct {
+		int		 errnum;
+		const char	*advice;
+	} known[] = {
+		{ ENOSPC, "free some space on that disk" },
+		{ EDQUOT, "raise the disk quota of the user that runs this" },
+		{ EMFILE, "raise the limit of open files (LimitNOFILE= of the service)" },
+		{ ENFILE, "raise the system's limit of open files (fs.file-max)" },
+		{ EIO, "the disk fails: the kernel's log says more" },
+		{ EROFS, "mount it for writing; after a disk fault it is mounted read-only" },
+		{ EACCES, "it must belong to the user that runs this" },
+	};
+	size_t n = strlen(e->text);
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (known[i].errnum == e->errnum)
+			(void)snprintf(e->text + n, sizeof(e->text) - n, "; %s", known[i].advice);
+}
+
+void
 err_clear(struct err *e)
 {
 	if (e != NULL)

@@ -36,6 +36,8 @@ int err_set(struct err *e, enum err_kind kind, const char *fmt, ...) printf_like
 int err_sys(struct err *e, int errnum, const char *fmt, ...) printf_like(3, 4);
 /* Put "fmt: " in front of the text there is. Returns -1. */
 int err_prefix(struct err *e, const char *fmt, ...) printf_like(2, 3);
+/* Append what the administrator can do about errnum, where that is known. */
+void err_advise(struct err *e);
 void err_clear(struct err *e);
 
 /* The words for errnum; returns text. strerror_r() is another function in each C library. */

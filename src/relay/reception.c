@@ -588,7 +588,7 @@ reception_policy(struct relay *r)
 	else if (r->spool_health == SPOOL_FULL)
 		snprintf(text, sizeof(text), "452 4.3.1 The queue is full: %s", r->spool_why);
 	else
-		snprintf(text, sizeof(text), "452 4.3.1 The disk fails: %s", r->spool_why);
+		snprintf(text, sizeof(text), "452 4.3.1 The spool can't be written: %s", r->spool_why);
 	quote_flatten((uint8_t *)text, strlen(text));
 	answer(r, FRAME_POLICY, 0, view_str(text));
 }

@@ -118,6 +118,9 @@ job_run(struct job *job)
 		return;
 	}
 	if (j->target != NULL && !job_write(j)) {
+		char name[SEGMENT_NAME_MAX];
+
+		(void)err_prefix(&j->e, "%s", segment_name(name, DIR_LOG, j->target->number));
 		j->fault = FAULT_WRITE;
 		return;
 	}
@@ -411,6 +414,7 @@ job_failed(struct spool *s, struct commit_job *j)
 		break;
 	case FAULT_BEGIN:
 		salvage_all(s, j->batch, &j->e, false);
+		s->spare_err = j->e;		/* the spare is used up all the same */
 		if (j->e.kind != ERR_FULL)
 			space_note_failure(s, &j->e);
 		s->hold_until = loop_now(s->env.loop) + RETRY_MS;

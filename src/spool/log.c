@@ -157,10 +157,15 @@ log_drop_segment(struct spool *s, struct segment *sg)
 
 /* --- release ----------------------------------------------------------------- */
 
-/* Only the oldest: what finishes a message must not go before the message. */
+/*
+ * Only the oldest: what finishes a message must not go before the message. None while a
+ * later one could not be read: it may hold the commit of chunks that stand here.
+ */
 static bool
 may_release(const struct spool *s, const struct segment *sg)
 {
+	if (s->unreadable)
+		return false;
 	return sg->sealed && sg != s->current && sg->live == 0 && sg->pins == 0 && sg->users == 0 &&
 	    !sg->kept && sg->link.next != &s->segments;
 }

@@ -93,58 +93,48 @@ take_spares(struct opening *o)
 	}
 }
 
-/* Its file; -1 and *size 0: it can't be opened now, and is kept for a later start. */
-static void
-open_segment(struct spool *s, struct segment *sg)
+/*
+ * Its file, its size and its start. -1: it can't be read now (then nothing is known of it),
+ * is damaged, or of a later format.
+ */
+int
+open_segment(struct fs *fs, struct segment *sg, struct segment_start *start, struct err *e)
 {
 	char name[SEGMENT_NAME_MAX];
-	struct err why;
+	uint64_t room = 0;
 	int64_t size = -1;
 
-	sg->fd = fs_open(s->env.fs, segment_name(name, DIR_LOG, sg->number), FS_READ, &why);
+	*start = (struct segment_start){ 0 };
+	sg->unread = sg->lost_start = false;
+	sg->fd = fs_open(fs, segment_name(name, DIR_LOG, sg->number), FS_READ, e);
 	if (sg->fd >= 0)
-		size = fs_size(s->env.fs, sg->fd, &why);
+		size = fs_size(fs, sg->fd, e);
 	if (size >= 0) {
 		sg->size = sg->written = (uint64_t)size;
-		return;
+		if (segment_read_start(fs, sg->fd, start, &room, e) == 0 && start->number == sg->number)
+			return 0;
+		if (start->number != 0)
+			(void)err_set(e, ERR_DAMAGED, "its start has another number");
 	}
 	if (sg->fd >= 0)
-		fs_close(s->env.fs, sg->fd);
+		fs_close(fs, sg->fd);
 	sg->fd = -1;
-	trouble(s, "segment %016x: %s", sg->number, why.text);
-}
-
-/* -1: of a later format. A start that can't be read is told of, and is all zero. */
-static int
-read_start(struct spool *s, struct segment *sg, struct segment_start *start, struct err *e)
-{
-	struct err why = { 0 };
-	uint64_t room = 0;
-
-	if (sg->fd < 0)
-		return 0;
-	if (segment_read_start(s->env.fs, sg->fd, start, &room, &why) == 0 && start->number == sg->number)
-		return 0;
-	fs_close(s->env.fs, sg->fd);
-	sg->fd = -1;
-	if (why.kind == ERR_CONFIG) {
-		*e = why;
-		return -1;
-	}
-	/* Without its nonce no record is readable; a later segment may know it. */
-	trouble(s, "segment %016x: %s", sg->number, why.kind != ERR_NONE ? why.text :
-	    "its start has another number");
 	*start = (struct segment_start){ 0 };
-	sg->lost_start = why.kind == ERR_NONE || why.kind == ERR_DAMAGED;
-	return 0;
+	/* Without its nonce no record is readable; a later segment may know it. */
+	sg->lost_start = e->kind == ERR_DAMAGED;
+	sg->unread = e->kind != ERR_DAMAGED;
+	return -1;
 }
 
-/* What a segment says of those before it. */
-static void
-apply_start(struct spool *s, const struct segment_start *start)
+/* What a segment says of itself and of those before it. */
+void
+open_apply_start(struct spool *s, struct segment *sg, const struct segment_start *start)
 {
-	struct segment *other = start->abandons != 0 ? log_segment(s, (uint32_t)start->abandons) : NULL;
+	struct segment *other;
 
+	if (start->nonce != 0)
+		sg->nonce = start->nonce;
+	other = start->abandons != 0 ? log_segment(s, (uint32_t)start->abandons) : NULL;
 	if (other != NULL && start->abandons_tail)
 		other->tail_unproven = true;
 	else if (other != NULL && start->abandons_from < other->abandon_from)
@@ -161,19 +151,22 @@ static int
 find_segment(struct spool *s, uint32_t number, struct err *e)
 {
 	struct segment *sg = segment_new(number, 0);
-	struct segment_start start = { 0 };
+	struct segment_start start;
+	struct err why = { 0 };
 
 	sg->sealed = true;
-	open_segment(s, sg);
-	if (read_start(s, sg, &start, e) < 0) {
-		segment_free(sg);
-		return -1;
+	if (open_segment(s->env.fs, sg, &start, &why) < 0) {
+		if (why.kind == ERR_CONFIG) {
+			segment_free(sg);
+			*e = why;
+			return -1;
+		}
+		trouble(s, "segment %016x: %s", sg->number, why.text);
 	}
-	sg->nonce = start.nonce;
 	log_add_segment(s, sg);
 	if (sg->fd >= 0)
 		log_opened(s, sg, -1);
-	apply_start(s, &start);
+	open_apply_start(s, sg, &start);
 	return 0;
 }
 
@@ -375,6 +368,7 @@ spool_open(struct spool **out, const struct spool_params *params, const struct s
 	}
 	if (spool_load(s, &why) < 0) {
 		spool_free(s);
+		err_advise(&why);
 		if (e != NULL)
 			*e = why;
 		return -1;

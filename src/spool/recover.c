@@ -18,6 +18,8 @@
 
 #define STEP_BYTES	(4u << 20)	/* of log in one job */
 #define STEP_MESSAGES	1024u		/* told of in one turn of the loop */
+#define READ_TRIES	30u		/* of a segment that can't be read */
+#define READ_AGAIN_MS	1000
 #define LEFTOVER_MIN	(64u << 10)	/* less is not worth giving back */
 
 struct recovery {
@@ -39,6 +41,9 @@ struct recovery {
 	struct buf	 text;		/* of a summary */
 	uint64_t	 end;		/* of the records */
 	uint64_t	 new_size;	/* of the segment; 0: as it was */
+	struct segment_start start;	/* of the segment, read again */
+	struct timer	 again;		/* after a failure to read */
+	unsigned	 tries;		/* failures in a row */
 	/* second part */
 	struct spool_message **message;
 	size_t		 n, next;
@@ -48,6 +53,86 @@ uint64_t
 recover_messages(const struct spool *s)
 {
 	return s->recovery != NULL ? s->recovery->nfound : 0;
+}
+
+static bool
+is_old(const struct recovery *rc, struct list *at)
+{
+	return at != &rc->s->segments && list_entry(at, struct segment, link)->number < rc->first;
+}
+
+/*
+ * A descriptor may be free, or a disk well, in a moment. What could not be read stays on the disk
+ * and out of the queue until the next start: that is the last resort.
+ */
+static bool
+try_again(struct recovery *rc)
+{
+	if (rc->e.errnum == 0 || rc->s->closing || ++rc->tries > READ_TRIES)
+		return false;
+	if (rc->tries == 1)
+		trouble(rc->s, "segment %016x can't be read, it is tried again: %s", rc->walked->number,
+		    rc->e.text);
+	timer_set(rc->s->env.loop, &rc->again, READ_AGAIN_MS);
+	return true;
+}
+
+static void
+on_again(void *arg)
+{
+	struct recovery *rc = arg;
+
+	worker_submit(rc->s->env.reader, &rc->job);
+}
+
+/* --- before: what could not be read when the spool was opened ------------------------------ */
+
+static void replay_step(struct recovery *rc);
+
+static void
+reread_run(struct job *job)
+{
+	struct recovery *rc = container_of(job, struct recovery, job);
+
+	if (open_segment(rc->s->env.fs, rc->walked, &rc->start, &rc->e) == 0)
+		err_clear(&rc->e);
+}
+
+/* All of them before the first record is replayed: a start says what to believe of earlier segments. */
+static void
+reread_step(struct recovery *rc)
+{
+	for (; is_old(rc, rc->at); rc->at = rc->at->next) {
+		rc->walked = list_entry(rc->at, struct segment, link);
+		if (!rc->walked->unread)
+			continue;
+		rc->walked->users++;
+		worker_submit(rc->s->env.reader, &rc->job);
+		return;
+	}
+	rc->walked = NULL;
+	rc->at = rc->s->segments.next;
+	replay_step(rc);
+}
+
+static void
+reread_done(struct job *job)
+{
+	struct recovery *rc = container_of(job, struct recovery, job);
+	struct segment *sg = rc->walked;
+
+	if (sg->unread && try_again(rc))
+		return;
+	rc->tries = 0;
+	sg->users--;
+	if (rc->e.kind == ERR_NONE) {
+		log_opened(rc->s, sg, -1);
+		open_apply_start(rc->s, sg, &rc->start);
+	} else {
+		trouble(rc->s, "segment %016x: %s", sg->number, rc->e.text);
+	}
+	rc->at = rc->at->next;
+	reread_step(rc);
 }
 
 /* --- first part: replay ------------------------------------------------------------------ */
@@ -65,7 +150,13 @@ open_walked(struct recovery *rc)
 	if (rc->fd < 0)
 		return -1;
 	/* What is acted on from here must not vanish with the next power loss. */
-	return rc->last ? fs_sync(fs, rc->fd, &rc->e) : 0;
+	if (rc->last && fs_sync(fs, rc->fd, &rc->e) < 0) {
+		if (sg->fd < 0)
+			fs_close(fs, rc->fd);
+		rc->fd = -1;
+		return -1;
+	}
+	return 0;
 }
 
 /* All of the segment at once, if it has a summary that counts. */
@@ -142,7 +233,7 @@ replay_run(struct job *job)
 	err_clear(&rc->e);
 	err_clear(&rc->quarantine_err);
 	rc->new_size = 0;
-	if (sg->nonce == 0) {
+	if (sg->unread || sg->nonce == 0) {
 		rc->set_aside = sg->lost_start && set_aside(rc);
 		return;
 	}
@@ -170,7 +261,6 @@ replay_run(struct job *job)
 }
 
 static void order_begin(struct recovery *rc);
-static void replay_step(struct recovery *rc);
 
 static void
 tell_damage(struct recovery *rc)
@@ -207,6 +297,7 @@ segment_walked(struct recovery *rc)
 	}
 	if (rc->result == SCAN_FAIL) {
 		sg->kept = true;
+		rc->s->unreadable = true;
 		trouble(rc->s, "segment %016x can't be read and is kept: %s", sg->number,
 		    rc->e.kind == ERR_NONE ? "its start can't be read" : rc->e.text);
 	} else {
@@ -257,7 +348,10 @@ replay_done_step(struct job *job)
 	rc->nfound = rc->replay.found->n;
 	if (rc->result == SCAN_DAMAGE)
 		tell_damage(rc);
+	if (rc->result == SCAN_FAIL && try_again(rc))
+		return;
 	if (rc->result == SCAN_END || rc->result == SCAN_FAIL) {
+		rc->tries = 0;
 		rc->at = rc->at->next;
 		segment_walked(rc);
 		rc->walked = NULL;
@@ -269,12 +363,6 @@ replay_done_step(struct job *job)
 		return;
 	}
 	replay_step(rc);
-}
-
-static bool
-is_old(const struct recovery *rc, struct list *at)
-{
-	return at != &rc->s->segments && list_entry(at, struct segment, link)->number < rc->first;
 }
 
 static void
@@ -394,9 +482,13 @@ order_begin(struct recovery *rc)
 }
 
 static void
-replay_done_first(struct job *job)
+recover_first(struct job *job)
 {
-	replay_step(container_of(job, struct recovery, job));
+	struct recovery *rc = container_of(job, struct recovery, job);
+
+	rc->job.run = reread_run;
+	rc->job.done = reread_done;
+	reread_step(rc);
 }
 
 void
@@ -409,11 +501,30 @@ recover_start(struct spool *s)
 	rc->started_ms = loop_wall(s->env.loop);
 	rc->at = s->segments.next;
 	rc->fd = -1;
+	timer_init(&rc->again, on_again, rc);
 	replay_init(&rc->replay);
 	buf_init(&rc->text, SUMMARY_MAX);
 	s->recovery = rc;
 	/* Never from within spool_open(): the first step is a job, even of nothing. */
 	rc->job.run = nothing_run;
-	rc->job.done = replay_done_first;
+	rc->job.done = recover_first;
 	worker_submit(s->env.reader, &rc->job);
+}
+
+/* It can only wait to try again. */
+void
+recover_free(struct spool *s)
+{
+	struct recovery *rc = s->recovery;
+
+	if (rc == NULL)
+		return;
+	require(timer_is_set(&rc->again));
+	timer_cancel(s->env.loop, &rc->again);
+	if (rc->fd >= 0 && rc->fd != rc->walked->fd)
+		fs_close(s->env.fs, rc->fd);
+	if (rc->scanning)
+		scan_done(&rc->scan);
+	recovery_free(rc);
+	s->recovery = NULL;
 }

@@ -77,8 +77,10 @@ look_ahead(struct scan *sc, uint64_t at, uint64_t *found, struct record *first, 
 	if (learn)
 		sc->ahead_epoch = sc->ahead_at = 0;
 	for (at += RECORD_UNIT; at < sc->end; at += RECORD_UNIT) {
-		if (header_at(sc, at, &r, &valid, e) < 0)
+		if (header_at(sc, at, &r, &valid, e) < 0) {
+			sc->ahead_at = 0;	/* what was learned is not all */
 			return -1;
+		}
 		if (!valid || r.epoch < sc->epoch)
 			continue;
 		if (*found == sc->end) {

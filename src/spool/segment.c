@@ -74,9 +74,10 @@ segment_make_spare(struct fs *fs, uint64_t number, uint64_t size, struct err *e)
 		return -1;
 	rc = fs_allocate(fs, fd, size, e);
 	fs_close(fs, fd);
-	if (rc < 0)
-		(void)fs_unlink(fs, name, NULL);	/* the error that counts is the first */
-	return rc;
+	if (rc == 0)
+		return 0;
+	(void)fs_unlink(fs, name, NULL);	/* the error that counts is the first */
+	return err_prefix(e, "%s", name);
 }
 
 /* One record, complete with padding. */
@@ -131,13 +132,16 @@ segment_begin(struct fs *fs, const struct segment_start *start, uint64_t spare, 
 	fd = fs_open(fs, from, FS_WRITE, e);
 	if (fd < 0)
 		goto out;
-	if (write_record(fs, fd, (struct record){ .type = RECORD_START }, start->nonce, buf_view(&text), 0, e) < 0)
-		goto out;
 	/*
 	 * A file in log/ always has a durable S. The name leaves spare/ before it is
 	 * sure to be in log/: a file with two names could be begun twice.
 	 */
-	if (fs_sync(fs, fd, e) < 0 || fs_rename(fs, from, to, e) < 0)
+	if (write_record(fs, fd, (struct record){ .type = RECORD_START }, start->nonce, buf_view(&text), 0, e) < 0 ||
+	    fs_sync(fs, fd, e) < 0) {
+		(void)err_prefix(e, "%s", from);
+		goto out;
+	}
+	if (fs_rename(fs, from, to, e) < 0)
 		goto out;
 	stray = to;
 	if (fs_sync_dir(fs, DIR_SPARE, e) < 0 || fs_sync_dir(fs, DIR_LOG, e) < 0)

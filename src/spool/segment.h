@@ -39,6 +39,7 @@ struct segment {
 	uint32_t	 pins;		/* open transactions and readers that began here */
 	bool		 sealed;	/* never written again */
 	bool		 lost_start;	/* its S is damaged */
+	bool		 unread;	/* its S or its size could not be read, which is not damage */
 	bool		 kept;		/* must not be released before the next start */
 	uint64_t	 abandon_from;	/* what stands from here on counts as never written */
 	bool		 tail_unproven;	/* later segments don't prove that its end was synced */

@@ -54,11 +54,12 @@ static int
 check_disk(struct spool *s, uint64_t more, struct err *e)
 {
 	if (s->degraded)
-		return err_set(e, ERR_FULL, "the spool can't be written reliably; delivery goes on");
+		return err_set(e, s->failure.kind, "%.120s; delivery goes on", s->failure.text);
 	if (s->nspares < spares_for(s, s->reserve + more)) {
-		if (s->spare_failed)
-			return err_set(e, ERR_FULL, "no room for the next segment: %s", s->spare_err.text);
-		return err_set(e, ERR_FULL, "no segment is in reserve yet");
+		if (s->spare_err.kind == ERR_NONE)
+			return err_set(e, ERR_FULL, "no segment is in reserve yet");
+		return err_set(e, s->spare_err.kind, "%s for the next segment: %s",
+		    s->spare_err.kind == ERR_FULL ? "no room" : "no file", s->spare_err.text);
 	}
 	if (s->space_known && s->space.free_bytes < s->params.free_min)
 		return err_set(e, ERR_FULL, "%llu MiB are free on the spool's disk, %llu are to stay free",
@@ -119,6 +120,7 @@ space_learn(struct spool *s, const struct commit_job *j)
 	if (j->new_spare != 0 && j->spare_made) {
 		s->spare[s->nspares++] = j->new_spare;
 		s->spare_failed = false;
+		err_clear(&s->spare_err);
 	} else if (j->new_spare != 0 && j->spare_err.kind != ERR_NONE) {
 		if (!s->spare_failed && j->spare_err.kind != ERR_FULL)
 			trouble(s, "no segment can be preallocated: %s", j->spare_err.text);
@@ -133,6 +135,7 @@ space_note_failure(struct spool *s, const struct err *why)
 	int64_t now = loop_now(s->env.loop);
 
 	trouble(s, "writing the spool failed: %s", why->text);
+	s->failure = *why;
 	if (s->failed_ms != INT64_MIN && now - s->failed_ms < FAILURES_MS) {
 		s->degraded = true;
 		s->hold_until = now + RETRY_MS;
@@ -150,7 +153,7 @@ tell_health(void *arg)
 	if (s->degraded && s->current != NULL && loop_now(s->env.loop) - s->failed_ms >= FAILURES_MS)
 		s->degraded = false;
 	if (check_disk(s, 0, &e) < 0 || check_limits(s, 0, &e) < 0)
-		h = s->degraded ? SPOOL_DEGRADED : SPOOL_FULL;
+		h = s->degraded || e.kind != ERR_FULL ? SPOOL_DEGRADED : SPOOL_FULL;
 	/* Upkeep tries again what failed, and looks at the disk. */
 	if (h != SPOOL_OK || s->hold_until > loop_now(s->env.loop) || s->release_after != 0) {
 		if (!timer_is_set(&s->upkeep_timer))

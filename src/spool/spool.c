@@ -175,7 +175,8 @@ spool_free(struct spool *s)
 {
 	if (s == NULL)
 		return;
-	require(!s->busy && s->nreaders == 0 && s->recovery == NULL);
+	recover_free(s);
+	require(!s->busy && s->nreaders == 0);
 	txn_free_all(s);
 	if (s->env.loop != NULL) {
 		timer_cancel(s->env.loop, &s->sync_timer);

@@ -99,7 +99,7 @@ struct spool_params {
 enum spool_health {
 	SPOOL_OK,
 	SPOOL_FULL,		/* new mail is refused; why says which limit */
-	SPOOL_DEGRADED		/* syncs fail; new mail is refused, delivery goes on */
+	SPOOL_DEGRADED		/* it can't be written; new mail is refused, delivery goes on */
 };
 
 struct spool_events {
@@ -158,7 +158,7 @@ void spool_free(struct spool *);
 
 /* --- accepting ----------------------------------------------------------- */
 
-/* ERR_FULL when a limit is reached. The envelope is copied. The id is final. */
+/* ERR_FULL when a limit is reached, ERR_SYSTEM when the disk fails. The envelope is copied. The id is final. */
 int spool_begin(struct spool_txn **out, struct spool *, const struct envelope *, spool_id *id, struct err *) must_use;
 /*
  * Bytes of the message. 0, or -1 (then abort; e says 4xx or 5xx by kind).

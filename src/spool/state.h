@@ -142,9 +142,10 @@ struct spool {
 
 	bool		 upkeep_due;
 	int64_t		 failed_ms;	/* loop ms of the last failure, or INT64_MIN */
+	struct err	 failure;	/* the last one */
 	bool		 degraded;
 	bool		 spare_failed;
-	struct err	 spare_err;
+	struct err	 spare_err;	/* why there is none; kind ERR_NONE: it was not tried */
 	bool		 space_known;
 	struct fs_space	 space;
 	enum spool_health health;	/* as told */
@@ -153,6 +154,7 @@ struct spool {
 
 	struct recovery	*recovery;	/* NULL when it has ended */
 	bool		 recovered;	/* all is read: it is known what the segments hold */
+	bool		 unreadable;	/* but for what could not be read */
 	unsigned	 nreaders;
 	bool		 closing, sealing;
 	void		(*on_closed)(void *owner);
@@ -216,8 +218,13 @@ void space_update(struct spool *s);
 bool space_short(const struct spool *s) must_use;
 void trouble(struct spool *s, const char *fmt, ...) printf_like(2, 3);
 
+/* --- open.c --------------------------------------------------------------------------- */
+int open_segment(struct fs *fs, struct segment *sg, struct segment_start *start, struct err *e) must_use;
+void open_apply_start(struct spool *s, struct segment *sg, const struct segment_start *start);
+
 /* --- recover.c ------------------------------------------------------------------------- */
 void recover_start(struct spool *s);
+void recover_free(struct spool *s);		/* the jobs must be at rest */
 uint64_t recover_messages(const struct spool *s) must_use;
 
 /* --- spool.c ------------------------------------------------------------------------------ */

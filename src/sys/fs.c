@@ -216,7 +216,7 @@ open_dir(struct fs *f, const char *dir, struct err *e)
 {
 	int fd = openat(top(f), dir[0] != '\0' ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	return fd >= 0 ? fd : err_sys(e, errno, "can't open directory %s", dir);
+	return fd >= 0 ? fd : err_sys(e, errno, "can't open directory %s", dir[0] != '\0' ? dir : ".");
 }
 
 static int
@@ -227,7 +227,7 @@ real_sync_dir(struct fs *f, const char *dir, struct err *e)
 
 	if (fd < 0)
 		return -1;
-	rc = fsync(fd) == 0 ? 0 : err_sys(e, errno, "can't sync directory %s", dir);
+	rc = fsync(fd) == 0 ? 0 : err_sys(e, errno, "can't sync directory %s", dir[0] != '\0' ? dir : ".");
 	(void)close(fd);	/* read-only */
 	return rc;
 }

@@ -274,6 +274,8 @@ world_burst(struct world *w, unsigned n, const char *prefix)
 
 /* --- local programs -------------------------------------------------------------------------- */
 
+#define SENDER_ROOM	131072		/* what a client puts out at a time */
+
 struct sender {
 	struct list	 link;
 	struct world	*w;
@@ -282,7 +284,12 @@ struct sender {
 	struct timer	 again;
 	char		 from[80], rcpt[80];
 	struct client_rcpt rcpt_kept;
+	char		 name[40];
+	unsigned	 attempt;
+	size_t		 size;
 	struct buf	 text;
+	size_t		 given;		/* of the text, to the client */
+	struct reply	 answer;
 	bool		 sent, acknowledged;
 };
 
@@ -302,10 +309,14 @@ sender_free(struct sender *s)
 static void
 sender_end(struct sender *s)
 {
+	struct world *w = s->w;
+
 	stream_close(s->stream);
 	s->stream = NULL;
 	client_free(s->client);
 	s->client = NULL;
+	if (w->on_answer != NULL)
+		w->on_answer(w, s->name, s->attempt, s->answer.code != 0 ? &s->answer : NULL);
 	if (s->acknowledged)
 		sender_free(s);
 	else
@@ -327,10 +338,24 @@ sender_result(struct sender *s)
 {
 	const struct client_result *r = client_result(s->client);
 
+	s->answer = r->reply;
 	if (r->complete && r->reply.code == 250) {
 		s->acknowledged = true;
 		s->w->acknowledged++;
 	}
+}
+
+/* As much as there is room for; false: wait for more. */
+static bool
+sender_body(struct sender *s)
+{
+	if (stream_output_room(s->stream) < SENDER_ROOM)
+		return false;
+	s->given += client_body(s->client, view_from(buf_view(&s->text), s->given));
+	if (s->given < buf_len(&s->text))
+		return false;
+	client_body_end(s->client);
+	return true;
 }
 
 /* False: wait. */
@@ -345,9 +370,7 @@ sender_act(struct sender *s, enum client_action action)
 			sender_mail(s);
 		return true;
 	case CLIENT_NEED_BODY:
-		require(client_body(s->client, buf_view(&s->text)) == buf_len(&s->text));
-		client_body_end(s->client);
-		return true;
+		return sender_body(s);
 	case CLIENT_RESULT:
 		sender_result(s);
 		return true;
@@ -388,6 +411,7 @@ on_sender_closed(void *owner, const struct stream_end *end)
 static const struct stream_events sender_events = {
 	.on_connected = sender_run,
 	.on_input = sender_run,
+	.on_drained = sender_run,
 	.on_closed = on_sender_closed,
 };
 
@@ -401,6 +425,12 @@ sender_begin(void *arg)
 
 	require(address_parse(&to, VIEW("127.0.0.1:25"), NULL) == 0);
 	s->sent = false;
+	s->answer.code = 0;
+	s->given = 0;
+	buf_clear(&s->text);
+	require(buf_addf(&s->text, "Subject: %s try=%u.\r\n\r\nHello.\r\n", s->name, ++s->attempt));
+	while (buf_len(&s->text) < s->size)
+		require(buf_add_str(&s->text, "It was a dark and stormy night.\r\n"));
 	s->client = client_new(&p);
 	s->stream = net_connect(&s->w->net.net, &to, &limits, &sender_events, s);
 }
@@ -408,13 +438,20 @@ sender_begin(void *arg)
 void
 world_send(struct world *w, const char *from, const char *rcpt, const char *text)
 {
+	world_send_sized(w, from, rcpt, text, 0);
+}
+
+void
+world_send_sized(struct world *w, const char *from, const char *rcpt, const char *text, size_t size)
+{
 	struct sender *s = xzalloc(sizeof(*s));
 
 	s->w = w;
 	snprintf(s->from, sizeof(s->from), "%s", from);
 	snprintf(s->rcpt, sizeof(s->rcpt), "%s", rcpt);
-	buf_init(&s->text, 65536);
-	require(buf_addf(&s->text, "Subject: test\r\n\r\n%s\r\n", text));
+	snprintf(s->name, sizeof(s->name), "%s", text);
+	s->size = size;
+	buf_init(&s->text, 1u << 20);
 	timer_init(&s->again, sender_begin, s);
 	list_init(&s->link);
 	list_push(&w->senders, &s->link);
@@ -479,39 +516,6 @@ world_init(struct world *w)
 	smarthost_init(&w->backup, &w->net, "192.0.2.2:587", false);
 }
 
-void
-world_start(struct world *w)
-{
-	struct relay_env env = {
-		.loop = &w->loop.loop, .net = &w->net.net, .fs = &w->fs->fs,
-		.commit = &w->commit.worker, .reader = &w->reader.worker,
-		.history_fs = &w->history_disk.fs, .history = &w->history.worker,
-		.rng = &w->rng, .log = &w->log, .sandbox = "twin",
-	};
-	struct err e;
-
-	twin_worker_init(&w->commit, &w->loop.loop);
-	twin_worker_init(&w->reader, &w->loop.loop);
-	twin_worker_init(&w->history, &w->loop.loop);
-	w->ready = w->drained = w->paused = false;
-	w->durable = w->refused = 0;
-	w->credit = 0;
-	require(relay_new(&w->relay, &env, &w->conf, view_str(w->secrets), &relay_events, w, &e) == 0);
-	connect_intake(w);
-}
-
-static void
-on_drained(void *owner)
-{
-	((struct world *)owner)->drained = true;
-}
-
-static bool
-is_drained(void *arg)
-{
-	return ((struct world *)arg)->drained;
-}
-
 /* Jobs hold memory: their threads come to rest before it is freed. */
 static void
 finish_jobs(struct twin_worker *tw)
@@ -525,6 +529,50 @@ finish_jobs(struct twin_worker *tw)
 		j->done(j);
 	}
 	timer_cancel(tw->loop, &tw->timer);
+}
+
+int
+world_try_start(struct world *w, struct err *e)
+{
+	struct relay_env env = {
+		.loop = &w->loop.loop, .net = &w->net.net, .fs = &w->fs->fs,
+		.commit = &w->commit.worker, .reader = &w->reader.worker,
+		.history_fs = &w->history_disk.fs, .history = &w->history.worker,
+		.rng = &w->rng, .log = &w->log, .sandbox = "twin",
+	};
+
+	twin_worker_init(&w->commit, &w->loop.loop);
+	twin_worker_init(&w->reader, &w->loop.loop);
+	twin_worker_init(&w->history, &w->loop.loop);
+	w->ready = w->drained = w->paused = false;
+	w->durable = w->refused = 0;
+	w->credit = 0;
+	if (relay_new(&w->relay, &env, &w->conf, view_str(w->secrets), &relay_events, w, e) < 0) {
+		finish_jobs(&w->history);	/* it outlives its relay while it writes */
+		return -1;
+	}
+	connect_intake(w);
+	return 0;
+}
+
+void
+world_start(struct world *w)
+{
+	struct err e;
+
+	require(world_try_start(w, &e) == 0);
+}
+
+static void
+on_drained(void *owner)
+{
+	((struct world *)owner)->drained = true;
+}
+
+static bool
+is_drained(void *arg)
+{
+	return ((struct world *)arg)->drained;
 }
 
 static void

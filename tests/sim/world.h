@@ -9,6 +9,7 @@
 #include "intake/intake.h"
 #include "relay/relay.h"
 #include "sim/smarthost.h"
+#include "smtp/reply.h"
 #include "twin/fs.h"
 #include "twin/loop.h"
 
@@ -51,6 +52,10 @@ struct world {
 	struct intake		*real;
 	struct list		 senders;
 	unsigned		 acknowledged;	/* by world_send() */
+	/* Each attempt of world_send(), with the number it has in the text; NULL: no last reply. */
+	void			(*on_answer)(struct world *, const char *text, unsigned attempt,
+				    const struct reply *);
+	void			*answer_arg;
 };
 
 /* Use the real intake, at 127.0.0.1:25. Call it before world_start(). */
@@ -60,6 +65,8 @@ void world_use_intake(struct world *);
  * tries again in 30 s, for ever. w->acknowledged counts the 250s.
  */
 void world_send(struct world *, const char *from, const char *rcpt, const char *text);
+/* The same, of so many bytes. "TEXT try=N." is the subject. */
+void world_send_sized(struct world *, const char *from, const char *rcpt, const char *text, size_t size);
 
 /* A second relay, with one port. Call it before world_start(). */
 void world_use_backup(struct world *);
@@ -68,6 +75,7 @@ void world_use_backup(struct world *);
 void world_init(struct world *);
 void world_done(struct world *);
 void world_start(struct world *);
+int world_try_start(struct world *, struct err *);	/* -1: relay can't start, and says why */
 /* Kill relay; the disk keeps what this says; start again. */
 void world_crash(struct world *, enum twin_keep);
 void world_new_intake(struct world *);	/* in place of the pretended one */

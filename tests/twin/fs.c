@@ -108,11 +108,26 @@ in_dir(const char *name, const char *dir)
 
 /* --- operations ------------------------------------------------------------------- */
 
-/* True if it is to fail. */
-static bool
-fails(struct twin_fs *t, enum twin_op op, const char *name, struct err *e)
+/* By count, or as the test says; 0: it is to succeed. */
+static int
+fault_of(struct twin_fs *t, enum twin_op op, const char *name)
 {
 	struct twin_fault *fault = &t->fault[op];
+
+	if (fault->times != 0 && fault->after > 0) {
+		fault->after--;
+	} else if (fault->times != 0) {
+		fault->times--;
+		return fault->errnum;
+	}
+	return t->sicken != NULL ? t->sicken(t->sicken_arg, op, name) : 0;
+}
+
+/* 0, or what fault_of() said. */
+static int
+fails(struct twin_fs *t, enum twin_op op, const char *name, struct err *e)
+{
+	int errnum;
 	bool changes = op != TWIN_OPEN && op != TWIN_READ && op != TWIN_LIST && op != TWIN_SPACE &&
 	    op != TWIN_LOCK;
 
@@ -120,15 +135,10 @@ fails(struct twin_fs *t, enum twin_op op, const char *name, struct err *e)
 		t->before(t->arg, op, name);
 	t->count[op]++;
 	t->ops += changes;
-	if (fault->times == 0)
-		return false;
-	if (fault->after > 0) {
-		fault->after--;
-		return false;
-	}
-	fault->times--;
-	(void)err_sys(e, fault->errnum, "%s", name);
-	return true;
+	errnum = fault_of(t, op, name);
+	if (errnum != 0)
+		(void)err_sys(e, errnum & ~TWIN_HALF, "%s", name);
+	return errnum;
 }
 
 static int
@@ -183,22 +193,28 @@ op_writev(struct fs *fs, int fd, const struct iovec *v, int n, uint64_t at, stru
 	struct twin_fs *t = twin_of(fs);
 	struct twin_file *f = file_of(t, fd);
 	uint64_t end = at;
+	int fault;
 
 	for (int i = 0; i < n; i++)
 		end += v[i].iov_len;
-	if (fails(t, TWIN_WRITE, "write", e))
+	fault = fails(t, TWIN_WRITE, "write", e);
+	if (fault != 0 && (fault & TWIN_HALF) == 0)
 		return -1;
+	if (fault != 0)
+		end = at + (end - at) / 2;
 	if (t->space != 0 && end > f->size && twin_fs_used(t) + (end - f->size) > t->space)
 		return err_sys(e, ENOSPC, "write");
 	grow(f, end);
-	for (int i = 0; i < n; i++) {
-		memcpy(f->data + at, v[i].iov_base, v[i].iov_len);
-		at += v[i].iov_len;
+	for (int i = 0; i < n && at < end; i++) {
+		size_t part = v[i].iov_len < end - at ? v[i].iov_len : (size_t)(end - at);
+
+		memcpy(f->data + at, v[i].iov_base, part);
+		at += part;
 	}
 	if (end > f->size)
 		f->size = end;
 	f->dirty = true;
-	return 0;
+	return fault == 0 ? 0 : -1;
 }
 
 static int64_t
@@ -230,8 +246,10 @@ op_sync(struct fs *fs, int fd, struct err *e)
 	struct twin_fs *t = twin_of(fs);
 	struct twin_file *f = file_of(t, fd);
 
-	if (fails(t, TWIN_SYNC, "sync", e)) {
+	if (fails(t, TWIN_SYNC, "sync", e) != 0) {
 		/* As Linux does: what failed is forgotten, and the next sync succeeds. */
+		if (t->forgets && f->dirty)
+			memcpy(f->data, f->disk, (size_t)f->cap);
 		f->dirty = false;
 		return -1;
 	}
@@ -332,7 +350,7 @@ op_sync_dir(struct fs *fs, const char *dir, struct err *e)
 {
 	struct twin_fs *t = twin_of(fs);
 
-	if (fails(t, TWIN_SYNC_DIR, dir, e))
+	if (fails(t, TWIN_SYNC_DIR, dir[0] != '\0' ? dir : ".", e))
 		return -1;
 	list_foreach(link, &t->names) {
 		struct twin_name *n = list_entry(link, struct twin_name, link);

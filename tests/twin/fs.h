@@ -31,6 +31,7 @@ struct twin_fault {
 };
 
 #define TWIN_FDS 256
+#define TWIN_HALF 0x10000
 
 struct twin_file;
 struct twin_fs {
@@ -44,6 +45,13 @@ struct twin_fs {
 	uint64_t	 space;			/* bytes; 0: no limit */
 	bool		 cold;			/* read_cached() says that it would have to wait */
 	bool		 locked_elsewhere;
+	bool		 forgets;		/* a failed sync: the cache goes back to what is on the disk */
+	/*
+	 * Before each operation: an errno to fail with, or 0. TWIN_HALF beside it: a write
+	 * leaves its first half there. name is NULL where only the descriptor is known.
+	 */
+	int		(*sicken)(void *arg, enum twin_op, const char *name);
+	void		*sicken_arg;
 	/* Before each operation that changes something. */
 	void		(*before)(void *arg, enum twin_op, const char *name);
 	void		*arg;

@@ -194,7 +194,8 @@ test_degraded(void **state)
 	world_run(&p.w, 100);
 	assert_int_equal(p.w.health, SPOOL_DEGRADED);
 	assert_null(world_begin(&p.w, 1, &e));
-	assert_int_equal(e.kind, ERR_FULL);
+	assert_int_equal(e.kind, ERR_SYSTEM);
+	assert_non_null(strstr(e.text, "Input/output error"));
 	world_finish(&p.w, a.id);		/* delivery goes on */
 	world_run(&p.w, 10000);
 	assert_null(world_begin(&p.w, 1, &e));

@@ -400,27 +400,144 @@ test_foreign_names(void **state)
 	teardown(&p);
 }
 
-/* A segment that can't be opened holds up nobody; it is there at the next start. */
-static void
-test_not_opened(void **state)
+/*
+ * A segment that can't be opened or read is tried again, before what stands behind it. If that
+ * is of no use it holds up nobody; it is kept, with all in front of it, and there at the next start.
+ */
+struct sick {
+	enum twin_op	op;
+	uint64_t	after, times;
+	char		only[64];	/* this file; empty: all in log/ */
+};
+
+static int
+sicken(void *arg, enum twin_op op, const char *name)
 {
-	struct commit c, d;
+	struct sick *s = arg;
+
+	if (op != s->op || s->times == 0 || (op == TWIN_OPEN && strncmp(name, "log/", 4) != 0) ||
+	    (s->only[0] != '\0' && strcmp(name, s->only) != 0))
+		return 0;
+	if (s->after > 0) {
+		s->after--;
+		return 0;
+	}
+	s->times--;
+	return EACCES;
+}
+
+#define FOR_EVER 100000
+
+/* of: number of the segment; -1: all. */
+static void
+sick_from(struct sick *s, struct pair *p, enum twin_op op, uint64_t after, uint64_t times, int of)
+{
+	*s = (struct sick){ .op = op, .after = after, .times = times };
+	if (of >= 0)
+		(void)snprintf(s->only, sizeof(s->only), "%s", twin_fs_name(&p->fs, "log", (size_t)of));
+}
+
+static void
+check_unreadable(enum twin_op op, uint64_t after, uint64_t times, int of)
+{
+	struct sick sick = { .op = op };
+	struct commit a, b, c, d;
+	struct pair p;
+
+	setup(&p);
+	world_accept(&p.w, 500, 1, &a);
+	world_accept(&p.w, 500000, 2, &b);
+	world_finish(&p.w, a.id);
+	world_finish(&p.w, b.id);
+	world_accept(&p.w, 900000, 3, &c);	/* its commit is in another segment than its first chunk */
+	world_close(&p.w);
+	assert_int_equal(twin_fs_count(&p.fs, "log"), 2);
+	p.fs.sicken = sicken;
+	p.fs.sicken_arg = &sick;
+	sick_from(&sick, &p, op, after, 5, of);
+	world_open(&p.w);
+	world_run(&p.w, 500);
+	assert_int_equal(p.w.ntold, 0);
+	world_run(&p.w, 10000);
+	assert_int_equal(p.w.ntold, 1);		/* by itself */
+	assert_int_equal(p.w.recovered, 2);
+	world_close(&p.w);
+
+	sick_from(&sick, &p, op, after, times, of);
+	world_open(&p.w);
+	world_run(&p.w, 120000);
+	assert_int_equal(p.w.recovered, 3);
+	assert_true(p.w.troubles >= 2);
+	world_accept(&p.w, 500, 4, &d);
+	world_finish(&p.w, d.id);
+	world_run(&p.w, 3000);
+	sick.times = 0;
+	world_reopen(&p.w);
+	assert_int_equal(p.w.ntold, 1);
+	assert_true(world_has(&p.w, c.id, 900000, 3));
+	teardown(&p);
+}
+
+/* Well again too late: that a later segment knows its nonce is not all that must be known. */
+static void
+test_unreadable_for_a_while(void **state)
+{
+	struct sick sick;
+	struct commit a;
+	struct pair p;
+
+	setup(&p);
+	world_accept(&p.w, 500, 1, &a);
+	world_reopen(&p.w);
+	world_close(&p.w);
+	sick_from(&sick, &p, TWIN_OPEN, 0, 32, 0);
+	p.fs.sicken = sicken;
+	p.fs.sicken_arg = &sick;
+	world_open(&p.w);
+	world_run(&p.w, 120000);
+	assert_int_equal(sick.times, 0);
+	world_reopen(&p.w);
+	assert_int_equal(p.w.ntold, 1);
+	assert_true(world_has(&p.w, a.id, 500, 1));
+	teardown(&p);
+}
+
+static void
+test_unreadable(void **state)
+{
+	check_unreadable(TWIN_OPEN, 0, FOR_EVER, -1);
+	check_unreadable(TWIN_OPEN, 1, FOR_EVER, -1);
+	/* The last one, with the commit of chunks that stand in the first. */
+	check_unreadable(TWIN_OPEN, 0, FOR_EVER, 1);
+	/* The starts, and then the records. */
+	for (uint64_t after = 0; after < 4; after++)
+		check_unreadable(TWIN_READ, after, FOR_EVER, -1);
+}
+
+/* Relay ends while it waits to read again. */
+static void
+test_closed_while_unreadable(void **state)
+{
+	struct commit c;
 	struct pair p;
 
 	setup(&p);
 	world_accept(&p.w, 500, 1, &c);
 	world_close(&p.w);
-	twin_fs_fail(&p.fs, TWIN_OPEN, 1, 2, EACCES);		/* after the spare; by the start and by recovery */
+	for (int kill = 0; kill < 2; kill++) {
+		twin_fs_fail(&p.fs, TWIN_READ, 1, 1000, EIO);
+		world_open(&p.w);
+		world_run(&p.w, 1500);
+		if (kill)
+			world_kill(&p.w);
+		else
+			world_close(&p.w);
+		assert_int_equal(twin_fs_open_files(&p.fs), 0);
+	}
+	twin_fs_fail(&p.fs, TWIN_READ, 0, 0, 0);
 	world_open(&p.w);
 	world_run(&p.w, 100);
-	assert_int_equal(p.w.ntold, 0);
-	assert_true(p.w.troubles >= 1);
-	world_accept(&p.w, 500, 2, &d);
-	world_finish(&p.w, d.id);
-	world_run(&p.w, 3000);
-	world_reopen(&p.w);
 	assert_int_equal(p.w.ntold, 1);
-	assert_true(world_has(&p.w, c.id, 500, 1));
 	teardown(&p);
 }
 
@@ -439,7 +556,9 @@ main(void)
 		cmocka_unit_test(test_damaged_body),
 		cmocka_unit_test(test_damaged_envelope),
 		cmocka_unit_test(test_foreign_names),
-		cmocka_unit_test(test_not_opened),
+		cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_unreadable_for_a_while),
+		cmocka_unit_test(test_closed_while_unreadable),
 	};
 
 	return cmocka_run_group_tests_name("restart", tests, NULL, NULL);
