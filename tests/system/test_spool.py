@@ -123,10 +123,12 @@ def test_damaged():
         assert [m.header("X-Token") for m in sink.messages()] == [good]
         row = queue(posthouse)[damaged]
         assert row["state"] == "damaged" and "quarantine" in row["reason"], row
+        # The copy is made after the message is held.
+        if not any(posthouse.ctl("status")["spool"]["quarantined"] for _ in range(1000)):
+            raise lib.Failure("nothing is in quarantine")
         aside = spool_dir(posthouse) / "quarantine"
         assert bad.encode() in (aside / f"message-{damaged}.bin").read_bytes()
         assert "check" in (aside / f"message-{damaged}.why").read_text()
-        assert posthouse.ctl("status")["spool"]["quarantined"] >= 1
         posthouse.ctl("remove", damaged)
         restart(posthouse, kill=False)
         assert queue(posthouse) == {}

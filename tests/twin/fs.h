@@ -45,6 +45,9 @@ struct twin_fs {
 	uint64_t	 space;			/* bytes; 0: no limit */
 	bool		 cold;			/* read_cached() says that it would have to wait */
 	bool		 locked_elsewhere;
+	/* Before each operation that changes something. */
+	void		(*before)(void *arg, enum twin_op, const char *name);
+	void		*arg;
 	bool		 forgets;		/* a failed sync: the cache goes back to what is on the disk */
 	/*
 	 * Before each operation: an errno to fail with, or 0. TWIN_HALF beside it: a write
@@ -52,9 +55,6 @@ struct twin_fs {
 	 */
 	int		(*sicken)(void *arg, enum twin_op, const char *name);
 	void		*sicken_arg;
-	/* Before each operation that changes something. */
-	void		(*before)(void *arg, enum twin_op, const char *name);
-	void		*arg;
 };
 
 void twin_fs_init(struct twin_fs *);
