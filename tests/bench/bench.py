@@ -279,6 +279,8 @@ class Accepting:
         if counted:
             after = self.peer.disk()
             taken = after["accepted"] - before["accepted"]
+            if taken == 0:
+                raise RuntimeError("%s took no message in a minute" % self.peer.name)
             self.syncs.append((after["syncs"] - before["syncs"]) / taken)
             self.batch.append(taken / (after["batches"] - before["batches"]))
 
