@@ -126,11 +126,17 @@ enter_sandbox(struct relay_main *m, struct err *e)
 /* --- from start to end ----------------------------------------------------- */
 
 static void
-warn_volatile(struct relay_main *m)
+warn_disk(struct relay_main *m)
 {
 	struct fs_space space;
 
-	if (fs_space(m->fs, &space, NULL) == 0 && space.volatile_fs)
+	if (fs_space(m->fs, &space, NULL) != 0)
+		return;
+	if (space.copy_on_write)
+		log_simple(m->role.log, LEVEL_INFO, "spool-no-reuse", "the file system of state_dir %s copies "
+		    "on write: finished parts of the spool are removed, not written over; a sync costs more",
+		    m->role.conf->state_dir);
+	if (space.volatile_fs)
 		log_simple(m->role.log, LEVEL_WARNING, "spool-volatile", "state_dir %s is in memory or in a "
 		    "container's own layer: queued mail is lost with it; put it on a disk or a volume",
 		    m->role.conf->state_dir);
@@ -197,7 +203,7 @@ start(struct relay_main *m, struct err *e)
 	m->net = net_new(r->loop, m->resolver);
 	m->fs = fs_new(r->spool);
 	m->history_fs = fs_new(r->history);
-	warn_volatile(m);
+	warn_disk(m);
 	if (start_relay(m, e) != 0)
 		return -1;
 	m->control = control_new(m->relay, &env);

@@ -205,6 +205,8 @@ status_spool(struct report *r, const struct spool_stats *spool)
 		report_text(r, "why", view_str(spool->why));
 	report_num(r, "segments", (int64_t)spool->segments);
 	report_size(r, "bytes", spool->log_bytes);
+	report_num(r, "spares", (int64_t)spool->spares);
+	report_bool(r, "reuse", spool->reuse);
 	report_num(r, "quarantined", (int64_t)spool->quarantined);
 	report_bool(r, "recovering", spool->recovering);
 	report_end(r);

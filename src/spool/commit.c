@@ -393,6 +393,7 @@ static void
 abandon_current(struct spool *s, struct segment *sg, const struct err *why)
 {
 	segment_ended(sg);
+	sg->unfit = true;
 	sg->abandon_from = sg->synced;
 	s->abandons = sg->number;
 	s->abandons_from = sg->synced;
@@ -474,7 +475,7 @@ job_done(struct job *job)
 	if (done.old != NULL)
 		done.old->users--;
 	if (done.spare != 0 && done.fault != FAULT_SEAL)
-		s->nspares--;
+		spare_used(s, done.spare);
 	note_rotation(s, &done);
 	space_learn(s, &done);
 	if (done.fault == FAULT_NONE)
@@ -569,7 +570,7 @@ plan(struct spool *s, struct commit_job *j)
 	 */
 	j->sync = j->target != NULL && (b == NULL ? j->fresh == NULL : sync || b->sync ||
 	    j->target->index + b->n > BATCH_RECORDS_MAX);
-	j->new_spare = space_spare_to_make(s, j->spare != 0);
+	j->new_spare = spare_to_make(s, j->spare != 0);
 	s->upkeep_due = false;
 	return j->target != NULL || j->new_spare != 0;
 }

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The list of segments: numbers, ids, open descriptors, release of the oldest. */
-#include <errno.h>
-
 #include "base/require.h"
 #include "spool/state.h"
 
@@ -174,11 +172,11 @@ static void
 release_run(struct job *j)
 {
 	struct spool *s = container_of(j, struct spool, release_job);
-	char name[SEGMENT_NAME_MAX];
+	struct segment *sg = s->releasing;
 
 	err_clear(&s->release_err);
-	if (fs_unlink(s->env.fs, segment_name(name, DIR_LOG, s->releasing->number), &s->release_err) == 0)
-		(void)fs_sync_dir(s->env.fs, DIR_LOG, &s->release_err);	/* told by the err */
+	(void)segment_retire(s->env.fs, sg->number, s->release_reuse, &sg->gone,
+	    &s->release_err);	/* told by the err */
 }
 
 static void
@@ -191,17 +189,27 @@ release_done(struct job *j)
 	if (s->release_err.kind != ERR_NONE) {
 		s->release_after = loop_now(s->env.loop) + RELEASE_RETRY_MS;
 		trouble(s, "segment %016x can't be released: %s", sg->number, s->release_err.text);
-		/* Gone from the directory, maybe not durably: there is nothing left to unlink. */
-		if (s->release_err.errnum != ENOENT) {
-			space_update(s);
-			goto out;
-		}
+		space_update(s);
+		spool_check_closed(s);
+		return;
+	}
+	if (s->release_reuse) {
+		spare_add(s, sg->number);
+		s->reused++;
 	}
 	log_drop_segment(s, sg);
 	space_update(s);
 	log_release(s);
-out:
+	commit_kick(s);		/* whoever waits for a spare */
 	spool_check_closed(s);
+}
+
+/* As a spare file: whole, good, and there is use for it. */
+static bool
+may_reuse(const struct spool *s, const struct segment *sg)
+{
+	return s->reuse && !sg->unfit && !sg->gone &&
+	    sg->size == s->params.segment_size && spare_has_place(s);
 }
 
 void
@@ -219,6 +227,7 @@ log_release(struct spool *s)
 	if (head->fd >= 0)
 		close_segment(s, head);
 	s->releasing = head;
+	s->release_reuse = may_reuse(s, head);
 	s->release_job.run = release_run;
 	s->release_job.done = release_done;
 	worker_submit(s->env.reader, &s->release_job);

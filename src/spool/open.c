@@ -53,47 +53,6 @@ list_numbers(struct opening *o, const char *dir, struct err *e)
 }
 
 /*
- * A crash may have left a segment its name in spare/, too, if the rename into log/ was not
- * durable as a whole. Then it is not ours to write over.
- */
-static bool
-is_in_log(struct spool *s, int fd)
-{
-	char name[SEGMENT_NAME_MAX];
-	struct segment_start start;
-	uint64_t room;
-
-	if (segment_read_start(s->env.fs, fd, &start, &room, NULL) < 0)
-		return false;
-	fd = fs_open(s->env.fs, segment_name(name, DIR_LOG, start.number), FS_READ, NULL);
-	if (fd >= 0)
-		fs_close(s->env.fs, fd);
-	return fd >= 0;
-}
-
-/* Spare files of an earlier run are used again, unless they have another size. */
-static void
-take_spares(struct opening *o)
-{
-	struct spool *s = o->s;
-	char name[SEGMENT_NAME_MAX];
-
-	for (size_t i = 0; i < o->n; i++) {
-		int fd = fs_open(s->env.fs, segment_name(name, DIR_SPARE, o->number[i]), FS_READ, NULL);
-		int64_t size = -1;
-
-		if (fd >= 0) {
-			size = is_in_log(s, fd) ? -1 : fs_size(s->env.fs, fd, NULL);
-			fs_close(s->env.fs, fd);
-		}
-		if (size == (int64_t)s->params.segment_size && s->nspares < SPARES_MAX)
-			s->spare[s->nspares++] = o->number[i];
-		else
-			(void)fs_unlink(s->env.fs, name, NULL);	/* it holds nothing */
-	}
-}
-
-/*
  * Its file, its size and its start. -1: it can't be read now (then nothing is known of it),
  * is damaged, or of a later format.
  */
@@ -222,9 +181,11 @@ begin_segment(struct spool *s, const struct segment_start *start, struct segment
 	uint64_t size = s->params.segment_size;
 
 	if (s->nspares > 0) {
-		s->nspares--;
+		uint64_t spare = s->spare[s->nspares - 1];
+
+		spare_used(s, spare);
 		sg->size = size;
-		if (segment_begin(s->env.fs, start, s->spare[s->nspares], size, &sg->fd, e) == 0)
+		if (segment_begin(s->env.fs, start, spare, size, &sg->fd, e) == 0)
 			return 0;
 	}
 	for (; size >= SEGMENT_SIZE_MIN; size = size / 2 / RECORD_UNIT * RECORD_UNIT) {
@@ -328,20 +289,22 @@ spool_new(const struct spool_params *params, const struct spool_env *env,
 static int
 spool_load(struct spool *s, struct err *e)
 {
-	struct opening o = { .s = s };
+	struct opening o = { .s = s }, spare = { .s = s };
 	int rc = -1;
 
 	if (open_dirs(s, e) < 0)
 		goto out;
 	s->space_known = fs_space(s->env.fs, &s->space, NULL) == 0;
 	fit_disk(s);
-	if (list_numbers(&o, DIR_QUARANTINE, e) < 0 || list_numbers(&o, DIR_SPARE, e) < 0)
+	s->reuse = s->space_known && !s->space.copy_on_write;
+	if (list_numbers(&o, DIR_QUARANTINE, e) < 0 || list_numbers(&spare, DIR_SPARE, e) < 0 ||
+	    list_numbers(&o, DIR_LOG, e) < 0)
 		goto out;
-	take_spares(&o);
-	if (list_numbers(&o, DIR_LOG, e) < 0 || find_segments(&o, e) < 0 || begin_first(s, e) < 0)
+	spare_find(s, spare.number, spare.n, o.number, o.n);
+	if (find_segments(&o, e) < 0 || begin_first(s, e) < 0)
 		goto out;
 	s->space_known = fs_space(s->env.fs, &s->space, NULL) == 0;
-	while (space_spare_to_make(s, false) != 0 && !s->spare_failed) {
+	while (spare_to_make(s, false) != 0 && !s->spare_failed) {
 		struct commit_job j = { .new_spare = s->highest };
 
 		j.spare_made = segment_make_spare(s->env.fs, j.new_spare, s->params.segment_size,
@@ -351,6 +314,7 @@ spool_load(struct spool *s, struct err *e)
 	rc = 0;
 out:
 	free(o.number);
+	free(spare.number);
 	return rc;
 }
 

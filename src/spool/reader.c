@@ -138,7 +138,7 @@ fetch(struct spool_reader *r, const struct place *place, struct err *e)
 		return READER_DATA;
 	}
 	f->sg = log_segment(s, place->segment);
-	if (f->sg == NULL) {
+	if (f->sg == NULL || f->sg == s->releasing) {
 		(void)err_set(e, ERR_DAMAGED, "segment %016x is not there", place->segment);
 		return READER_BAD;
 	}
@@ -387,7 +387,7 @@ is_written(const struct spool_reader *r)
 {
 	const struct segment *sg = log_segment(r->s, r->next.segment);
 
-	return sg != NULL && r->next.at + RECORD_HEADER <= sg->written;
+	return sg != NULL && sg != r->s->releasing && r->next.at + RECORD_HEADER <= sg->written;
 }
 
 static void

@@ -199,9 +199,9 @@ quarantine_damage(struct recovery *rc)
 }
 
 /*
- * A segment that was not closed still has the blocks that were reserved for it. They are
- * given back, so that kill after kill does not fill the disk; whatever was written, torn
- * or not, stays. Only space is at stake: a failure is of no consequence.
+ * A segment that was not closed still has all the blocks that were reserved for it, or what an
+ * earlier use left in them. They are given back, so that kill after kill does not fill the disk;
+ * whatever was written, torn or not, stays. Only space is at stake: a failure is of no consequence.
  */
 static void
 give_back(struct recovery *rc)
@@ -211,8 +211,9 @@ give_back(struct recovery *rc)
 	uint64_t end;
 	int fd;
 
-	if (rc->walked->size - rc->scan.at < LEFTOVER_MIN || scan_last_byte(&rc->scan, &end) < 0 ||
-	    rc->walked->size - end < LEFTOVER_MIN)
+	/* One that was closed has little left, and is whole only so. */
+	if (rc->scan.sealed || rc->walked->size - rc->scan.at < LEFTOVER_MIN ||
+	    scan_last_byte(&rc->scan, &end) < 0 || rc->walked->size - end < LEFTOVER_MIN)
 		return;
 	fd = fs_open(fs, segment_name(name, DIR_LOG, rc->walked->number), FS_WRITE, NULL);
 	if (fd < 0)
@@ -268,6 +269,7 @@ tell_damage(struct recovery *rc)
 	struct spool *s = rc->s;
 	const struct scan_record *x = &rc->damage;
 
+	rc->walked->unfit = true;
 	if (rc->quarantine_err.kind != ERR_NONE) {
 		trouble(s, "segment %016x is damaged at %llu, %llu bytes; they can't be copied to "
 		    "quarantine, the segment is kept: %s", rc->walked->number, (unsigned long long)x->at,

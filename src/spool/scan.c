@@ -2,6 +2,7 @@
 #include "spool/scan.h"
 
 #include "base/crc32c.h"
+#include "spool/spool.h"
 
 #include "base/banned.h"
 
@@ -180,23 +181,22 @@ is_zero(struct view v)
 int
 scan_last_byte(struct scan *sc, uint64_t *out)
 {
-	uint64_t size = sc->size, end = sc->at;
+	uint64_t size = sc->size, filled = sc->at, ours = sc->at;
+	struct record r;
 	struct view v;
+	bool valid;
 
 	sc->end = size;		/* also what is abandoned */
-	for (uint64_t at = sc->at; at < size; at += v.n) {
-		if (look(sc, at, size - at < WINDOW ? (size_t)(size - at) : WINDOW, &v, NULL) < 0)
+	for (uint64_t at = sc->at; at + RECORD_UNIT <= size; at += RECORD_UNIT) {
+		if (look(sc, at, RECORD_UNIT, &v, NULL) < 0 || header_at(sc, at, &r, &valid, NULL) < 0)
 			return -1;
-		if (v.n == 0)
-			break;
-		if (is_zero(v))
-			continue;	/* most of what was only reserved */
-		for (size_t i = v.n; i > 0; i--)
-			if (v.p[i - 1] != 0) {
-				end = at + (i + RECORD_UNIT - 1) / RECORD_UNIT * RECORD_UNIT;
-				break;
-			}
+		if (!is_zero(v))
+			filled = at + RECORD_UNIT;
+		if (valid)
+			ours = at + record_room(r.length);
 	}
-	*out = end < size ? end : size;
+	/* Filled, but not by this use: stale, but for a record whose header is torn. */
+	ours += record_room(SPOOL_CHUNK);
+	*out = filled < ours ? filled : ours;
 	return 0;
 }

@@ -47,7 +47,10 @@ void scan_done(struct scan *sc);
 enum scan_result scan_next(struct scan *sc, struct scan_record *out, struct err *e);
 /* Forget what was read and begin again at a place where scan_next() has been. */
 void scan_back(struct scan *sc, uint64_t at);
-/* After SCAN_END: the end of what was ever written behind it, a whole unit; nothing: where it ended. */
+/*
+ * After SCAN_END: the end of what this use of the file wrote behind it, a whole unit; nothing: where it
+ * ended. Torn records count up to the last one that has a header, and one more.
+ */
 int scan_last_byte(struct scan *sc, uint64_t *out);
 
 #endif

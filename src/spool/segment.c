@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "spool/segment.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -157,6 +158,29 @@ out:
 	if (stray != NULL)
 		(void)fs_unlink(fs, stray, NULL);
 	buf_done(&text);
+	return rc;
+}
+
+int
+segment_retire(struct fs *fs, uint32_t number, bool reuse, bool *gone, struct err *e)
+{
+	char from[SEGMENT_NAME_MAX], to[SEGMENT_NAME_MAX];
+	int rc = 0;
+
+	segment_name(from, DIR_LOG, number);
+	segment_name(to, DIR_SPARE, number);
+	if (!*gone) {
+		rc = reuse ? fs_rename(fs, from, to, e) : fs_unlink(fs, from, e);
+		*gone = rc == 0 || (e != NULL && e->errnum == ENOENT);
+	}
+	/* First log/: as long as the name may still be there, nothing of the file may be changed. */
+	if (rc == 0)
+		rc = fs_sync_dir(fs, DIR_LOG, e);
+	if (rc == 0 && reuse)
+		rc = fs_sync_dir(fs, DIR_SPARE, e);
+	/* The error that counts is the first. */
+	if (rc < 0 && reuse && *gone)
+		(void)fs_unlink(fs, to, NULL);
 	return rc;
 }
 

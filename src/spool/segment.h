@@ -41,6 +41,8 @@ struct segment {
 	bool		 lost_start;	/* its S is damaged */
 	bool		 unread;	/* its S or its size could not be read, which is not damage */
 	bool		 kept;		/* must not be released before the next start */
+	bool		 unfit;		/* its file is not to be used again */
+	bool		 gone;		/* its name is no longer in log/, maybe not durably */
 	uint64_t	 abandon_from;	/* what stands from here on counts as never written */
 	bool		 tail_unproven;	/* later segments don't prove that its end was synced */
 	struct summary	*summary;	/* gathered while it is written; else NULL */
@@ -73,6 +75,11 @@ int segment_begin(struct fs *, const struct segment_start *, uint64_t spare, uin
     struct err *) must_use;
 /* Bytes of the S record. */
 uint64_t segment_start_room(const struct segment_start *) must_use;
+/*
+ * Its name leaves log/ for good, into spare/ if it is to be used again. *gone: it has left,
+ * durably or not; on failure call again, never with reuse. 0: durable.
+ */
+int segment_retire(struct fs *, uint32_t number, bool reuse, bool *gone, struct err *);
 /* Bytes at its end that are kept for T and Z, if more bytes of a summary are to come. */
 uint64_t segment_seal_room(const struct segment *, uint64_t more) must_use;
 /* Write T and Z at the end and sync. *out: where. */

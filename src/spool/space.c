@@ -24,30 +24,18 @@ trouble(struct spool *s, const char *fmt, ...)
 	s->events.on_trouble(s->owner, text);
 }
 
-/* Spares that outcomes of this many bytes need. Half of a segment counts: batches leave gaps. */
-static uint64_t
-spares_for(const struct spool *s, uint64_t bytes)
+/* Half of a segment counts: batches leave gaps. */
+uint64_t
+space_spares_for(const struct spool *s, uint64_t bytes)
 {
 	return 1 + bytes / (s->params.segment_size / 2);
-}
-
-uint64_t
-space_spare_to_make(struct spool *s, bool one_is_used)
-{
-	/* A little ahead, so that nobody is refused while the next one is made. */
-	uint64_t ahead = s->params.segment_size / 8;
-	uint64_t wanted = spares_for(s, s->reserve + (s->wish > ahead ? s->wish : ahead));
-
-	if (s->nspares - one_is_used >= wanted || s->nspares - one_is_used == SPARES_MAX || (s->spare_failed && !s->upkeep_due))
-		return 0;
-	return log_next_number(s);
 }
 
 /* Short of space: reply texts are left out of outcomes. */
 bool
 space_short(const struct spool *s)
 {
-	return s->nspares < spares_for(s, s->reserve);
+	return s->nspares < space_spares_for(s, s->reserve);
 }
 
 static int
@@ -55,7 +43,7 @@ check_disk(struct spool *s, uint64_t more, struct err *e)
 {
 	if (s->degraded)
 		return err_set(e, s->failure.kind, "%.120s; delivery goes on", s->failure.text);
-	if (s->nspares < spares_for(s, s->reserve + more)) {
+	if (s->nspares < space_spares_for(s, s->reserve + more)) {
 		if (s->spare_err.kind == ERR_NONE)
 			return err_set(e, ERR_FULL, "no segment is in reserve yet");
 		return err_set(e, s->spare_err.kind, "%s for the next segment: %s",
@@ -118,7 +106,7 @@ space_learn(struct spool *s, const struct commit_job *j)
 		s->space = j->space;
 	}
 	if (j->new_spare != 0 && j->spare_made) {
-		s->spare[s->nspares++] = j->new_spare;
+		spare_add(s, j->new_spare);
 		s->spare_failed = false;
 		err_clear(&s->spare_err);
 	} else if (j->new_spare != 0 && j->spare_err.kind != ERR_NONE) {

@@ -131,6 +131,8 @@ struct spool_stats {
 	bool		volatile_fs;	/* the spool is in memory or in a container's own layer */
 	uint64_t	accepted, finished;
 	uint64_t	quarantined;	/* notes in quarantine/ */
+	uint64_t	spares, reused;	/* files that wait to become segments; segments that became such */
+	bool		reuse;		/* finished segments become spares: not on copy-on-write file systems */
 	bool		recovering;
 	uint64_t	found;		/* so far, and not yet in messages; 0 unless recovering */
 	enum spool_health health;

@@ -17,6 +17,7 @@
 #include "spool/spool.h"
 
 #define SPARES_MAX		64u
+#define SPARES_AHEAD		2u		/* finished segments kept beyond the spares that are needed */
 #define UNSYNCED_MAX		(8u << 20)	/* bytes written and not synced, then a sync is due */
 #define OPEN_MAX		48u		/* segments open for reading */
 #define TXN_PENDING_MAX		(24u << 20)	/* of one transaction that ignores its credit */
@@ -137,6 +138,7 @@ struct spool {
 
 	struct job	 release_job;
 	struct segment	*releasing;
+	bool		 release_reuse;	/* it becomes a spare */
 	struct err	 release_err;
 	int64_t		 release_after;	/* loop ms: not before, after it failed */
 
@@ -148,6 +150,7 @@ struct spool {
 	struct err	 spare_err;	/* why there is none; kind ERR_NONE: it was not tried */
 	bool		 space_known;
 	struct fs_space	 space;
+	bool		 reuse;		/* finished segments become spares */
 	enum spool_health health;	/* as told */
 	char		 why[160];
 	struct task	 health_task;
@@ -160,7 +163,7 @@ struct spool {
 	void		(*on_closed)(void *owner);
 	void		*closed_owner;
 
-	uint64_t	 commits, syncs, sync_us_last, accepted, finished;
+	uint64_t	 commits, syncs, sync_us_last, accepted, finished, reused;
 };
 
 /* --- log.c: segments, numbers, ids, open descriptors, release ---------------- */
@@ -176,6 +179,18 @@ void log_opened(struct spool *s, struct segment *sg, int fd);	/* for reading; ma
 void log_close_all(struct spool *s);
 void log_release(struct spool *s);
 uint64_t log_bytes(const struct spool *s) must_use;
+
+/* --- spare.c: files that wait to become segments ------------------------------ */
+/* May one more be kept? A finished segment, not a new file. */
+bool spare_has_place(const struct spool *s) must_use;
+void spare_add(struct spool *s, uint64_t number);
+void spare_used(struct spool *s, uint64_t number);
+/* At the start: those in spare/ that are whole, and no other name of a segment in log/. */
+void spare_find(struct spool *s, const uint64_t *spare, size_t nspares, const uint64_t *logged, size_t nlogged);
+/* How many are needed for the outcomes of all messages, and a little ahead. */
+uint64_t spares_needed(const struct spool *s) must_use;
+/* Number of the spare to make in the next job, or 0. */
+uint64_t spare_to_make(struct spool *s, bool one_is_used) must_use;
 
 /* --- commit.c: the one writer ------------------------------------------------ */
 void commit_init(struct spool *s);
@@ -210,8 +225,8 @@ void space_init(struct spool *s);
 /* May a message with so many recipients and bytes be accepted now? */
 int space_check(struct spool *s, uint32_t nrcpt, uint64_t bytes, struct err *e) must_use;
 int space_check_bytes(struct spool *s, uint64_t more, struct err *e) must_use;
-/* Number of the spare to make in the next job, or 0. */
-uint64_t space_spare_to_make(struct spool *s, bool one_is_used) must_use;
+/* Spares that outcomes of this many bytes need. */
+uint64_t space_spares_for(const struct spool *s, uint64_t bytes) must_use;
 void space_learn(struct spool *s, const struct commit_job *j);
 void space_note_failure(struct spool *s, const struct err *why);
 void space_update(struct spool *s);

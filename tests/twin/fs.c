@@ -19,6 +19,7 @@ struct twin_file {
 	uint64_t	 cap;
 	bool		 locked;
 	bool		 dirty;
+	struct twin_file *image;	/* while a crash is made: what it leaves of this file */
 };
 
 /* A name and the file it stands for, now and on the disk; NULL: none. */
@@ -388,7 +389,8 @@ op_space(struct fs *fs, struct fs_space *out, struct err *e)
 
 	if (fails(t, TWIN_SPACE, "space", e))
 		return -1;
-	*out = (struct fs_space){ .free_bytes = total > used ? total - used : 0, .total_bytes = total };
+	*out = (struct fs_space){ .free_bytes = total > used ? total - used : 0, .total_bytes = total,
+		.copy_on_write = t->copy_on_write };
 	return 0;
 }
 
@@ -474,6 +476,19 @@ crashed_file(const struct twin_file *f, enum twin_keep keep, struct rng *rng)
 	return copy;
 }
 
+static void
+forget_images(const struct twin_fs *t)
+{
+	list_foreach(link, &t->names) {
+		const struct twin_name *n = list_entry(link, struct twin_name, link);
+
+		if (n->now != NULL)
+			n->now->image = NULL;
+		if (n->disk != NULL)
+			n->disk->image = NULL;
+	}
+}
+
 void
 twin_fs_crash(struct twin_fs *out, const struct twin_fs *t, enum twin_keep keep, uint64_t seed)
 {
@@ -481,7 +496,9 @@ twin_fs_crash(struct twin_fs *out, const struct twin_fs *t, enum twin_keep keep,
 
 	rng_init(&rng, seed);
 	twin_fs_init(out);
+	forget_images(t);
 	out->space = t->space;
+	out->copy_on_write = t->copy_on_write;
 	out->ops = t->ops + seed + 1;	/* so that a test that seeds by it gets other numbers */
 	list_foreach(link, &t->names) {
 		const struct twin_name *n = list_entry(link, struct twin_name, link);
@@ -493,10 +510,13 @@ twin_fs_crash(struct twin_fs *out, const struct twin_fs *t, enum twin_keep keep,
 			continue;
 		copy = make(out, n->name);
 		copy->dir = n->dir;
-		f = crashed_file(f, keep, &rng);
-		set_file(&copy->now, f);
-		set_file(&copy->disk, f);
+		/* Both names of a rename may be left, of one file. */
+		if (f->image == NULL)
+			f->image = crashed_file(f, keep, &rng);
+		set_file(&copy->now, f->image);
+		set_file(&copy->disk, f->image);
 	}
+	forget_images(t);
 }
 
 /* --- for tests ------------------------------------------------------------------------ */

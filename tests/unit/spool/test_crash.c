@@ -221,6 +221,26 @@ work_big(struct test *t)
 	world_run(&t->w, 1500);
 }
 
+/* Finished segments are used again, twice over. */
+static void
+work_used_again(struct test *t)
+{
+	struct sent *x[9];
+
+	world_open(&t->w);
+	world_run(&t->w, 20);
+	for (unsigned i = 0; i < 9; i++) {
+		x[i] = put(t, 400000);
+		accepted(t, x[i]);
+		if (i < 2)
+			continue;
+		finish(t, x[i - 2]);
+		world_run(&t->w, 1500);
+		x[i - 2]->fate = FINISHED;
+	}
+	assert_true(twin_fs_count(&t->fs, "log") <= 3);
+}
+
 static void
 work_bounce(struct test *t)
 {
@@ -287,6 +307,12 @@ test_big(void **state)
 }
 
 static void
+test_used_again(void **state)
+{
+	run_all(work_used_again);
+}
+
+static void
 test_bounce(void **state)
 {
 	run_all(work_bounce);
@@ -304,6 +330,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_small),
 		cmocka_unit_test(test_big),
+		cmocka_unit_test(test_used_again),
 		cmocka_unit_test(test_bounce),
 		cmocka_unit_test(test_failed_sync),
 	};

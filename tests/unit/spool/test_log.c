@@ -113,14 +113,16 @@ test_release_pins(void **state)
 }
 
 static void
-test_release_fails(void **state)
+check_release_fails(bool copy_on_write, enum twin_op op)
 {
 	struct commit c[4];
 	struct pair p;
 
 	setup(&p);
+	p.fs.copy_on_write = copy_on_write;
+	world_reopen(&p.w);
 	accept_many(&p, c, 4, 300000);
-	twin_fs_fail(&p.fs, TWIN_UNLINK, 0, 1, EIO);
+	twin_fs_fail(&p.fs, op, 0, 1, EIO);
 	for (unsigned i = 0; i < 3; i++)
 		world_finish(&p.w, c[i].id);
 	world_run(&p.w, 3000);
@@ -130,6 +132,13 @@ test_release_fails(void **state)
 	assert_int_equal(twin_fs_count(&p.fs, "log"), 1);
 	assert_int_equal(p.w.troubles, 1);
 	teardown(&p);
+}
+
+static void
+test_release_fails(void **state)
+{
+	check_release_fails(true, TWIN_UNLINK);
+	check_release_fails(false, TWIN_RENAME);
 }
 
 /* --- ids and numbers --------------------------------------------------------------- */
