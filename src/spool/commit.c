@@ -149,15 +149,34 @@ tell_message(struct spool *s, struct spool_message *m)
 	s->events.on_message(s->owner, m);
 }
 
+/* It may have ended meanwhile: then its end is recorded behind the copy. */
+static void
+copy_written(struct spool *s, const struct entry *x, const struct segment *sg, uint64_t at)
+{
+	struct spool_message *m = index_get(s->index, x->id);
+	const struct spool_txn *t = x->txn;
+	bool chunks = x->type == RECORD_COMMIT && !t->stub;
+
+	if (m != NULL)
+		message_moved(s, m, sg->number, at, x->length,
+		    chunks ? t->extent[0].segment : sg->number);
+	txn_committed(x->txn);
+}
+
 static void
 message_written(struct spool *s, const struct entry *x, const struct segment *sg, uint64_t at)
 {
 	struct spool_txn *t = x->txn;
-	struct spool_message *m = add_message(s, x->id, t->nrcpt, sg, at, x->length);
+	struct spool_message *m;
 
+	if (t->copy) {
+		copy_written(s, x, sg, at);
+		return;
+	}
+	m = add_message(s, x->id, t->nrcpt, sg, at, x->length);
 	m->received_ms = t->received_ms;
 	m->size = t->size;
-	m->flags = (uint8_t)((t->bounce ? SPOOL_BOUNCE : 0) | (t->eight_bit ? SPOOL_EIGHT_BIT : 0));
+	message_flags(m, t->bounce, t->eight_bit);
 	if (x->type == RECORD_COMMIT)
 		m->first_segment = t->extent[0].segment;
 	s->accepted++;
@@ -485,6 +504,7 @@ job_done(struct job *job)
 	space_update(s);
 	txn_tell_failed(s);
 	log_release(s);
+	compact_consider(s);
 	commit_kick(s);
 	spool_check_closed(s);
 }

@@ -200,6 +200,7 @@ release_done(struct job *j)
 	log_drop_segment(s, sg);
 	space_update(s);
 	log_release(s);
+	compact_consider(s);
 	commit_kick(s);		/* whoever waits for a spare */
 	spool_check_closed(s);
 }
@@ -208,7 +209,7 @@ release_done(struct job *j)
 static bool
 may_reuse(const struct spool *s, const struct segment *sg)
 {
-	return s->reuse && !sg->unfit && !sg->gone &&
+	return s->reuse && !sg->unfit && !sg->lost_start && !sg->gone &&
 	    sg->size == s->params.segment_size && spare_has_place(s);
 }
 

@@ -34,11 +34,21 @@ message_begun_in(const struct spool_message *m)
 	return m->first_segment;
 }
 
+/* Of the log. A record shorter than the text is a C: the text is in chunks before it. */
+uint64_t
+message_stored(const struct spool_message *m)
+{
+	uint64_t record = (uint64_t)m->length64 * RECORD_UNIT;
+
+	return record > m->size ? record : record + m->size;
+}
+
 void
 message_count(struct spool *s, const struct spool_message *m)
 {
 	s->recipients += m->nrcpt;
 	s->bytes_queued += m->size;
+	s->bytes_live += message_stored(m);
 	s->reserve += outcome_room(m->nrcpt);
 	log_live(s, message_begun_in(m), 1);
 }
@@ -48,8 +58,24 @@ message_remove(struct spool *s, struct spool_message *m)
 {
 	s->recipients -= m->nrcpt;
 	s->bytes_queued -= m->size;
+	s->bytes_live -= message_stored(m);
 	/* Its reserve is given back when the record of its end is written. */
 	index_remove(s->index, m);
+}
+
+void
+message_moved(struct spool *s, struct spool_message *m, uint32_t segment, uint64_t at,
+    uint32_t length, uint32_t first_segment)
+{
+	log_live(s, first_segment, 1);
+	log_live(s, m->first_segment, -1);
+	s->bytes_live -= message_stored(m);
+	m->segment = segment;
+	m->offset64 = (uint32_t)(at / RECORD_UNIT);
+	m->length64 = (uint32_t)(record_room(length) / RECORD_UNIT);
+	m->first_segment = first_segment;
+	s->bytes_live += message_stored(m);
+	s->moved++;
 }
 
 /* --- a damaged one ------------------------------------------------------------ */
@@ -61,6 +87,8 @@ struct setting_aside {
 	struct quarantine_source from;
 	int64_t		 now_ms;
 	struct err	 why, e;
+	void		(*fn)(void *owner, const struct err *);
+	void		*owner;
 };
 
 static void
@@ -78,7 +106,9 @@ set_aside_done(struct job *job)
 	struct setting_aside *a = container_of(job, struct setting_aside, job);
 	struct spool *s = a->s;
 
-	if (a->e.kind == ERR_NONE)
+	if (a->fn != NULL)
+		a->fn(a->owner, a->e.kind != ERR_NONE ? &a->e : NULL);
+	else if (a->e.kind == ERR_NONE)
 		s->quarantined++;
 	else
 		trouble(s, "message %016llx is damaged; it can't be copied to quarantine: %s",
@@ -91,13 +121,21 @@ set_aside_done(struct job *job)
 void
 spool_quarantine(struct spool *s, struct spool_message *m, const struct err *why)
 {
-	const struct segment *sg = log_segment(s, m->segment);
-	struct setting_aside *a;
-
 	if ((m->flags & SPOOL_DAMAGED) != 0)
 		return;
 	m->flags |= SPOOL_DAMAGED;
-	a = xzalloc(sizeof(*a));
+	if (log_segment(s, m->first_segment) != NULL)
+		log_segment(s, m->first_segment)->unfit = true;
+	message_set_aside(s, m, why, NULL, NULL);
+}
+
+void
+message_set_aside(struct spool *s, const struct spool_message *m, const struct err *why,
+    void (*fn)(void *, const struct err *), void *owner)
+{
+	const struct segment *sg = log_segment(s, m->segment);
+	struct setting_aside *a = xzalloc(sizeof(*a));
+
 	a->job = (struct job){ .run = set_aside_run, .done = set_aside_done };
 	a->s = s;
 	a->id = m->id;
@@ -105,6 +143,8 @@ spool_quarantine(struct spool *s, struct spool_message *m, const struct err *why
 		.at = (uint64_t)m->offset64 * RECORD_UNIT, .length = (uint64_t)m->length64 * RECORD_UNIT };
 	a->now_ms = loop_wall(s->env.loop);
 	a->why = *why;
+	a->fn = fn;
+	a->owner = owner;
 	s->nreaders++;
 	worker_submit(s->env.reader, &a->job);
 }

@@ -283,6 +283,7 @@ spool_new(const struct spool_params *params, const struct spool_env *env,
 	s->index = index_new();
 	commit_init(s);
 	space_init(s);
+	compact_init(s);
 	return s;
 }
 

@@ -26,6 +26,13 @@ outcome_room(uint32_t nrcpt)
 	return 64 + 192 + (uint64_t)nrcpt * 40;
 }
 
+/* The most that outcome_put() writes. */
+static inline size_t
+outcome_max(uint32_t nrcpt)
+{
+	return 1024 + (size_t)nrcpt * 40 + OUTCOME_TEXTS_MAX + SPOOL_TEXT_MAX + 64;
+}
+
 /*
  * Put the record's text for m, whose recipients already have the results of u.
  * with_texts: false when space is short. prev is left zero: outcome_set_prev().

@@ -339,6 +339,7 @@ finish(struct recovery *rc)
 		s->events.on_recovered(s->owner);
 	space_update(s);
 	log_release(s);
+	compact_consider(s);
 	commit_kick(s);
 }
 

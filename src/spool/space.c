@@ -12,6 +12,8 @@
 
 #include "base/banned.h"
 
+#define COPY_ROOM	(128u << 10)	/* beside the copies: headers, outcomes, the end of the segment */
+
 void
 trouble(struct spool *s, const char *fmt, ...)
 {
@@ -66,10 +68,39 @@ space_check_bytes(struct spool *s, uint64_t more, struct err *e)
 	    (unsigned long long)(s->params.bytes_max >> 20));
 }
 
+/* No file can be made. */
+static bool
+is_full(const struct spool *s)
+{
+	return s->spare_failed || (s->space_known && s->space.free_bytes < s->params.segment_size);
+}
+
+bool
+space_is_scarce(const struct spool *s)
+{
+	return is_full(s) || (s->space_known && s->space.free_bytes < s->params.free_min) ||
+	    log_bytes(s) > s->params.bytes_max / 8 * 7;
+}
+
+int
+space_check_copy(struct spool *s, uint64_t bytes, struct err *e)
+{
+	uint64_t needed = space_spares_for(s, s->reserve), left = 0;
+
+	if (s->current != NULL)
+		left = s->current->size - s->current->written;
+	if (s->degraded || s->current == NULL || s->nspares < needed)
+		return err_set(e, ERR_FULL, "the spool has no room for copies");
+	/* If the copy begins a segment, the reserve must be whole again after it. */
+	if (left < s->gathered_bytes + bytes + COPY_ROOM && s->nspares == needed && is_full(s))
+		return err_set(e, ERR_FULL, "the spool has no room for copies but its reserve");
+	return 0;
+}
+
 static int
 check_limits(struct spool *s, uint64_t bytes, struct err *e)
 {
-	uint64_t messages = s->index->n + recover_messages(s) + s->ntxns;
+	uint64_t messages = s->index->n + recover_messages(s) + s->ntxns - s->ncopies;
 
 	if (messages >= s->params.messages_max)
 		return err_set(e, ERR_FULL, "%llu messages are queued, that is the limit",

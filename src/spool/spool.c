@@ -28,13 +28,6 @@ take_results(struct spool_message *m, const struct spool_update *u)
 	m->next_ms = u->next_ms;
 }
 
-/* The most that outcome_put() writes. */
-static size_t
-outcome_max(const struct spool_message *m)
-{
-	return 1024 + (size_t)m->nrcpt * 40 + OUTCOME_TEXTS_MAX + SPOOL_TEXT_MAX + 64;
-}
-
 static void
 put_outcome(struct spool *s, struct buf *out, struct spool_message *m, const struct spool_update *u)
 {
@@ -50,7 +43,7 @@ spool_update(struct spool *s, struct spool_message *m, const struct spool_update
 	struct entry *x;
 
 	take_results(m, u);
-	buf_init(&text, outcome_max(m));
+	buf_init(&text, outcome_max(m->nrcpt));
 	put_outcome(s, &text, m, u);
 	b = commit_gather(s, buf_len(&text));
 	x = batch_begin(b, RECORD_UPDATE, m->id, buf_len(&text));
@@ -140,7 +133,7 @@ spool_finish(struct spool *s, struct spool_message *m, const struct spool_update
 
 	require(!heap_has(&m->due));
 	take_results(m, u);
-	buf_init(&outcome, outcome_max(m));
+	buf_init(&outcome, outcome_max(m->nrcpt));
 	put_outcome(s, &outcome, m, u);
 	id = finish(s, m, &outcome, bounce, on_written, owner);
 	buf_done(&outcome);
@@ -163,7 +156,7 @@ spool_stats(const struct spool *s, struct spool_stats *out)
 		.batches = s->nbatches, .batch_max = s->batch_max,
 		.volatile_fs = s->space_known && s->space.volatile_fs,
 		.accepted = s->accepted, .finished = s->finished, .quarantined = s->quarantined,
-		.spares = s->nspares, .reused = s->reused, .reuse = s->reuse,
+		.spares = s->nspares, .reused = s->reused, .reuse = s->reuse, .moved = s->moved,
 		.recovering = s->recovery != NULL, .found = recover_messages(s) + s->nuntold, .health = s->health,
 	};
 	memcpy(out->why, s->why, sizeof(out->why));
@@ -176,6 +169,8 @@ spool_free(struct spool *s)
 {
 	if (s == NULL)
 		return;
+	s->sealing = true;	/* nothing is begun any more */
+	compact_free(s);
 	recover_free(s);
 	require(!s->busy && s->nreaders == 0);
 	txn_free_all(s);
@@ -277,5 +272,6 @@ spool_close(struct spool *s, void (*on_closed)(void *owner), void *owner)
 	s->closing = true;
 	s->on_closed = on_closed;
 	s->closed_owner = owner;
+	compact_stop(s);
 	commit_kick(s);
 }

@@ -132,6 +132,7 @@ struct spool_stats {
 	uint64_t	accepted, finished;
 	uint64_t	quarantined;	/* notes in quarantine/ */
 	uint64_t	spares, reused;	/* files that wait to become segments; segments that became such */
+	uint64_t	moved;		/* messages copied forward from an old segment */
 	bool		reuse;		/* finished segments become spares: not on copy-on-write file systems */
 	bool		recovering;
 	uint64_t	found;		/* so far, and not yet in messages; 0 unless recovering */

@@ -73,6 +73,9 @@ struct spool_txn {
 	int64_t		 received_ms;
 	bool		 bounce, eight_bit;
 	bool		 chunked;	/* it does not fit one record */
+	bool		 copy;		/* of a stored message, under its id: compact.c */
+	bool		 stub;		/* stands for a damaged one: its chunks are not there */
+	struct copy	*of;		/* a copy's, until it is aborted */
 	enum txn_state	 state;
 	struct buf	 stream;	/* envelope lines, then text, less what went into chunks */
 	uint32_t	 envelope_length;
@@ -90,6 +93,7 @@ struct spool_txn {
 };
 
 struct recovery;
+struct compaction;
 
 struct spool {
 	struct spool_params params;
@@ -117,12 +121,14 @@ struct spool {
 	struct index	*index;
 	uint32_t	 nuntold;	/* of its messages */
 	uint64_t	 recipients, bytes_queued;
+	uint64_t	 bytes_live;	/* of the log: what is stored of the messages */
 	uint64_t	 reserve;	/* bytes that the final outcomes of all messages take */
 
 	uint64_t	 wish;		/* room for the outcome of the message that asked last */
 
 	struct list	 txns;
-	uint32_t	 ntxns;
+	uint32_t	 ntxns, ncopies;	/* all; of them copies */
+	struct compaction *compaction;
 	struct list	 failed;	/* transactions whose callback is due */
 	struct list	 batches;	/* waiting; records are added to the last */
 	struct list	 unsynced;	/* batches written, to be written again if the sync fails */
@@ -163,7 +169,7 @@ struct spool {
 	void		(*on_closed)(void *owner);
 	void		*closed_owner;
 
-	uint64_t	 commits, syncs, sync_us_last, accepted, finished, reused;
+	uint64_t	 commits, syncs, sync_us_last, accepted, finished, reused, moved;
 };
 
 /* --- log.c: segments, numbers, ids, open descriptors, release ---------------- */
@@ -201,7 +207,22 @@ void commit_end(struct spool *s, struct batch *b);
 void commit_kick(struct spool *s);
 void commit_outcome_gathered(struct spool *s);
 
+/* --- compact.c: the live messages of the oldest segment are copied forward ------ */
+void compact_init(struct spool *s);
+/* Is it time? Starts a pass, which goes on by itself. */
+void compact_consider(struct spool *s);
+/* The spool is to be closed: what is under way ends. */
+void compact_stop(struct spool *s);
+void compact_free(struct spool *s);
+/* How the message stands, for the record behind its copy; nothing if there is nothing to say. */
+void copy_put_outcome(struct copy *c, struct buf *out);
+
 /* --- txn.c ------------------------------------------------------------------- */
+/* A transaction that copies m; then as any other. NULL: the envelope can't be written. */
+struct spool_txn *txn_begin_copy(struct spool *s, const struct spool_message *m,
+    const struct envelope *env, struct copy *of) must_use;
+/* One that stands for m, which is damaged; to be committed. */
+struct spool_txn *txn_begin_stub(struct spool *s, const struct spool_message *m, struct copy *of) must_use;
 void txn_chunk_written(struct spool_txn *t, const struct entry *x, uint32_t segment, uint64_t at);
 /* M or C is durable: t is gone, its owner told. */
 void txn_committed(struct spool_txn *t);
@@ -216,6 +237,13 @@ void txn_free_all(struct spool *s);
 uint32_t message_begun_in(const struct spool_message *m);
 void message_count(struct spool *s, const struct spool_message *m);	/* it is told of now */
 void message_remove(struct spool *s, struct spool_message *m);
+uint64_t message_stored(const struct spool_message *m) must_use;	/* bytes of the log */
+/* A synced copy stands here: what was stored before is dead. */
+void message_moved(struct spool *s, struct spool_message *m, uint32_t segment, uint64_t at,
+    uint32_t length, uint32_t first_segment);
+/* Copy m to quarantine/; fn (may be NULL) gets e NULL when it is there, durably. */
+void message_set_aside(struct spool *s, const struct spool_message *m, const struct err *why,
+    void (*fn)(void *owner, const struct err *e), void *owner);
 void message_from_envelope(struct spool_message *m, const struct envelope *env);
 /* What the envelope says; what was recorded later stays. */
 void message_flags(struct spool_message *m, bool bounce, bool eight_bit);
@@ -225,6 +253,10 @@ void space_init(struct spool *s);
 /* May a message with so many recipients and bytes be accepted now? */
 int space_check(struct spool *s, uint32_t nrcpt, uint64_t bytes, struct err *e) must_use;
 int space_check_bytes(struct spool *s, uint64_t more, struct err *e) must_use;
+/* May so much of stored messages be copied now? Not into the room that is kept for outcomes. */
+int space_check_copy(struct spool *s, uint64_t bytes, struct err *e) must_use;
+/* New mail is refused, or will soon be. */
+bool space_is_scarce(const struct spool *s) must_use;
 /* Spares that outcomes of this many bytes need. */
 uint64_t space_spares_for(const struct spool *s, uint64_t bytes) must_use;
 void space_learn(struct spool *s, const struct commit_job *j);

@@ -19,6 +19,7 @@ txn_free(struct spool_txn *t)
 
 	list_remove(&t->link);
 	s->ntxns--;
+	s->ncopies -= t->copy;
 	buf_done(&t->stream);
 	free(t->extent);
 	log_unpin(s, t->begun_in);
@@ -39,39 +40,81 @@ txn_fail(struct spool_txn *t, const struct err *why)
 	}
 }
 
-int
-spool_begin(struct spool_txn **out, struct spool *s, const struct envelope *env, spool_id *id, struct err *e)
+/* NULL: the envelope is malformed or too long. */
+static struct spool_txn *
+txn_new(struct spool *s, spool_id id, uint32_t begun_in, const struct envelope *env)
 {
 	struct envelope lines = *env;
-	struct spool_txn *t;
-	uint32_t begun_in;
-	spool_id new_id;
+	struct spool_txn *t = xzalloc(sizeof(*t));
 
 	/* Both are known only at the end, and are added there. */
 	lines.size = 0;
 	lines.eight_bit = false;
-	if (space_check(s, env->nrcpt, env->size, e) < 0)
-		return -1;
-	new_id = log_next_id(s, &begun_in);
-	if (new_id == 0)
-		return err_set(e, ERR_FULL, "the message numbers of this segment are used up");
-	t = xzalloc(sizeof(*t));
-	*t = (struct spool_txn){ .s = s, .id = new_id, .begun_in = begun_in, .nrcpt = env->nrcpt,
+	*t = (struct spool_txn){ .s = s, .id = id, .begun_in = begun_in, .nrcpt = env->nrcpt,
 		.received_ms = env->received_ms, .bounce = env->bounce, .eight_bit = env->eight_bit };
 	list_init(&t->link);
 	list_push(&s->txns, &t->link);
 	s->ntxns++;
 	log_pin(s, begun_in);
-	s->reserve += outcome_room(t->nrcpt);
 	buf_init(&t->stream, ENVELOPE_MAX + SPOOL_CHUNK);
 	if (!envelope_encode(&t->stream, &lines) || buf_len(&t->stream) > ENVELOPE_MAX - LINES_TAIL_MAX) {
-		spool_abort(t);
-		return err_set(e, ERR_INPUT, "the envelope is malformed or too long");
+		txn_free(t);
+		return NULL;
 	}
 	t->envelope_length = (uint32_t)buf_len(&t->stream);
+	return t;
+}
+
+int
+spool_begin(struct spool_txn **out, struct spool *s, const struct envelope *env, spool_id *id, struct err *e)
+{
+	struct spool_txn *t;
+	uint32_t begun_in;
+	spool_id new_id;
+
+	if (space_check(s, env->nrcpt, env->size, e) < 0)
+		return -1;
+	new_id = log_next_id(s, &begun_in);
+	if (new_id == 0)
+		return err_set(e, ERR_FULL, "the message numbers of this segment are used up");
+	t = txn_new(s, new_id, begun_in, env);
+	if (t == NULL)
+		return err_set(e, ERR_INPUT, "the envelope is malformed or too long");
+	s->reserve += outcome_room(t->nrcpt);
 	*out = t;
 	*id = new_id;
 	return 0;
+}
+
+/* --- copies of stored messages ---------------------------------------------------- */
+
+/* Its room for outcomes is kept already, and no limit of new mail counts. */
+struct spool_txn *
+txn_begin_copy(struct spool *s, const struct spool_message *m, const struct envelope *env,
+    struct copy *of)
+{
+	const struct segment *last = list_entry(s->segments.prev, struct segment, link);
+	struct spool_txn *t = txn_new(s, m->id, last->number, env);
+
+	if (t == NULL)
+		return NULL;
+	t->copy = true;
+	t->of = of;
+	s->ncopies++;
+	return t;
+}
+
+static int
+check_room(struct spool_txn *t, struct err *e)
+{
+	return t->copy ? space_check_copy(t->s, SPOOL_CHUNK, e) : space_check(t->s, 0, 0, e);
+}
+
+static void
+give_reserve_back(struct spool_txn *t)
+{
+	if (!t->copy)
+		t->s->reserve -= outcome_room(t->nrcpt);
 }
 
 /* --- chunks -------------------------------------------------------------------- */
@@ -83,7 +126,7 @@ flush_chunk(struct spool_txn *t, size_t n, struct err *e)
 	struct batch *b;
 	struct entry *x;
 
-	if (space_check_bytes(t->s, n, e) < 0) {
+	if (!t->copy && space_check_bytes(t->s, n, e) < 0) {
 		space_update(t->s);
 		return -1;
 	}
@@ -116,7 +159,7 @@ flush_full(struct spool_txn *t, struct err *e)
 	t->chunked = true;
 	while (buf_len(&t->stream) >= SPOOL_CHUNK)
 		/* Not into the room that is kept for outcomes. */
-		if (space_check(t->s, 0, 0, e) < 0 || flush_chunk(t, SPOOL_CHUNK, e) < 0)
+		if (check_room(t, e) < 0 || flush_chunk(t, SPOOL_CHUNK, e) < 0)
 			return -1;
 	return 0;
 }
@@ -158,25 +201,57 @@ spool_txn_on_written(struct spool_txn *t, void (*fn)(void *, size_t), void *owne
 
 /* --- commit ---------------------------------------------------------------------- */
 
+/* The batch for a record of this size, and for how a copied message stands behind it. */
+static struct batch *
+gather(struct spool_txn *t, size_t payload, struct buf *outcome)
+{
+	buf_init(outcome, outcome_max(t->nrcpt));
+	if (t->of != NULL)
+		copy_put_outcome(t->of, outcome);
+	if (buf_len(outcome) > 0)
+		payload += RECORD_HEADER + RECORD_UNIT + buf_len(outcome);
+	return commit_gather(t->s, payload);
+}
+
+/*
+ * In the same batch, so both are synced when the old place is given up. Were only the copy
+ * there, the message would stand as it stood before.
+ */
+static void
+put_outcome(struct spool_txn *t, struct batch *b, struct buf *outcome)
+{
+	if (buf_len(outcome) > 0) {
+		require(batch_begin(b, RECORD_UPDATE, t->id, buf_len(outcome)) != NULL);
+		require(buf_add(&b->bytes, buf_view(outcome)));
+		commit_end(t->s, b);
+	}
+	buf_done(outcome);
+}
+
 /* All in one record: envelope lines, what is known only now, empty line, text. */
 static int
 put_message(struct spool_txn *t, struct err *e)
 {
 	size_t payload = buf_len(&t->stream) + LINES_TAIL_MAX;
 	struct view all = buf_view(&t->stream);
-	struct batch *b = commit_gather(t->s, payload);
+	struct buf outcome;
+	struct batch *b = gather(t, payload, &outcome);
 	struct entry *x = batch_begin(b, RECORD_MESSAGE, t->id, payload);
 
-	if (x == NULL)
+	if (x == NULL) {
+		buf_done(&outcome);
 		return err_set(e, ERR_FULL, "out of memory");
+	}
 	x->txn = t;
 	if (!buf_add(&b->bytes, view_first(all, t->envelope_length)) ||
 	    !lines_put_tail(&b->bytes, t->size, t->eight_bit) ||
 	    !buf_add_byte(&b->bytes, '\n') || !buf_add(&b->bytes, view_from(all, t->envelope_length))) {
+		buf_done(&outcome);
 		batch_cancel(b);
 		return err_set(e, ERR_FULL, "out of memory");
 	}
 	commit_end(t->s, b);
+	put_outcome(t, b, &outcome);
 	buf_done(&t->stream);
 	return 0;
 }
@@ -189,19 +264,24 @@ put_commit(struct spool_txn *t, struct err *e)
 		.eight_bit = t->eight_bit, .bounce = t->bounce, .nrcpt = t->nrcpt,
 		.envelope = t->envelope_length, .nextent = t->nextent, .extent = t->extent };
 	size_t payload = 512 + (size_t)t->nextent * EXTENT_LINE;
-	struct batch *b = commit_gather(t->s, payload);
+	struct buf outcome;
+	struct batch *b = gather(t, payload, &outcome);
 	struct entry *x;
 
 	x = batch_begin(b, RECORD_COMMIT, t->id, payload);
 	if (x == NULL)
-		return err_set(e, ERR_FULL, "out of memory");
+		goto no_memory;
 	x->txn = t;
 	if (!lines_put_commit(&b->bytes, &c)) {
 		batch_cancel(b);
-		return err_set(e, ERR_FULL, "out of memory");
+		goto no_memory;
 	}
 	commit_end(t->s, b);
+	put_outcome(t, b, &outcome);
 	return 0;
+no_memory:
+	buf_done(&outcome);
+	return err_set(e, ERR_FULL, "out of memory");
 }
 
 /* Put M, or C once all chunks are written. */
@@ -215,6 +295,9 @@ txn_go_on(struct spool_txn *t)
 		rc = flush_chunk(t, buf_len(&t->stream), &e);
 	if (rc == 0 && t->inflight > 0)
 		return;
+	/* A copy behind the record of its end would bring it back. */
+	if (rc == 0 && t->copy && index_get(t->s->index, t->id) == NULL)
+		rc = err_set(&e, ERR_GONE, "the message has ended");
 	if (rc == 0)
 		rc = t->nqueued > 0 ? put_commit(t, &e) : put_message(t, &e);
 	if (rc < 0) {
@@ -229,7 +312,6 @@ void
 spool_commit(struct spool_txn *t, bool eight_bit, void (*fn)(void *, spool_id, const struct err *),
     void *owner)
 {
-	struct spool *s = t->s;
 	struct err e = t->why;
 
 	require(t->state == TXN_OPEN);
@@ -244,7 +326,7 @@ spool_commit(struct spool_txn *t, bool eight_bit, void (*fn)(void *, spool_id, c
 	if (!t->failed && t->nqueued == 0 && t->chunked &&
 	    flush_chunk(t, buf_len(&t->stream), &e) < 0)
 		t->failed = true;
-	if (!t->failed && space_check(s, 0, 0, &e) < 0)
+	if (!t->failed && check_room(t, &e) < 0)
 		t->failed = true;
 	if (t->failed) {
 		t->failed = false;
@@ -258,10 +340,39 @@ void
 spool_abort(struct spool_txn *t)
 {
 	require(t->state == TXN_OPEN);
-	t->s->reserve -= outcome_room(t->nrcpt);
+	give_reserve_back(t);
 	t->state = TXN_DEAD;
 	if (t->inflight == 0)
 		txn_free(t);
+}
+
+/*
+ * A C whose chunks are where the damaged message was: they are not there, so it stays
+ * damaged. What there was of it is in quarantine/.
+ */
+struct spool_txn *
+txn_begin_stub(struct spool *s, const struct spool_message *m, struct copy *of)
+{
+	const struct segment *last = list_entry(s->segments.prev, struct segment, link);
+	uint64_t bytes = m->size + 1;		/* an envelope of one byte */
+	struct spool_txn *t = xzalloc(sizeof(*t));
+
+	*t = (struct spool_txn){ .s = s, .id = m->id, .begun_in = last->number, .nrcpt = m->nrcpt,
+		.received_ms = m->received_ms, .bounce = (m->flags & SPOOL_BOUNCE) != 0,
+		.eight_bit = (m->flags & SPOOL_EIGHT_BIT) != 0, .copy = true, .stub = true, .of = of,
+		.envelope_length = 1, .size = m->size };
+	list_init(&t->link);
+	list_push(&s->txns, &t->link);
+	s->ntxns++;
+	s->ncopies++;
+	log_pin(s, t->begun_in);
+	buf_init(&t->stream, 0);
+	t->nextent = t->nqueued = (uint32_t)((bytes + SPOOL_CHUNK - 1) / SPOOL_CHUNK);
+	t->extent = xcalloc(t->nextent, sizeof(*t->extent));
+	for (uint32_t i = 0; i < t->nextent; i++, bytes -= t->extent[i - 1].length)
+		t->extent[i] = (struct extent){ m->segment, m->offset64,
+			bytes < SPOOL_CHUNK ? (uint32_t)bytes : SPOOL_CHUNK, 0 };
+	return t;
 }
 
 /* --- from the commit job ------------------------------------------------------------ */
@@ -339,7 +450,7 @@ txn_tell_failed(struct spool *s)
 
 		if (t->inflight > 0)
 			continue;
-		s->reserve -= outcome_room(t->nrcpt);
+		give_reserve_back(t);
 		txn_free(t);
 		fn(owner, id, &why);
 	}

@@ -127,6 +127,9 @@ def test_damaged():
         if not any(posthouse.ctl("status")["spool"]["quarantined"] for _ in range(1000)):
             raise lib.Failure("nothing is in quarantine")
         aside = spool_dir(posthouse) / "quarantine"
+        for _ in range(300):            # it is told of before the copy is complete
+            if posthouse.ctl("status")["spool"]["quarantined"] >= 2:
+                break
         assert bad.encode() in (aside / f"message-{damaged}.bin").read_bytes()
         assert "check" in (aside / f"message-{damaged}.why").read_text()
         posthouse.ctl("remove", damaged)

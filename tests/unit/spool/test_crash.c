@@ -31,6 +31,7 @@ struct sent {
 	size_t		size;
 	uint64_t	seed;
 	enum fate	fate;
+	uint16_t	attempts;	/* recorded and synced; 0: none */
 	spool_id	bounce;		/* 0: none; then exactly one of both is there */
 };
 
@@ -60,6 +61,8 @@ check_sent(struct world *w, const struct sent *x)
 		assert_false(there);
 	if (there)
 		assert_true(world_has(w, x->id, x->size, x->seed));
+	if (there && x->attempts != 0)
+		assert_int_equal(spool_find(w->spool, x->id)->attempts, x->attempts);
 }
 
 static void
@@ -241,6 +244,50 @@ work_used_again(struct test *t)
 	assert_true(twin_fs_count(&t->fs, "log") <= 3);
 }
 
+/* What is left of an old segment goes forward: small and long, with and without an outcome; one ends meanwhile. */
+static void
+work_stragglers(struct test *t)
+{
+	struct spool_result r = { .state = SPOOL_QUEUED, .code = 451, .status = "4.0.0", .text = VIEW("later") };
+	struct spool_update u = { .result = &r, .nresult = 1, .attempts = 3, .endpoint = "h:587" };
+	struct sent *x[4], *pass[6];
+	struct spool_stats st;
+
+	t->fs.before = NULL;
+	t->w.params.bytes_max = 2800u << 10;
+	world_open(&t->w);
+	world_run(&t->w, 20);
+	x[0] = put(t, 500);
+	x[1] = put(t, 100000);
+	x[2] = put(t, 700);
+	x[3] = put(t, 800);
+	for (unsigned i = 0; i < 4; i++)
+		accepted(t, x[i]);
+	spool_update(t->w.spool, spool_find(t->w.spool, x[0]->id), &u, NULL, NULL);
+	for (unsigned i = 0; i < 6; i++) {
+		pass[i] = put(t, 420000);
+		accepted(t, pass[i]);
+	}
+	x[0]->attempts = 3;
+	t->fs.before = crash_here;
+	for (unsigned i = 0; i < 6; i++)
+		finish(t, pass[i]);
+	t->w.worker.delay_ms = t->w.reader.delay_ms = 2;
+	t->fs.cold = true;
+	world_run(&t->w, 1004);
+	finish(t, x[2]);
+	world_run(&t->w, 2000);
+	x[2]->fate = FINISHED;
+	for (unsigned i = 0; i < 6; i++)
+		pass[i]->fate = FINISHED;
+	spool_stats(t->w.spool, &st);
+	assert_true(st.moved >= 3);
+	assert_int_equal(spool_find(t->w.spool, x[0]->id)->attempts, 3);
+	finish(t, x[3]);
+	world_run(&t->w, 2000);
+	x[3]->fate = FINISHED;
+}
+
 static void
 work_bounce(struct test *t)
 {
@@ -313,6 +360,12 @@ test_used_again(void **state)
 }
 
 static void
+test_stragglers(void **state)
+{
+	run_all(work_stragglers);
+}
+
+static void
 test_bounce(void **state)
 {
 	run_all(work_bounce);
@@ -331,6 +384,7 @@ main(void)
 		cmocka_unit_test(test_small),
 		cmocka_unit_test(test_big),
 		cmocka_unit_test(test_used_again),
+		cmocka_unit_test(test_stragglers),
 		cmocka_unit_test(test_bounce),
 		cmocka_unit_test(test_failed_sync),
 	};

@@ -327,9 +327,12 @@ test_failed_sync(void **state)
 	teardown(&p);
 }
 
+/* Found by the walk that the damage makes necessary. */
 static void
 test_damaged(void **state)
 {
+	const uint8_t *bytes;
+	uint64_t size, at = 0;
 	char first[NAME];
 	struct commit c[4];
 	struct pair p;
@@ -337,10 +340,31 @@ test_damaged(void **state)
 	setup(&p);
 	fill_first(&p, c, first);
 	world_close(&p.w);
-	twin_fs_damage(&p.fs, first, 100000);
+	bytes = twin_fs_content(&p.fs, first, &size);
+	while (at + 64 <= size && !(bytes[at] == '@' && bytes[at + 1] == 'T' && bytes[at + 2] == ' '))
+		at += 64;
+	twin_fs_damage(&p.fs, first, at + 70);
 	world_open(&p.w);
 	world_run(&p.w, 100);
 	assert_int_equal(p.w.ntold, 4);
+	assert_true(p.w.troubles > 0);
+	finish_first(&p, c);
+	check_unlinked(&p, first);
+	teardown(&p);
+}
+
+/* Found when a message is read. */
+static void
+test_damaged_message(void **state)
+{
+	struct err why = { .kind = ERR_DAMAGED, .text = "its record fails its check" };
+	char first[NAME];
+	struct commit c[4];
+	struct pair p;
+
+	setup(&p);
+	fill_first(&p, c, first);
+	spool_quarantine(p.w.spool, spool_find(p.w.spool, c[1].id), &why);
 	finish_first(&p, c);
 	check_unlinked(&p, first);
 	teardown(&p);
@@ -572,6 +596,7 @@ main(void)
 		cmocka_unit_test(test_copy_on_write),
 		cmocka_unit_test(test_failed_sync),
 		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_damaged_message),
 		cmocka_unit_test(test_lost_start),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_two_names),
