@@ -214,6 +214,22 @@ status_spool(struct report *r, const struct spool_stats *spool)
 }
 
 static void
+status_history(struct relay *relay, struct report *r)
+{
+	struct history_stats stats = { .files = 0 };
+
+	if (relay_history(relay) != NULL)
+		history_stats(relay_history(relay), &stats);
+	report_object(r, "history");
+	report_num(r, "days", (int64_t)relay_conf(relay)->history);
+	report_num(r, "files", (int64_t)stats.files);
+	report_size(r, "bytes", stats.bytes);
+	report_num(r, "dropped", (int64_t)stats.dropped);
+	report_bool(r, "failing", stats.failing);
+	report_end(r);
+}
+
+static void
 status_relay(struct relay *relay, size_t i, struct report *r)
 {
 	const struct conf_relay *conf = &relay_conf(relay)->relay[i];
@@ -298,6 +314,7 @@ answer_status(struct relay *relay, struct report *r)
 	report_end(r);
 	status_queue(relay, r, &spool);
 	status_spool(r, &spool);
+	status_history(relay, r);
 	status_relays(relay, r);
 	report_object(r, "since_start");
 	report_num(r, "accepted", (int64_t)spool.accepted);
@@ -384,7 +401,7 @@ answer_find(struct relay *relay, spool_id id, struct err *e)
 		    spool_id_text(text, id));
 	else
 		err_set(e, ERR_GONE, "message %s is not in the queue (delivered, bounced, removed, or never "
-		    "here); the log has its events", spool_id_text(text, id));
+		    "here); posthousectl explain tells more", spool_id_text(text, id));
 	return NULL;
 }
 

@@ -3,7 +3,7 @@
  * answer - what each command of the control socket says or does.
  *
  * Answers that need no disk are written at once; those that read messages
- * (queue, explain, cat) go on step by step: see struct listing.
+ * (queue, cat: struct listing; explain: struct explain) go on step by step.
  */
 #ifndef CONTROL_ANSWER_H
 #define CONTROL_ANSWER_H
@@ -23,6 +23,11 @@ const char *answer_why_closed(struct relay *, char *text, size_t cap);
 /* What would mend that; as text only where there is something to say. */
 void answer_put_advice(struct relay *, struct report *);
 
+/* State and reason of a message in the queue; result: what its last outcome has. */
+const char *answer_state_word(struct relay *, const struct spool_message *);
+void answer_why(struct relay *, const struct spool_message *, const struct spool_result *result, size_t n,
+    char *text, size_t cap);
+
 /* NULL: there is none; e says whether there may be one later. */
 struct spool_message *answer_find(struct relay *, spool_id, struct err *);
 
@@ -33,7 +38,8 @@ struct listing;
 enum listing_result {
 	LISTING_WAIT,		/* on_ready comes when there is more to do */
 	LISTING_MORE,		/* out is full for now: write it, then step again */
-	LISTING_DONE
+	LISTING_DONE,
+	LISTING_FAILED		/* explain only: e has the answer */
 };
 
 /* uid < 0: sees every message; otherwise only those that this uid handed in. */
@@ -41,5 +47,13 @@ int listing_new(struct listing **out, struct relay *, const struct request *, in
     void (*on_ready)(void *owner), void *owner, struct err *) must_use;
 enum listing_result listing_step(struct listing *, struct buf *out);
 void listing_free(struct listing *);
+
+struct explain;
+
+int explain_new(struct explain **out, struct relay *, const struct request *,
+    void (*on_ready)(void *owner), void *owner, struct err *) must_use;
+/* The answer comes at once and whole, with its first line, when it is DONE. */
+enum listing_result explain_step(struct explain *, struct buf *out, struct err *);
+void explain_free(struct explain *);
 
 #endif

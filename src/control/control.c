@@ -27,6 +27,7 @@ struct conn {
 	struct timer		 deadline;
 	struct task		 resume;	/* the disk or the peer is ready again */
 	struct listing		*listing;
+	struct explain		*explain;
 	struct relay_ack	*ack;		/* of what was asked for */
 	struct buf		 body;		/* answer on its way into the stream */
 	bool			 read_only, answering;
@@ -42,6 +43,7 @@ conn_free(struct conn *c)
 	timer_cancel(loop, &c->deadline);
 	task_cancel(&c->resume);
 	listing_free(c->listing);
+	explain_free(c->explain);
 	relay_ack_drop(c->ack);
 	stream_close(c->stream);
 	buf_done(&c->body);
@@ -84,6 +86,35 @@ push(struct conn *c)
 	return buf_len(&c->body) == 0;
 }
 
+static void
+refuse(struct conn *c, const struct err *e)
+{
+	buf_clear(&c->body);
+	ignore_result(buf_addf(&c->body, "error %s\n", e->text));	/* far below OUTPUT_MAX */
+}
+
+/* More of the answer. False: it is awaited. */
+static bool
+step(struct conn *c)
+{
+	enum listing_result got;
+	struct err e;
+
+	got = c->listing != NULL ? listing_step(c->listing, &c->body) :
+	    explain_step(c->explain, &c->body, &e);
+	if (got == LISTING_WAIT)
+		return false;		/* on_ready */
+	if (got == LISTING_FAILED)
+		refuse(c, &e);
+	if (got != LISTING_MORE) {
+		listing_free(c->listing);
+		explain_free(c->explain);
+		c->listing = NULL;
+		c->explain = NULL;
+	}
+	return true;
+}
+
 /* Go on with the answer; ends the connection when it is complete. */
 static void
 go_on(void *arg)
@@ -91,21 +122,14 @@ go_on(void *arg)
 	struct conn *c = arg;
 
 	while (!awaits_disk(c)) {	/* on_ready */
-		enum listing_result got;
-
 		if (!push(c))
 			return;		/* on_drained */
-		if (c->listing == NULL) {
+		if (c->listing == NULL && c->explain == NULL) {
 			conn_free(c);
 			return;
 		}
-		got = listing_step(c->listing, &c->body);
-		if (got == LISTING_WAIT)
-			return;		/* on_ready */
-		if (got == LISTING_DONE) {
-			listing_free(c->listing);
-			c->listing = NULL;
-		}
+		if (!step(c))
+			return;
 	}
 }
 
@@ -115,13 +139,6 @@ on_ready(void *owner)
 	struct conn *c = owner;
 
 	task_post(relay_env(c->control->relay)->loop, &c->resume);
-}
-
-static void
-refuse(struct conn *c, const struct err *e)
-{
-	buf_clear(&c->body);
-	ignore_result(buf_addf(&c->body, "error %s\n", e->text));	/* far below OUTPUT_MAX */
 }
 
 /* Whose mail the peer may see in listings: -1 is everybody's. */
@@ -148,6 +165,8 @@ begin_answer(struct conn *c, struct view line, struct err *e)
 
 	if (request_parse(&q, line, c->read_only, e) < 0)
 		return -1;
+	if (q.command == REQUEST_EXPLAIN)
+		return explain_new(&c->explain, relay, &q, on_ready, c, e);
 	/* The size, so that a message that can't be read to its end is noticed. */
 	m = q.command == REQUEST_CAT ? spool_find(relay_spool(relay), q.id) : NULL;
 	if (!(m != NULL ? buf_addf(&c->body, "ok %llu\n", (unsigned long long)m->size) :
@@ -155,7 +174,6 @@ begin_answer(struct conn *c, struct view line, struct err *e)
 		return err_set(e, ERR_FULL, "out of memory");
 	switch (q.command) {
 	case REQUEST_QUEUE:
-	case REQUEST_EXPLAIN:
 	case REQUEST_CAT:
 		return listing_new(&c->listing, relay, &q, allowed_uid(c), on_ready, c, e);
 	default:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * queue, explain and cat: what reads messages from the log, one at a time, so
- * that memory does not grow with the queue.
+ * queue and cat: what reads messages from the log, one at a time, so that memory
+ * does not grow with the queue.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,6 @@
 #include "base/require.h"
 #include "control/answer.h"
 #include "control/row.h"
-#include "spool/outcome.h"
 
 #include "base/banned.h"
 
@@ -137,109 +136,14 @@ listing_free(struct listing *l)
 
 /* --- what is said of a message ------------------------------------------- */
 
-static const char *
-state_word(struct relay *relay, const struct spool_message *m)
-{
-	if (m->delivery != NULL)
-		return "sending";
-	return row_state(m, loop_wall(relay_env(relay)->loop));
-}
-
-/* Why the message is still here, in one sentence. */
-static void
-explain_why(struct listing *l, const struct spool_message *m, const struct spool_result *result,
-    size_t n, char *text, size_t cap)
-{
-	char closed[700];
-
-	if (m->flags & SPOOL_DAMAGED) {
-		(void)snprintf(text, cap, "the stored message fails its check and can't be sent; a copy and a "
-		    "note are in the spool's quarantine/, posthousectl remove ends it");
-		return;
-	}
-	if (m->flags & SPOOL_HELD) {
-		(void)snprintf(text, cap, "held by the administrator; posthousectl release sends it");
-		return;
-	}
-	if (m->delivery != NULL) {
-		(void)snprintf(text, cap, "being sent now");
-		return;
-	}
-	if (m->flags & SPOOL_UNCERTAIN) {
-		(void)snprintf(text, cap, "the connection ended after the whole message was sent and before "
-		    "the reply came; it is sent again after a rest, and may then arrive twice");
-		return;
-	}
-	(void)answer_why_closed(l->relay, closed, sizeof(closed));
-	if (closed[0] != '\0') {
-		(void)snprintf(text, cap, "%s; this does not count as an attempt", closed);
-		return;
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (result[i].state != SPOOL_QUEUED || result[i].text.n == 0)
-			continue;
-		if (result[i].code != 0)
-			(void)snprintf(text, cap, "the last answer was %u %s %.*s", result[i].code,
-			    result[i].status, VIEW_ARG(view_first(result[i].text, 400)));
-		else
-			(void)snprintf(text, cap, "%.*s", VIEW_ARG(view_first(result[i].text, 400)));
-		return;
-	}
-	(void)snprintf(text, cap, m->attempts == 0 ? "waits for its turn" : "waits for its next attempt");
-}
-
 static void
 queue_row(struct listing *l, const struct spool_message *m, const struct envelope *env,
     const struct spool_result *result, size_t n)
 {
 	char why[1200];
 
-	explain_why(l, m, result, n, why, sizeof(why));
-	row_put(&l->report, m, env, state_word(l->relay, m), why);
-	l->shown++;
-}
-
-static void
-explain_message(struct listing *l, const struct spool_message *m, const struct envelope *env,
-    const struct spool_result *result, size_t n, const char *endpoint)
-{
-	struct report *r = &l->report;
-	struct spool_message *own = spool_find(relay_spool(l->relay), m->id);
-	const struct spool_rcpt *rcpt = spool_rcpts(own);
-	char id[17], why[1200];
-
-	explain_why(l, m, result, n, why, sizeof(why));
-	report_word(r, "id", spool_id_text(id, m->id));
-	report_text(r, "from", env->from.n != 0 ? env->from : VIEW("<>"));
-	report_time(r, "received", m->received_ms);
-	report_text(r, "peer", env->peer.n != 0 ? env->peer : VIEW("posthouse itself"));
-	if (env->uid >= 0)
-		report_num(r, "uid", env->uid);
-	else
-		report_word(r, "uid", NULL);
-	report_size(r, "size", m->size);
-	report_word(r, "state", state_word(l->relay, m));
-	report_num(r, "attempts", m->attempts);
-	report_time(r, "next", m->next_ms);
-	report_word(r, "last_endpoint", endpoint != NULL && endpoint[0] != '\0' ? endpoint : NULL);
-	report_text(r, "why", view_str(why));
-	answer_put_advice(l->relay, r);
-	report_list(r, "recipients");
-	for (uint32_t i = 0; i < env->nrcpt && i < m->nrcpt; i++) {
-		const struct spool_result *last = NULL;
-
-		for (size_t k = 0; k < n && last == NULL; k++)
-			if (result[k].rcpt == i)
-				last = &result[k];
-		report_row(r);
-		report_text(r, "address", env->rcpt[i]);
-		report_word(r, "state", outcome_word(rcpt[i].state));
-		report_num(r, "code", last != NULL ? last->code : 0);
-		report_word(r, "status", last != NULL && last->status[0] != '\0' ? last->status : NULL);
-		report_text(r, "text", last != NULL ? last->text : VIEW(""));
-		report_end(r);
-	}
-	report_end(r);
+	answer_why(l->relay, m, result, n, why, sizeof(why));
+	row_put(&l->report, m, env, answer_state_word(l->relay, m), why);
 	l->shown++;
 }
 
@@ -260,7 +164,7 @@ show_message(struct listing *l, const struct spool_message *m)
 	const struct envelope unreadable = { .from = nobody, .rcpt = &nobody, .nrcpt = 1, .uid = -1, .pid = -1 };
 	const struct envelope *env;
 	const struct spool_result *result = NULL;
-	const char *endpoint = NULL;
+	const char *endpoint = NULL;	/* not shown */
 	enum reader_result got;
 	struct err e;
 	size_t n = 0;
@@ -280,10 +184,7 @@ show_message(struct listing *l, const struct spool_message *m)
 		return false;
 	if (got != READER_DATA)
 		n = 0;
-	if (l->request.command == REQUEST_QUEUE)
-		queue_row(l, m, env, result, n);
-	else
-		explain_message(l, m, env, result, n, endpoint);
+	queue_row(l, m, env, result, n);
 	return true;
 }
 
@@ -292,17 +193,15 @@ finish(struct listing *l)
 {
 	struct spool_stats stats;
 
-	if (l->request.command == REQUEST_QUEUE) {
-		report_end(&l->report);
-		spool_stats(relay_spool(l->relay), &stats);
-		report_num(&l->report, "shown", (int64_t)l->shown);
-		if (l->uid < 0)
-			report_num(&l->report, "total", (int64_t)(stats.messages + stats.found));
-		if (l->report.json || stats.recovering)
-			report_bool(&l->report, "recovering", stats.recovering);
-		if (l->report.json || l->cut)
-			report_bool(&l->report, "cut", l->cut);
-	}
+	report_end(&l->report);
+	spool_stats(relay_spool(l->relay), &stats);
+	report_num(&l->report, "shown", (int64_t)l->shown);
+	if (l->uid < 0)
+		report_num(&l->report, "total", (int64_t)(stats.messages + stats.found));
+	if (l->report.json || stats.recovering)
+		report_bool(&l->report, "recovering", stats.recovering);
+	if (l->report.json || l->cut)
+		report_bool(&l->report, "cut", l->cut);
 	/* A table is small text for each message and the number of messages is bounded. */
 	(void)weird(!report_finish(&l->report));
 	l->begun = false;
@@ -314,8 +213,7 @@ step_reports(struct listing *l, struct buf *out)
 {
 	if (!l->begun) {
 		report_begin(&l->report, out, l->request.json);
-		if (l->request.command == REQUEST_QUEUE)
-			report_list(&l->report, "messages");
+		report_list(&l->report, "messages");
 		l->begun = true;
 	}
 	for (; l->at < l->nid; l->at++) {

@@ -5,7 +5,7 @@
 
 #include "base/banned.h"
 
-enum argument { ARGUMENT_NONE, ARGUMENT_ID, ARGUMENT_ID_OR_ALL, ARGUMENT_ID_OR_NONE };
+enum argument { ARGUMENT_NONE, ARGUMENT_ID, ARGUMENT_ID_OR_LAST, ARGUMENT_ID_OR_ALL, ARGUMENT_ID_OR_NONE };
 
 static const struct {
 	const char	*word;
@@ -15,7 +15,7 @@ static const struct {
 	[REQUEST_STATUS] = { "status", ARGUMENT_NONE, true },
 	[REQUEST_PORTS] = { "ports", ARGUMENT_NONE, true },
 	[REQUEST_QUEUE] = { "queue", ARGUMENT_NONE, true },
-	[REQUEST_EXPLAIN] = { "explain", ARGUMENT_ID, false },
+	[REQUEST_EXPLAIN] = { "explain", ARGUMENT_ID_OR_LAST, false },
 	[REQUEST_FLUSH] = { "flush", ARGUMENT_ID_OR_NONE, false },
 	[REQUEST_HOLD] = { "hold", ARGUMENT_ID_OR_ALL, false },
 	[REQUEST_RELEASE] = { "release", ARGUMENT_ID_OR_ALL, false },
@@ -52,6 +52,10 @@ parse_id(struct view word, struct request *r, struct err *e)
 		r->all = true;
 		return 0;
 	}
+	if (view_eq(word, VIEW("last"))) {
+		r->last = true;
+		return 0;
+	}
 	if (word.n == 16 && num_parse_hex(word, &r->id) && r->id != 0)
 		return 0;
 	r->id = 0;
@@ -63,13 +67,20 @@ static int
 check_argument(const struct request *r, struct err *e)
 {
 	const char *word = commands[r->command].word;
-	bool given = r->all || r->id != 0;
+	bool given = r->all || r->last || r->id != 0;
+	enum argument wants = commands[r->command].argument;
 
-	switch (commands[r->command].argument) {
+	if (r->last && wants != ARGUMENT_NONE && wants != ARGUMENT_ID_OR_LAST)
+		return err_set(e, ERR_INPUT, "\"last\" is for explain only; give a message id");
+
+	switch (wants) {
 	case ARGUMENT_NONE:
 		return given ? err_set(e, ERR_INPUT, "%s takes no message id", word) : 0;
 	case ARGUMENT_ID:
 		return r->id == 0 ? err_set(e, ERR_INPUT, "%s needs a message id", word) : 0;
+	case ARGUMENT_ID_OR_LAST:
+		return r->id == 0 && !r->last ? err_set(e, ERR_INPUT, "%s needs a message id, or \"last\"",
+		    word) : 0;
 	case ARGUMENT_ID_OR_ALL:
 		return !given ? err_set(e, ERR_INPUT, "%s needs a message id or \"all\"", word) : 0;
 	case ARGUMENT_ID_OR_NONE:
@@ -106,7 +117,7 @@ request_parse(struct request *out, struct view line, bool read_only, struct err 
 			if (find_command(word, &r, e) < 0)
 				return -1;
 			have_command = true;
-		} else if (r.id != 0 || r.all) {
+		} else if (r.id != 0 || r.all || r.last) {
 			return err_set(e, ERR_INPUT, "one message id at a time");
 		} else if (parse_id(word, &r, e) < 0) {
 			return -1;

@@ -23,6 +23,7 @@ struct request {
 	enum request_command	command;
 	bool			json;
 	bool			all;		/* the id is "all" */
+	bool			last;		/* explain: it is "last" */
 	uint64_t		id;		/* 0: none given */
 	uint64_t		limit;
 };

@@ -37,7 +37,7 @@ static const char usage_text[] =
     "  status            what the daemon does, one look\n"
     "  ports             each port of the smarthost: state, score, why\n"
     "  queue             messages that wait, oldest first\n"
-    "  explain ID        one message: where it is and why\n"
+    "  explain ID|last   one message: where it is and why, and its story\n"
     "  cat ID            the message itself\n"
     "  flush [ID]        try now\n"
     "  hold ID|all       keep, do not send\n"

@@ -180,7 +180,13 @@ def test_acting():
         expect(re.search(r"^done: +removed without a bounce$", text(posthouse, "remove", four),
                          re.M), "remove as text")
         expect(list(states(posthouse)) == [one, two], states(posthouse))
-        refused(posthouse, 1, f"message {three} is not in the queue", "explain", three)
+        refused(posthouse, 1, f"message {three} is not in the queue", "cat", three)
+        told = ask(posthouse, "explain", three)
+        expect((told["state"], [r["state"] for r in told["recipients"]]) ==
+               ("removed", ["removed"] * 2), told)
+        expect([h["event"] for h in told["history"] if h["event"] in
+                ("queued", "held", "removed", "finished")] ==
+               ["queued", "held", "removed", "finished"], told)
 
         # A held message stays when the ports are back; the other one leaves.
         expect(ask(posthouse, "flush", two)["messages"] == 1, "flush ID")
@@ -209,6 +215,51 @@ def test_acting():
         expect(text(posthouse, "reload").startswith("done: "), "reload as text")
         posthouse.process.wait_line(r"\breloaded\b", start)
         expect(posthouse.ctl("remove", "all")["messages"] == 0, "an empty queue")
+        posthouse.stop()
+
+
+# --- messages that have left ---------------------------------------------------
+
+def test_the_story_of_a_message_that_has_left():
+    with lib.world("ctl-story") as (sink, posthouse):
+        first = posthouse.submit(lib.new_token(), to=("bob@example.net", "carol@example.net"))
+        posthouse.process.wait_line(rf"\bdelivered .*id={first}.*carol")
+        told = ask(posthouse, "explain", first)
+        expect(told["state"] == "delivered" and told["peer"].startswith("127.0.0.1:"), told)
+        expect([(r["address"], r["state"], r["code"]) for r in told["recipients"]] ==
+               [("bob@example.net", "delivered", 250), ("carol@example.net", "delivered", 250)], told)
+        own = [h for h in told["history"] if h["event"] in
+               ("queued", "attempt", "delivered", "finished")]
+        expect([h["event"] for h in own] == ["queued", "attempt", "delivered", "delivered", "finished"],
+               told)
+        expect(own[1]["endpoint"] == f"localhost:{sink.ports['587']}" and
+               re.search(r"; lookup \d+ ms, .*login \d+ ms, .*reply \d+ ms$", own[1]["what"]), own)
+        shown = text(posthouse, "explain", "last")
+        expect(re.search(rf"^id: +{first}$", shown, re.M) and "left the queue: 2 delivered" in shown,
+               shown)
+        files = list((posthouse.place / "state/history").iterdir())
+        expect([f.stat().st_mode & 0o777 for f in files] == [0o640], files)
+
+        # Also after a restart, and of a message that the restart had to send.
+        posthouse.stop()
+        posthouse.start()
+        expect(ask(posthouse, "explain", first)["history"] == told["history"], "after a restart")
+        expect(ask(posthouse, "explain", "last")["id"] == first, "last after a restart")
+        posthouse.kill()
+        posthouse.start()
+        expect(ask(posthouse, "explain", first)["history"] == told["history"], "after kill -9")
+        posthouse.stop()
+
+        posthouse.settings["history"] = 0
+        posthouse.write_config()
+        posthouse.start()
+        refused(posthouse, 1, "is not in the queue", "explain", first)
+        refused(posthouse, 1, "no history is kept", "explain", "last")
+        second = posthouse.submit(lib.new_token())
+        posthouse.process.wait_line(rf"\bdelivered .*id={second}")
+        expect(ask(posthouse, "status")["history"]["days"] == 0, "status")
+        expect([f.stat().st_size for f in files] ==
+               [f.stat().st_size for f in (posthouse.place / "state/history").iterdir()], "written")
         posthouse.stop()
 
 
@@ -243,7 +294,7 @@ def test_wrong_use():
             expect(f"\n.It Cm {command}" in manual, f"posthousectl(8) lacks {command}")
         states_of_messages = re.findall(r'return "(\w+)";', "".join(re.search(
             rf"^{function}\(.*?^}}", (lib.TOP / file).read_text(), re.M | re.S).group(0)
-            for function, file in (("state_word", "src/control/listing.c"),
+            for function, file in (("answer_state_word", "src/control/explain.c"),
                                    ("row_state", "src/control/row.c"))))
         expect(len(states_of_messages) == 6, states_of_messages)
         for word in states_of_messages:

@@ -45,6 +45,8 @@ test_requests(void **state)
 	assert_true(q.json && q.limit == 7 && q.command == REQUEST_QUEUE);
 	q = good("--text explain 00000198f2a4c711", false);
 	assert_true(q.command == REQUEST_EXPLAIN && q.id == 0x198f2a4c711);
+	q = good("explain last", false);
+	assert_true(q.command == REQUEST_EXPLAIN && q.last && q.id == 0 && !q.all);
 	q = good("remove all", false);
 	assert_true(q.all && q.id == 0);
 	q = good("flush", false);
@@ -61,6 +63,10 @@ test_bad_requests(void **state)
 	bad("status all", false, ERR_INPUT);
 	bad("explain", false, ERR_INPUT);
 	bad("explain all", false, ERR_INPUT);
+	bad("explain last last", false, ERR_INPUT);
+	bad("remove last", false, ERR_INPUT);
+	bad("flush last", false, ERR_INPUT);
+	bad("status last", false, ERR_INPUT);
 	bad("remove", false, ERR_INPUT);
 	bad("remove 198f2a4c711", false, ERR_INPUT);
 	bad("remove 0000000000000000", false, ERR_INPUT);
