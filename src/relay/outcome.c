@@ -202,6 +202,13 @@ outcome_decided_at(const struct client_result *r, size_t i)
 	return CL_RCPT;
 }
 
+/* Without a decision of the whole, 2xx to RCPT promises nothing. */
+static bool
+is_undecided(const struct client_result *r, size_t i)
+{
+	return r->rcpt[i].code == 0 || (!r->complete && r->rcpt[i].accepted);
+}
+
 /* 5xx that says nothing of the message: what it says then; otherwise HEALTH_OK. */
 static enum health_class
 not_the_message(int code, const char *text, enum client_state at)
@@ -239,8 +246,7 @@ outcome_of_recipient(const struct client_result *r, size_t i, const char *text)
 	enum client_state at = outcome_decided_at(r, i);
 	int class = rc->code / 100;
 
-	/* Without a decision of the whole, 2xx to RCPT promises nothing. */
-	if (rc->code == 0 || (!r->complete && rc->accepted))
+	if (is_undecided(r, i))
 		return r->dot_sent && rc->accepted ? FATE_UNCERTAIN : FATE_CUT;
 	if (class == 2 && rc->accepted && at == CL_DOT)
 		return FATE_DELIVERED;
@@ -299,7 +305,7 @@ outcome_class_of_recipient(const struct client_result *r, size_t i, const char *
 {
 	const struct client_rcpt_result *rc = &r->rcpt[i];
 
-	if (rc->code == 0 || (!r->complete && rc->accepted))
+	if (is_undecided(r, i))
 		return class_of_loss(r);
 	return class_of_reply(rc->code, rc->status, text, outcome_decided_at(r, i));
 }

@@ -217,6 +217,47 @@ what_health_learns(void **state)
 		assert_non_null(fate_word((enum fate)f));
 }
 
+/* What is said of each recipient: the class of his own reply, and the step it came at. */
+static void
+what_recipients_are_told(void **state)
+{
+	static const struct {
+		bool			accepted;	/* by RCPT */
+		enum client_state	decided_in, at;
+		int			code;
+		const char		*text;
+		enum health_class	want;
+	} cases[] = {
+		{ true, CL_DOT, CL_DOT, 250, "ok", HEALTH_OK },
+		{ true, CL_DOT, CL_DOT, 554, "spam", HEALTH_CONTENT_REFUSED },
+		{ true, CL_DATA, CL_DATA, 554, "no", HEALTH_CONTENT_REFUSED },
+		{ true, CL_DATA, CL_DATA, 451, "later", HEALTH_MSG_TEMP },
+		{ false, CL_DOT, CL_RCPT, 550, "no", HEALTH_RCPT_REFUSED },
+		{ false, CL_DOT, CL_RCPT, 450, "later", HEALTH_MSG_TEMP },
+		{ false, CL_RCPT, CL_RCPT, 450, "slow down", HEALTH_QUOTA },
+		{ false, CL_MAIL, CL_MAIL, 550, "no", HEALTH_SENDER_REFUSED },
+		{ false, CL_MAIL, CL_MAIL, 530, "log in", HEALTH_AUTH_REFUSED },
+	};
+	struct client_rcpt_result rc = { .accepted = true };
+	struct client_result lost = { .rcpt = &rc, .nrcpt = 1 };
+
+	for (size_t i = 0; i < lengthof(cases); i++) {
+		struct client_result r = { .complete = true, .decided_in = cases[i].decided_in, .rcpt = &rc,
+			.nrcpt = 1 };
+
+		rc = (struct client_rcpt_result){ .accepted = cases[i].accepted, .code = cases[i].code };
+		reply_set(&r.reply, 250, "2.0.0", "for the others");
+		assert_int_equal(outcome_class_of_recipient(&r, 0, cases[i].text), cases[i].want);
+		assert_int_equal(outcome_decided_at(&r, 0), cases[i].at);
+	}
+	rc = (struct client_rcpt_result){ .accepted = true, .code = 250 };
+	assert_int_equal(outcome_class_of_recipient(&lost, 0, ""), HEALTH_CUT_BEFORE_DOT);
+	lost.dot_sent = true;
+	assert_int_equal(outcome_class_of_recipient(&lost, 0, ""), HEALTH_CUT_AFTER_DOT);
+	rc = (struct client_rcpt_result){ .code = 550 };
+	assert_int_equal(outcome_class_of_recipient(&lost, 0, "no"), HEALTH_RCPT_REFUSED);
+}
+
 static struct outcome_plan
 plan(enum fate a, enum fate b, unsigned cuts)
 {
@@ -272,6 +313,7 @@ main(void)
 		cmocka_unit_test(too_many_recipients_go_again),
 		cmocka_unit_test(lost_sessions),
 		cmocka_unit_test(what_health_learns),
+		cmocka_unit_test(what_recipients_are_told),
 		cmocka_unit_test(plans_for_the_message),
 	};
 
