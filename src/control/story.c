@@ -264,6 +264,21 @@ why_chosen(struct view word)
 	return NULL;
 }
 
+/* BEFORE the reason for which an endpoint was chosen. */
+static void
+say_choice(struct buf *out, const struct story_fact *f, const char *before, const char *key)
+{
+	struct buf word;
+	const char *why;
+
+	buf_init(&word, STORY_VALUE_MAX);
+	story_value(f, key, &word);
+	why = why_chosen(buf_view(&word));
+	if (why != NULL)
+		ignore_result(buf_addf(out, "%s%s", before, why));
+	buf_done(&word);
+}
+
 static void
 say_others(struct buf *out, const struct story_fact *f)
 {
@@ -313,16 +328,9 @@ static void
 tell_attempt(struct buf *out, const struct story_fact *f)
 {
 	uint64_t n = story_number(f, "message");
-	struct buf value;
-	const char *why;
 
 	(void)say_value(out, f, "sent over ", "endpoint", "");
-	buf_init(&value, STORY_VALUE_MAX);
-	story_value(f, "chosen", &value);
-	why = why_chosen(buf_view(&value));
-	if (why != NULL)
-		ignore_result(buf_addf(out, ", %s", why));
-	buf_done(&value);
+	say_choice(out, f, ", ", "chosen");
 	if (n > 1)
 		ignore_result(buf_addf(out, ", as message %llu of a connection", (unsigned long long)n));
 	say_others(out, f);
@@ -462,17 +470,9 @@ tell_endpoint(struct buf *out, const struct story_fact *f)
 static void
 tell_route(struct buf *out, const struct story_fact *f)
 {
-	struct buf value;
-	const char *why;
-
 	(void)say_value(out, f, "new connections use ", "to", "");
 	(void)say_value(out, f, ", not ", "from", "");
-	buf_init(&value, STORY_VALUE_MAX);
-	story_value(f, "reason", &value);
-	why = why_chosen(buf_view(&value));
-	if (why != NULL)
-		ignore_result(buf_addf(out, ": %s", why));
-	buf_done(&value);
+	say_choice(out, f, ": ", "reason");
 	say_class(out, f, "; ", "");
 	(void)say_value(out, f, " (", "detail", ")");
 }

@@ -5,66 +5,32 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
-#include "control/control.h"
+#include "sim/asker.h"
 
 #include "base/banned.h"
 
 /* --- asking ------------------------------------------------------------------ */
 
-struct asker {
-	struct stream	*stream;
-	struct buf	 said;
-};
-
-static void
-on_input(void *owner)
-{
-	struct asker *a = owner;
-	struct view in = stream_input(a->stream);
-
-	assert_true(buf_add(&a->said, in));
-	stream_consume(a->stream, in.n);
-}
-
-static void
-on_closed(void *owner, const struct stream_end *end)
-{
-	struct asker *a = owner;
-
-	stream_close(a->stream);
-	a->stream = NULL;
-}
-
-static const struct stream_events events = { .on_input = on_input, .on_closed = on_closed };
-
 static bool
 is_over(void *owner)
 {
-	return ((struct asker *)owner)->stream == NULL;
+	return ((struct asker *)owner)->closed;
 }
 
 /* The answer to "explain last"; before: called while it is on its way, or NULL. */
 static char *
 explain_last(struct world *w, void (*before)(struct world *))
 {
-	static const struct stream_limits limits = { 65536, 65536 };
-	struct control *control = control_new(w->relay, &(struct control_env){ .own_uid = 0 });
-	struct asker a = { .stream = NULL };
-	struct stream *ends[2];
+	struct asker a;
 	char *text;
 
-	buf_init(&a.said, 4u << 20);
-	twin_net_pair(&w->net, ends, &limits);
-	a.stream = ends[0];
-	stream_own(a.stream, &events, &a);
-	control_accept(control, ends[1], false);
-	assert_true(stream_write(a.stream, VIEW("explain last\n")));
+	asker_init(&a, w);
+	asker_ask(&a, w, "explain last");
 	if (before != NULL)
 		before(w);
 	assert_true(twin_loop_until(&w->loop, is_over, &a, MINUTES(2)));
-	control_free(control);
 	text = xstrdup(buf_cstr(&a.said));
-	buf_done(&a.said);
+	asker_done(&a);
 	return text;
 }
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
-#include "control/control.h"
+#include "sim/asker.h"
 #include "sim/scenario.h"
 
 #include "base/banned.h"
@@ -11,23 +11,18 @@
 /* The world, its control socket, and one client of it. */
 struct scene {
 	struct world	*w;
-	struct control	*control;
-	struct stream	*client;
-	struct buf	 said;
-	bool		 closed;
+	struct asker	 client;
 };
 
 static int
 setup(void **state)
 {
-	static const struct control_env env = { .own_uid = 0 };
 	struct scene *t = xzalloc(sizeof(*t));
 
 	t->w = scenario_new();
 	world_all(t->w, TWIN_REFUSE);		/* what is accepted stays */
 	world_start(t->w);
-	t->control = control_new(t->w->relay, &env);
-	buf_init(&t->said, 1u << 20);
+	asker_init(&t->client, t->w);
 	*state = t;
 	return 0;
 }
@@ -37,58 +32,25 @@ teardown(void **state)
 {
 	struct scene *t = *state;
 
-	stream_close(t->client);
-	control_free(t->control);
+	asker_done(&t->client);
 	scenario_free(t->w);
-	buf_done(&t->said);
 	free(t);
 	return 0;
 }
 
 static void
-on_input(void *owner)
-{
-	struct scene *t = owner;
-	struct view in = stream_input(t->client);
-
-	assert_true(buf_add(&t->said, in));
-	stream_consume(t->client, in.n);
-}
-
-static void
-on_closed(void *owner, const struct stream_end *end)
-{
-	struct scene *t = owner;
-
-	stream_close(t->client);
-	t->client = NULL;
-	t->closed = true;
-}
-
-static const struct stream_events events = { .on_input = on_input, .on_closed = on_closed };
-
-static void
 ask(struct scene *t, const char *command, const char *id)
 {
-	static const struct stream_limits limits = { 65536, 65536 };
-	struct stream *ends[2];
 	char line[80];
 
-	stream_close(t->client);
-	buf_clear(&t->said);
-	t->closed = false;
-	twin_net_pair(&t->w->net, ends, &limits);
-	t->client = ends[0];
-	stream_own(t->client, &events, t);
-	control_accept(t->control, ends[1], false);
-	(void)snprintf(line, sizeof(line), "%s %s\n", command, id);
-	assert_true(stream_write(t->client, view_str(line)));
+	(void)snprintf(line, sizeof(line), "%s %s", command, id);
+	asker_ask(&t->client, t->w, line);
 }
 
 static const char *
 said(struct scene *t)
 {
-	return buf_cstr(&t->said);
+	return buf_cstr(&t->client.said);
 }
 
 static struct spool_message *
@@ -125,8 +87,8 @@ answers_wait_for_the_disk(void **state)
 		assert_string_equal(said(t), "");
 		stall(t, false);
 		world_run(t->w, SECONDS(1));
-		assert_true(view_starts(buf_view(&t->said), VIEW("ok\ndone: ")));
-		assert_true(t->closed);
+		assert_true(view_starts(buf_view(&t->client.said), VIEW("ok\ndone: ")));
+		assert_true(t->client.closed);
 	}
 	assert_int_equal(world_queued(t->w), 0);
 }
@@ -142,10 +104,10 @@ nothing_to_record_is_answered_at_once(void **state)
 	stall(t, true);
 	ask(t, "release", id);
 	world_run(t->w, SECONDS(1));
-	assert_true(view_starts(buf_view(&t->said), VIEW("ok\ndone: ")));
+	assert_true(view_starts(buf_view(&t->client.said), VIEW("ok\ndone: ")));
 	ask(t, "status", "");
 	world_run(t->w, SECONDS(1));
-	assert_true(view_starts(buf_view(&t->said), VIEW("ok\nversion: ")));
+	assert_true(view_starts(buf_view(&t->client.said), VIEW("ok\nversion: ")));
 	stall(t, false);
 }
 
@@ -158,10 +120,8 @@ an_answered_hold_survives_sigkill(void **state)
 	world_mail(t->w, ALICE, BOB, "one.");
 	ask(t, "hold", "all");
 	world_run(t->w, SECONDS(1));
-	assert_true(view_starts(buf_view(&t->said), VIEW("ok\n")));
-	control_free(t->control);
-	world_crash(t->w, TWIN_KEEP_ALL);
-	t->control = control_new(t->w->relay, &(struct control_env){ .own_uid = 0 });
+	assert_true(view_starts(buf_view(&t->client.said), VIEW("ok\n")));
+	asker_restart(&t->client, t->w, TWIN_KEEP_ALL);
 	world_run(t->w, SECONDS(1));
 	assert_true((only_message(t)->flags & SPOOL_HELD) != 0);
 }
@@ -175,9 +135,9 @@ a_disk_that_does_not_answer_is_told(void **state)
 	stall(t, true);
 	ask(t, "hold", "all");
 	world_run(t->w, SECONDS(61));
-	assert_true(view_starts(buf_view(&t->said), VIEW("error ")));
-	assert_true(view_search(buf_view(&t->said), VIEW("disk")) < buf_len(&t->said));
-	assert_true(t->closed);
+	assert_true(view_starts(buf_view(&t->client.said), VIEW("error ")));
+	assert_true(view_search(buf_view(&t->client.said), VIEW("disk")) < buf_len(&t->client.said));
+	assert_true(t->client.closed);
 	stall(t, false);	/* the late record finds nobody */
 	world_run(t->w, SECONDS(1));
 }
@@ -191,8 +151,7 @@ a_client_that_goes_is_not_awaited(void **state)
 	stall(t, true);
 	ask(t, "hold", "all");
 	world_run(t->w, SECONDS(1));
-	stream_close(t->client);
-	t->client = NULL;
+	asker_leave(&t->client);
 	world_run(t->w, SECONDS(1));
 	stall(t, false);
 	world_run(t->w, SECONDS(1));
@@ -204,15 +163,13 @@ a_client_that_goes_is_not_awaited(void **state)
 static bool
 says(struct scene *t, const char *text)
 {
-	return view_search(buf_view(&t->said), view_str(text)) < buf_len(&t->said);
+	return view_search(buf_view(&t->client.said), view_str(text)) < buf_len(&t->client.said);
 }
 
 static void
 restart(struct scene *t)
 {
-	control_free(t->control);
-	world_crash(t->w, TWIN_KEEP_ALL);
-	t->control = control_new(t->w->relay, &(struct control_env){ .own_uid = 0 });
+	asker_restart(&t->client, t->w, TWIN_KEEP_ALL);
 	t->w->reader.stalled = true;
 }
 
@@ -263,7 +220,7 @@ what_is_being_read_is_counted(void **state)
 	world_run(t->w, SECONDS(5));
 	ask(t, "explain", id);
 	world_run(t->w, SECONDS(1));
-	assert_true(view_starts(buf_view(&t->said), VIEW("ok\nid: ")));
+	assert_true(view_starts(buf_view(&t->client.said), VIEW("ok\nid: ")));
 	ask(t, "status --json", "");
 	world_run(t->w, SECONDS(1));
 	assert_true(says(t, "\"messages\":2") && says(t, "\"recovering\":false"));
@@ -280,11 +237,11 @@ status_clients_keep_nobody_out(void **state)
 
 	for (size_t i = 0; i < lengthof(ends); i++) {
 		twin_net_pair(&t->w->net, ends[i], &limits);
-		control_accept(t->control, ends[i][1], true);
+		control_accept(t->client.control, ends[i][1], true);
 	}
 	ask(t, "status", "");
 	world_run(t->w, SECONDS(1));
-	assert_true(view_starts(buf_view(&t->said), VIEW("ok\nversion: ")));
+	assert_true(view_starts(buf_view(&t->client.said), VIEW("ok\nversion: ")));
 	for (size_t i = 0; i < lengthof(ends); i++)
 		stream_close(ends[i][0]);
 	world_run(t->w, SECONDS(1));
