@@ -367,11 +367,10 @@ delivery_body(struct session *s)
 
 /* No reply decided: the connection, or the server, went away. */
 static void
-judge_loss(struct session *s, struct life_verdict *v, struct spool_result *out)
+judge_loss(struct session *s, struct spool_result *out)
 {
 	const struct client_failure *f = client_failure(s->client);
 
-	v->at = f->state;
 	snprintf(out->status, sizeof(out->status), "4.4.2");
 	if (s->lost) {
 		out->text = view_str(s->lost_text);
@@ -400,7 +399,7 @@ judge(struct session *s, const struct client_result *res, uint32_t i, struct lif
 	};
 	*out = (struct spool_result){ .rcpt = d->index[i], .state = SPOOL_QUEUED };
 	if (v->fate == FATE_CUT || v->fate == FATE_UNCERTAIN) {
-		judge_loss(s, v, out);
+		judge_loss(s, out);
 		return;
 	}
 	out->code = (uint16_t)rc->code;

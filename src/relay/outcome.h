@@ -56,7 +56,7 @@ bool outcome_is_throttle(int code, const char *status, const char *text);
 enum fate outcome_of_recipient(const struct client_result *, size_t i, const char *text);
 /* The class of that reply; of the loss, if none decided. */
 enum health_class outcome_class_of_recipient(const struct client_result *, size_t i, const char *text);
-/* The step whose reply decided for recipient i: CL_MAIL, CL_RCPT, CL_DATA or CL_DOT. */
+/* The step whose reply decided for recipient i, or in which the session was lost. */
 enum client_state outcome_decided_at(const struct client_result *, size_t i);
 
 enum outcome_when {

@@ -78,6 +78,22 @@ a_message_over_a_restart(void **state)
 	    "left the queue: 1 delivered", NULL });
 }
 
+/* The last second before an orderly end is written, too. */
+static void
+a_message_just_before_the_end(void **state)
+{
+	struct world *w = *state;
+
+	start_warm(w);
+	world_mail(w, ALICE, BOB, "one.");
+	assert_true(world_settle(w, 500));
+	world_stop(w);
+	world_start(w);
+	world_run(w, SECONDS(1));
+	told(w, NULL, (const char *const[]){ "\nstate:             delivered\n", "accepted and on disk: ",
+	    "left the queue: 1 delivered", NULL });
+}
+
 /* The first lines are lost with the process; what follows is told. */
 static void
 a_message_over_kill_9(void **state)
@@ -94,7 +110,7 @@ a_message_over_kill_9(void **state)
 	    "uncertain: posthouse was stopped", "delivered to", "left the queue: 1 delivered", NULL });
 }
 
-/* While the last job of the search waits for its turn, which comes before the next lines'. */
+/* Before the last job of the search has its turn, which comes before the next lines'. */
 static void
 remove_it(struct world *w)
 {
@@ -102,8 +118,9 @@ remove_it(struct world *w)
 	struct err e;
 
 	w->history.delay_ms = SECONDS(10);
-	world_run(w, SECONDS(21));
+	world_run(w, SECONDS(39) + 500);
 	assert_int_equal(relay_remove(w->relay, spool_next(relay_spool(w->relay), &pos), NULL, &e), 0);
+	w->history.delay_ms = 0;
 }
 
 /* It leaves the queue while the history is searched: the end is told all the same. */
@@ -189,6 +206,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_message_over_a_restart),
+		T(a_message_just_before_the_end),
 		T(a_message_over_kill_9),
 		T(a_message_that_leaves_meanwhile),
 		T(recipients_that_fare_differently),
