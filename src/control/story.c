@@ -486,6 +486,14 @@ tell_account(struct buf *out, const struct story_fact *f)
 	(void)say_value(out, f, " (", "detail", ")");
 }
 
+static void
+tell_failover(struct buf *out, const struct story_fact *f)
+{
+	(void)say_value(out, f, "mail goes to relay ", "to", "");
+	(void)say_value(out, f, ", not to ", "from", "");
+	(void)say_value(out, f, ": ", "reason", "");
+}
+
 /* --- which event has which --------------------------------------------------------------- */
 
 static const struct {
@@ -519,6 +527,7 @@ static const struct {
 	{ "route-changed", tell_route, NULL, NULL },
 	{ "relay-down", NULL, "no port is usable, all mail waits", NULL },
 	{ "relay-up", NULL, "mail can go out again over ", "endpoint" },
+	{ "failover", tell_failover, NULL, NULL },
 	{ "account-available", tell_account, NULL, NULL },
 	{ "account-paused", tell_account, NULL, NULL },
 	{ "account-blocked", tell_account, NULL, NULL },

@@ -26,7 +26,7 @@ log_change(struct relay *r, size_t from, size_t to)
 {
 	struct log_line l;
 
-	log_begin(&l, r->env.log, to == 0 ? LEVEL_NOTICE : LEVEL_WARNING, "failover");
+	log_begin(&l, r->life, to == 0 ? LEVEL_NOTICE : LEVEL_WARNING, "failover");
 	log_word(&l, "from", r->up[from].conf->name);
 	log_word(&l, "to", r->up[to].conf->name);
 	log_word(&l, "reason", reason_of(r, from, to));

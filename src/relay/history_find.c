@@ -15,7 +15,7 @@
 #include "base/banned.h"
 
 #define FIRST_LINES	(HISTORY_FOUND_MAX / 8)	/* kept whatever follows */
-#define CONTEXT		2			/* what lasted when the message came: relay, account */
+#define CONTEXT		3			/* what lasted when the message came: relay, account, failover */
 
 enum find_phase { FIND_LOOK, FIND_BACK, FIND_ON, FIND_DONE };
 
@@ -71,7 +71,24 @@ keep(struct history_find *f, struct view line)
 static size_t
 context_slot(struct view event)
 {
-	return view_starts(event, VIEW("relay-")) ? 0 : view_starts(event, VIEW("account-")) ? 1 : CONTEXT;
+	return view_starts(event, VIEW("relay-")) ? 0 : view_starts(event, VIEW("account-")) ? 1 :
+	    view_eq(event, VIEW("failover")) ? 2 : CONTEXT;
+}
+
+/* The name of the relay that the line is about; "" if it has none. */
+static struct view
+relay_of(struct view line)
+{
+	struct view rest = view_from(line, view_search(line, VIEW(" relay=")) + 7);
+
+	return view_first(rest, view_find(rest, ' '));
+}
+
+static bool
+is_all_well(struct view event, struct view line)
+{
+	return view_eq(event, VIEW("relay-up")) || view_eq(event, VIEW("account-available")) ||
+	    view_search(line, VIEW(" reason=usable-again")) < line.n;
 }
 
 static void
@@ -81,11 +98,13 @@ note_context(struct history_find *f, struct view event, struct view line)
 
 	if (slot == CONTEXT || line.n >= HISTORY_LINE_MAX)
 		return;
-	f->context[slot][0] = '\0';
-	if (!view_eq(event, VIEW("relay-up")) && !view_eq(event, VIEW("account-available"))) {
-		memcpy(f->context[slot], line.p, line.n);
-		f->context[slot][line.n] = '\0';
+	if (is_all_well(event, line)) {
+		if (view_eq(relay_of(view_str(f->context[slot])), relay_of(line)))
+			f->context[slot][0] = '\0';
+		return;
 	}
+	memcpy(f->context[slot], line.p, line.n);
+	f->context[slot][line.n] = '\0';
 }
 
 static void

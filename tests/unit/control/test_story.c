@@ -108,6 +108,8 @@ test_sentences(void **state)
 		  "port (535 no)" },
 		{ T "account-paused relay=main", "the account is paused" },
 		{ T "account-available relay=main", "the account is available" },
+		{ T "failover from=main to=backup reason=account-blocked",
+		  "mail goes to relay backup, not to main: account-blocked" },
 		{ T "flapping relay=main endpoint=h:465", "the ports change often: h:465" },
 		{ T "clock-jumped reason=\"the clock\"", "the clock" },
 		{ T "recovered reason=\"0 messages\"", "posthouse was started: 0 messages" },

@@ -555,6 +555,30 @@ test_the_life_of_one_message(void **state)
 	teardown(&w);
 }
 
+/* What lasted when the message came in; another relay that is well does not end it. */
+static void
+test_what_lasted_before(void **state)
+{
+	struct world w;
+
+	setup(&w);
+	say(&w, "relay-down relay=main x=1", 0, NULL);
+	say(&w, "relay-down relay=backup x=1", 0, NULL);
+	say(&w, "relay-up relay=backup", 0, NULL);
+	say(&w, "relay-down relay=main x=1", 0, NULL);
+	say(&w, "relay-up relay=backup", 0, NULL);
+	say(&w, "failover from=main to=backup reason=no-port-usable", 0, NULL);
+	say(&w, "account-paused relay=main x=1", 0, NULL);
+	say(&w, "queued", ID(1), NULL);
+	expect(&w, ID(1), "relay-down account-paused failover queued");
+	say(&w, "relay-up relay=main", 0, NULL);
+	say(&w, "account-available relay=main x=1", 0, NULL);
+	say(&w, "failover from=backup to=main reason=usable-again", 0, NULL);
+	say(&w, "queued", ID(2), NULL);
+	expect(&w, ID(2), "queued");
+	teardown(&w);
+}
+
 /* One batch is being written, the next one gathers: both come before the search. */
 static void
 test_what_is_not_written_yet_is_awaited(void **state)
@@ -731,6 +755,7 @@ main(void)
 		cmocka_unit_test(test_a_small_disk_has_a_history_too),
 		cmocka_unit_test(test_memory_is_bounded_while_the_disk_hangs),
 		cmocka_unit_test(test_the_life_of_one_message),
+		cmocka_unit_test(test_what_lasted_before),
 		cmocka_unit_test(test_what_is_not_written_yet_is_awaited),
 		cmocka_unit_test(test_a_life_over_many_files_and_restarts),
 		cmocka_unit_test(test_first_and_last_lines_stay_of_a_long_life),
