@@ -496,15 +496,23 @@ has_ended(struct view lines)
 	return false;
 }
 
+/* What is not known may still be found. */
+static bool
+is_recovering(const struct explain *x)
+{
+	struct spool_stats stats;
+
+	spool_stats(relay_spool(x->relay), &stats);
+	return stats.recovering;
+}
+
 static int
 no_such_message(const struct explain *x, struct err *e)
 {
 	const struct conf *conf = relay_conf(x->relay);
-	struct spool_stats stats;
 	char id[17];
 
-	spool_stats(relay_spool(x->relay), &stats);
-	if (stats.recovering || x->find == NULL) {
+	if (is_recovering(x) || x->find == NULL) {
 		(void)answer_find(x->relay, x->id, e);	/* its words are right here */
 		return -1;
 	}
@@ -568,7 +576,7 @@ explain_step(struct explain *x, struct buf *out, struct err *e)
 		search(x);
 		return LISTING_WAIT;
 	}
-	if (m == NULL && x->lines.n == 0) {
+	if (m == NULL && (x->lines.n == 0 || (is_recovering(x) && !has_ended(x->lines)))) {
 		(void)no_such_message(x, e);
 		return LISTING_FAILED;
 	}

@@ -137,6 +137,26 @@ a_message_that_leaves_meanwhile(void **state)
 	    "removed by the administrator before 1 had got it", "left the queue: 1 removed", NULL });
 }
 
+/* The history alone does not tell that a message has left. */
+static void
+a_message_that_is_not_read_yet(void **state)
+{
+	struct world *w = *state;
+
+	world_all(w, TWIN_REFUSE);
+	world_start(w);
+	world_mail(w, ALICE, BOB, "one.");
+	world_run(w, SECONDS(5));
+	world_crash(w, TWIN_KEEP_ALL);
+	w->reader.stalled = true;
+	world_run(w, 100);
+	told(w, NULL, (const char *const[]){ "error message ", "still being read; ask again", NULL });
+	w->reader.stalled = false;
+	twin_worker_kick(&w->reader);
+	world_run(w, SECONDS(1));
+	told(w, NULL, (const char *const[]){ "ok\n", "state:             queued", "accepted and on disk: ", NULL });
+}
+
 static void
 recipients_that_fare_differently(void **state)
 {
@@ -209,6 +229,7 @@ main(void)
 		T(a_message_just_before_the_end),
 		T(a_message_over_kill_9),
 		T(a_message_that_leaves_meanwhile),
+		T(a_message_that_is_not_read_yet),
 		T(recipients_that_fare_differently),
 		T(a_history_that_fails),
 		T(a_history_that_hangs),

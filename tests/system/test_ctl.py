@@ -253,6 +253,7 @@ def test_the_story_of_a_message_that_has_left():
         posthouse.settings["history"] = 0
         posthouse.write_config()
         posthouse.start()
+        posthouse.process.wait_line(r"\brecovered\b")
         refused(posthouse, 1, "is not in the queue", "explain", first)
         refused(posthouse, 1, "no history is kept", "explain", "last")
         second = posthouse.submit(lib.new_token())
