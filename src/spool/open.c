@@ -301,8 +301,11 @@ spool_load(struct spool *s, struct err *e)
 	if (list_numbers(&o, DIR_QUARANTINE, e) < 0 || list_numbers(&spare, DIR_SPARE, e) < 0 ||
 	    list_numbers(&o, DIR_LOG, e) < 0)
 		goto out;
+	/* First of all, for a spool of a later format stays as it is. */
+	if (find_segments(&o, e) < 0)
+		goto out;
 	spare_find(s, spare.number, spare.n, o.number, o.n);
-	if (find_segments(&o, e) < 0 || begin_first(s, e) < 0)
+	if (begin_first(s, e) < 0)
 		goto out;
 	s->space_known = fs_space(s->env.fs, &s->space, NULL) == 0;
 	while (spare_to_make(s, false) != 0 && !s->spare_failed) {

@@ -390,7 +390,7 @@ op_space(struct fs *fs, struct fs_space *out, struct err *e)
 	if (fails(t, TWIN_SPACE, "space", e))
 		return -1;
 	*out = (struct fs_space){ .free_bytes = total > used ? total - used : 0, .total_bytes = total,
-		.copy_on_write = t->copy_on_write };
+		.copy_on_write = t->copy_on_write, .volatile_fs = t->volatile_fs };
 	return 0;
 }
 
@@ -499,6 +499,7 @@ twin_fs_crash(struct twin_fs *out, const struct twin_fs *t, enum twin_keep keep,
 	forget_images(t);
 	out->space = t->space;
 	out->copy_on_write = t->copy_on_write;
+	out->volatile_fs = t->volatile_fs;
 	out->ops = t->ops + seed + 1;	/* so that a test that seeds by it gets other numbers */
 	list_foreach(link, &t->names) {
 		const struct twin_name *n = list_entry(link, struct twin_name, link);

@@ -45,7 +45,7 @@ struct twin_fs {
 	uint64_t	 space;			/* bytes; 0: no limit */
 	bool		 cold;			/* read_cached() says that it would have to wait */
 	bool		 locked_elsewhere;
-	bool		 copy_on_write;		/* as told by space() */
+	bool		 copy_on_write, volatile_fs;	/* as told by space() */
 	/* Before each operation that changes something. */
 	void		(*before)(void *arg, enum twin_op, const char *name);
 	void		*arg;

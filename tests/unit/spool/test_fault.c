@@ -457,10 +457,12 @@ test_refusals(void **state)
 	struct err e;
 	uint8_t *text;
 	uint64_t size;
+	size_t spares;
 
 	setup(&p);
 	assert_int_equal(try_open(&p, &e), -1);		/* in use */
 	assert_int_equal(e.kind, ERR_BUSY);
+	assert_non_null(strstr(e.text, "the spool is in use: LOCK is locked by process 1"));
 	world_close(&p.w);
 	p.w.params.segment_size = 4096;
 	assert_int_equal(try_open(&p, &e), -1);
@@ -470,12 +472,37 @@ test_refusals(void **state)
 	text = twin_fs_content(&p.fs, twin_fs_name(&p.fs, "log", 0), &size);
 	assert_non_null(text);
 	world_write_start(text, "format: 2\n");
+	p.w.params.segment_size = SEGMENT * 2;		/* our spares would not do */
+	spares = twin_fs_count(&p.fs, "spare");
+	assert_true(spares > 0);
 	assert_int_equal(try_open(&p, &e), -1);
 	assert_int_equal(e.kind, ERR_CONFIG);
 	assert_non_null(strstr(e.text, "newer"));
+	assert_int_equal(twin_fs_count(&p.fs, "spare"), spares);	/* nothing was changed */
 	assert_int_equal(twin_fs_open_files(&p.fs), 0);
 	twin_loop_done(&p.w.twin);
 	twin_fs_done(&p.fs);
+}
+
+/* A disk in memory is told of, and no reason to refuse mail. */
+static void
+test_volatile_disk(void **state)
+{
+	struct spool_stats stats;
+	struct commit c;
+	struct pair p;
+
+	for (unsigned in_memory = 0; in_memory < 2; in_memory++) {
+		twin_fs_init(&p.fs);
+		p.fs.volatile_fs = in_memory != 0;
+		world_start(&p.w, &p.fs);
+		world_accept(&p.w, 1000, 1, &c);
+		assert_int_equal(c.e.kind, ERR_NONE);
+		spool_stats(p.w.spool, &stats);
+		assert_int_equal(stats.volatile_fs, in_memory);
+		assert_int_equal(stats.health, SPOOL_OK);
+		teardown(&p);
+	}
 }
 
 int
@@ -497,6 +524,7 @@ main(void)
 		cmocka_unit_test(test_limit_while_messages_come_in),
 		cmocka_unit_test(test_no_credit),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_volatile_disk),
 	};
 
 	return cmocka_run_group_tests_name("fault", tests, NULL, NULL);

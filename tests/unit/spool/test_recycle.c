@@ -458,7 +458,7 @@ test_unreadable_spare(void **state)
 	setup(&p);
 	copy_name(spare, &p, "spare", 0);
 	world_close(&p.w);
-	twin_fs_fail(&p.fs, TWIN_READ, 0, 1, EIO);
+	twin_fs_fail(&p.fs, TWIN_READ, 1, 1, EIO);	/* after the start of the segment */
 	unlinked = p.fs.count[TWIN_UNLINK];
 	world_open(&p.w);
 	assert_false(twin_fs_has(&p.fs, spare));
