@@ -211,11 +211,30 @@ start(struct relay_main *m, struct err *e)
 	return 0;
 }
 
+/* Also after a start that failed half-way. */
+static void
+stop(struct relay_main *m)
+{
+	control_free(m->control);
+	relay_free(m->relay);
+	loop_turn(m->role.loop);	/* streams and listeners go when their callbacks are over */
+	net_free(m->net);
+	worker_free(m->commit);
+	worker_free(m->reader);
+	worker_free(m->history);	/* its last lines are written by then */
+	fs_free(m->fs);
+	fs_free(m->history_fs);
+	for (size_t i = 0; i < CONF_RELAYS_MAX; i++)
+		tls_client_free(m->tls[i]);
+	role_end(&m->role);
+}
+
 int
 role_relay_main(void)
 {
 	struct relay_main m = { .net = NULL };
 	struct role *r = &m.role;
+	int status = EXIT_SUCCESS;
 	struct err e;
 
 	if (role_begin(r, "relay") != 0)
@@ -223,22 +242,12 @@ role_relay_main(void)
 	r->on_handover = on_handover;
 	r->on_drain = on_drain;
 	r->owner = &m;
-	if (start(&m, &e) != 0) {
+	if (start(&m, &e) == 0) {
+		role_run(r);
+	} else {
 		log_simple(r->log, LEVEL_CRIT, "start-failed", "%s", e.text);
-		return e.kind == ERR_CONFIG ? ROLE_EXIT_REFUSED : EXIT_FAILURE;
+		status = e.kind == ERR_CONFIG ? ROLE_EXIT_REFUSED : EXIT_FAILURE;
 	}
-	role_run(r);
-	control_free(m.control);
-	relay_free(m.relay);
-	loop_turn(r->loop);	/* streams and listeners go when their callbacks are over */
-	net_free(m.net);
-	worker_free(m.commit);
-	worker_free(m.reader);
-	worker_free(m.history);	/* its last lines are written by then */
-	fs_free(m.fs);
-	fs_free(m.history_fs);
-	for (size_t i = 0; i < CONF_RELAYS_MAX; i++)
-		tls_client_free(m.tls[i]);
-	role_end(r);
-	return EXIT_SUCCESS;
+	stop(&m);
+	return status;
 }

@@ -506,7 +506,8 @@ find(struct world *w, spool_id id, bool *cut)
 		*cut = some_cut;
 	text = calloc(1, lines.n + 1);
 	assert_non_null(text);
-	memcpy(text, lines.p, lines.n);
+	if (lines.n != 0)
+		memcpy(text, lines.p, lines.n);
 	history_find_free(f);
 	return text;
 }
