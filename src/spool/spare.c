@@ -58,14 +58,13 @@ spare_add(struct spool *s, uint64_t number)
 void
 spare_used(struct spool *s, uint64_t number)
 {
-	for (uint32_t i = 0; i < s->nspares; i++) {
-		if (s->spare[i] != number)
-			continue;
-		s->nspares--;
-		memmove(s->spare + i, s->spare + i + 1, (s->nspares - i) * sizeof(s->spare[0]));
-		return;
-	}
-	require(!"a spare that is not there");
+	uint32_t i = 0;
+
+	while (i < s->nspares && s->spare[i] != number)
+		i++;
+	require(i < s->nspares);
+	s->nspares--;
+	memmove(s->spare + i, s->spare + i + 1, (s->nspares - i) * sizeof(s->spare[0]));
 }
 
 /* --- at the start ------------------------------------------------------------- */

@@ -344,16 +344,16 @@ uint64_t
 world_find(const struct twin_fs *fs, const char *name, uint8_t type, spool_id id, unsigned which)
 {
 	char text[17];
-	uint64_t size;
+	uint64_t size, i;
 	const uint8_t *at = twin_fs_content(fs, name, &size);
 
 	(void)spool_id_text(text, id);
-	for (uint64_t i = 0; i + 64 <= size; i += 64)
+	for (i = 0; i + 64 <= size; i += 64)
 		if (at[i] == '@' && at[i + 2] == ' ' && (type == 0 || at[i + 1] == type) &&
 		    memcmp(at + i + 20, text, 16) == 0 && which-- == 0)
-			return i;
-	require(!"a record that was written is not there");
-	return 0;
+			break;
+	require(i + 64 <= size);	/* it was written */
+	return i;
 }
 
 void
