@@ -10,7 +10,7 @@
 #include "base/banned.h"
 
 #define RECENT		8u	/* items */
-#define NESTED_WIDTH	6u	/* choices at one point of a recovery */
+#define NESTED_WIDTH	8u	/* choices at one point of a recovery */
 
 /* --- hashes that were seen ------------------------------------------------------------------ */
 
@@ -383,6 +383,7 @@ explore_step(void *arg)
 	}
 	rng_init(&rng, hash_mix(x->seed, x->point));
 	try_choices(&ch, p->disk, &rng);
-	if (x->kill != 0 && hash_mix(x->seed, x->point) % x->kill == 0)
+	/* Always when names are half durable: nothing but the next start makes them so. */
+	if (x->kill != 0 && (p->disk->op == TWIN_RENAME || hash_mix(x->seed, x->point) % x->kill == 0))
 		try_image(&t, (struct choice){ 'k', 0 });
 }
