@@ -51,10 +51,31 @@ add(struct replay *rp, uint64_t id, uint32_t nrcpt, uint32_t segment, uint64_t a
 	return m;
 }
 
+/*
+ * The outcome of a copy stands behind it, and may be torn off. Then the one in front of the
+ * copy counts, which a start knows only if it finds a record of the message in front of that:
+ * so the segment of the earlier one stays, as long as the message is not copied again.
+ */
+static uint32_t
+place_before(const struct replay *rp, uint64_t id)
+{
+	const struct spool_message *m = index_get(rp->found, id);
+
+	return m != NULL && m->outcome_segment != 0 ? m->first_segment : UINT32_MAX;
+}
+
+static void
+hold(struct spool_message *m, uint32_t before)
+{
+	if (before < m->first_segment)
+		m->first_segment = before;
+}
+
 static void
 see_message(struct replay *rp, uint64_t id, struct view payload, uint32_t segment,
     const struct scan_record *x)
 {
+	uint32_t before = place_before(rp, id);
 	struct view lines, text;
 	struct spool_message *m;
 	struct envelope env;
@@ -69,12 +90,14 @@ see_message(struct replay *rp, uint64_t id, struct view payload, uint32_t segmen
 	envelope_done(&env);
 	if (rp->gather != NULL)
 		summary_message(rp->gather, m);
+	hold(m, before);
 }
 
 static void
 see_commit(struct replay *rp, uint64_t id, struct view payload, uint32_t segment,
     const struct scan_record *x)
 {
+	uint32_t before = place_before(rp, id);
 	struct spool_message *m;
 	struct commit_lines c;
 
@@ -92,6 +115,7 @@ see_commit(struct replay *rp, uint64_t id, struct view payload, uint32_t segment
 	lines_commit_done(&c);
 	if (rp->gather != NULL)
 		summary_message(rp->gather, m);
+	hold(m, before);
 }
 
 static void
@@ -149,12 +173,14 @@ replay_record(struct replay *rp, uint32_t segment, const struct scan_record *x)
 static void
 take_message(struct replay *rp, uint32_t segment, const struct summary_row *row)
 {
+	uint32_t before = place_before(rp, row->id);
 	struct spool_message *m = add(rp, row->id, row->nrcpt, segment, row->at, row->length);
 
 	m->received_ms = row->received_ms;
 	m->size = row->size;
 	message_flags(m, (row->flags & SPOOL_BOUNCE) != 0, (row->flags & SPOOL_EIGHT_BIT) != 0);
 	m->first_segment = row->first_segment;
+	hold(m, before);
 }
 
 static void
