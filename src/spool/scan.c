@@ -188,10 +188,13 @@ scan_last_byte(struct scan *sc, uint64_t *out)
 
 	sc->end = size;		/* also what is abandoned */
 	for (uint64_t at = sc->at; at + RECORD_UNIT <= size; at += RECORD_UNIT) {
-		if (look(sc, at, RECORD_UNIT, &v, NULL) < 0 || header_at(sc, at, &r, &valid, NULL) < 0)
+		if (look(sc, at, RECORD_UNIT, &v, NULL) < 0)
 			return -1;
-		if (!is_zero(v))
-			filled = at + RECORD_UNIT;
+		if (is_zero(v))
+			continue;	/* most of what was only reserved */
+		filled = at + RECORD_UNIT;
+		if (header_at(sc, at, &r, &valid, NULL) < 0)
+			return -1;
 		if (valid)
 			ours = at + record_room(r.length);
 	}
