@@ -187,6 +187,7 @@ try_choices(struct chooser *ch, const struct disk *d, struct rng *rng)
 	if (n == 0)
 		return;
 	try(ch, 'n', 0);
+	try(ch, 'p', n - 1);
 	for (size_t i = n; i-- > 0 && ch->left > 3;) {
 		if (i > 0 && d->item[i].op == d->item[i - 1].op)
 			continue;

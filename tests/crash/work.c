@@ -274,6 +274,35 @@ recycling(struct play *p)
 	play_accept(p, play_size(p, 100, 3000), 1);
 }
 
+/* What is alive in the oldest segment is copied forward, with its outcome, and the segment goes. */
+static void
+stragglers(struct play *p)
+{
+	struct sent *a, *b, *c;
+
+	play_open(p);
+	a = play_accept(p, play_size(p, 100, 3000), 3);
+	b = play_accept(p, play_size(p, 140000, 160000), 1);
+	c = play_accept(p, play_size(p, 100, 3000), 8);	/* its outcome is more than a sector */
+	play_update(a);
+	play_run(p, SYNC_MS);
+	play_update(a);
+	fill_unwatched(p, 13);
+	play_update(c);
+	fill(p, 5);			/* the fourth is closed */
+	play_update(a);
+	play_run(p, 50);
+	play_finish(c);
+	play_run(p, SYNC_MS);
+	fill_unwatched(p, 2);
+	play_run(p, SYNC_MS);
+	play_finish(b);
+	play_run(p, 20);
+	play_power_loss(p);
+	play_update(a);
+	play_run(p, SYNC_MS);
+}
+
 /* Several one after another: what ends a message stands in the next one. */
 static void
 release_many(struct play *p)
@@ -641,6 +670,7 @@ const struct work works[] = {
 	{ "rotation", "K7-K10", rotation },
 	{ "release", "K11", release },
 	{ "recycling", "K9 K12", recycling },
+	{ "stragglers", "K12 K22", stragglers },
 	{ "release-many", "K11 K12", release_many },
 	{ "failed-sync", "K13 K14", failed_sync },
 	{ "failed-write", "K13 K14", failed_write },
