@@ -148,7 +148,7 @@ print_totals(const struct tally *of, const struct options *o, uint64_t rounds, c
 int
 main(int argc, char **argv)
 {
-	struct options o = { .images = 1, .seed = 1, .width = 8, .deep = 60, .kill = 20 };
+	struct options o = { .images = 1, .seed = 1, .width = 10, .deep = 60, .kill = 20 };
 	struct tally *of = xcalloc(nworks, sizeof(*of));
 	clock_t began = clock();
 	struct seen images;
