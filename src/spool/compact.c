@@ -19,7 +19,7 @@
 
 #define PIECE		(256u << 10)
 #define MESSAGE_COST	1024u		/* of a piece, beside the text */
-#define TODO_MAX	64u
+#define PICK_MAX	64u
 #define LOOK_MAX	4096u		/* messages looked at in one turn */
 #define SEGMENTS_MIN	4u		/* closed ones; in fewer mail may just be on its way */
 #define PAUSE_MS	1000		/* when nothing could be moved */
@@ -45,8 +45,8 @@ struct compaction {
 	uint32_t	 head;		/* segment that is to be emptied; 0: none */
 	size_t		 pos;		/* of the walk through the index */
 	bool		 all_seen;
-	spool_id	 todo[TODO_MAX];
-	size_t		 ntodo, next;
+	spool_id	 pick[PICK_MAX];
+	size_t		 npick, next;
 	struct list	 copies;
 	struct copy	*reading;
 	unsigned	 under_way;	/* committed, not yet synced */
@@ -104,7 +104,7 @@ compact_consider(struct spool *s)
 	if (!may_begin(c) || !is_worth_it(s))
 		return;
 	c->head = oldest(s)->number;
-	c->pos = c->ntodo = c->next = 0;
+	c->pos = c->npick = c->next = 0;
 	c->all_seen = c->moved = c->failed = false;
 	c->budget = PIECE;
 	task_post(s->env.loop, &c->task);
@@ -138,8 +138,8 @@ compare_ids(const void *a, const void *b)
 static void
 look(struct compaction *c)
 {
-	c->ntodo = c->next = 0;
-	for (unsigned i = 0; i < LOOK_MAX && c->ntodo < TODO_MAX; i++) {
+	c->npick = c->next = 0;
+	for (unsigned i = 0; i < LOOK_MAX && c->npick < PICK_MAX; i++) {
 		const struct spool_message *m = spool_next(c->s, &c->pos);
 
 		if (m == NULL) {
@@ -147,18 +147,18 @@ look(struct compaction *c)
 			break;
 		}
 		if (m->first_segment == c->head)
-			c->todo[c->ntodo++] = m->id;
+			c->pick[c->npick++] = m->id;
 	}
 	/* Ids go up with the place, most often. */
-	if (c->ntodo > 1)
-		qsort(c->todo, c->ntodo, sizeof(c->todo[0]), compare_ids);
+	if (c->npick > 1)
+		qsort(c->pick, c->npick, sizeof(c->pick[0]), compare_ids);
 }
 
 static struct spool_message *
 next_message(struct compaction *c)
 {
-	while (c->next < c->ntodo) {
-		struct spool_message *m = spool_find(c->s, c->todo[c->next++]);
+	while (c->next < c->npick) {
+		struct spool_message *m = spool_find(c->s, c->pick[c->next++]);
 
 		if (m != NULL && m->first_segment == c->head)
 			return m;
@@ -387,7 +387,7 @@ turn(struct compaction *c)
 		c->failed = true;
 	if (c->failed) {
 		c->all_seen = true;
-		c->ntodo = c->next = 0;
+		c->npick = c->next = 0;
 		m = NULL;
 	}
 	if (m != NULL) {
@@ -396,7 +396,7 @@ turn(struct compaction *c)
 	}
 	if (!c->all_seen) {
 		look(c);
-		if (c->ntodo > 0)
+		if (c->npick > 0)
 			return true;
 		timer_set(c->s->env.loop, &c->timer, 1);	/* others have their turn */
 		return false;
