@@ -4,6 +4,7 @@ Nothing in the spool is changed, whatever is asked."""
 
 import contextlib
 import hashlib
+import itertools
 import json
 import mailbox
 import os
@@ -12,11 +13,13 @@ import resource
 import signal
 import subprocess
 import threading
+import time
 
 import lib
 from test_ctl import as_documented
 
-EX_USAGE, EX_NOINPUT, EX_UNAVAILABLE, EX_CANTCREAT, EX_NOPERM, EX_CONFIG = 64, 66, 69, 73, 77, 78
+EX_USAGE, EX_NOINPUT, EX_UNAVAILABLE, EX_CANTCREAT, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG = \
+    64, 66, 69, 73, 75, 77, 78
 SMALL = {"segment_size": "1M", "free_min": "0"}
 HOSTILE = b"From here on\r\n>From there\r\nesc \x1b[2J bell \x07 \xc3\xa9\r\n"
 
@@ -31,10 +34,14 @@ def picture(posthouse):
             for p in sorted(spool_of(posthouse).rglob("*")) if p.is_file()}
 
 
+def run(posthouse, *words, **more):
+    return subprocess.run([posthouse.bin / "posthousectl", "-c", posthouse.config, *words],
+                          capture_output=True, timeout=lib.PATIENCE, stdin=subprocess.DEVNULL,
+                          **{**posthouse._as_user(), **more})
+
+
 def ctl(posthouse, *words, status=0, **more):
-    p = subprocess.run([posthouse.bin / "posthousectl", "-c", posthouse.config, *words],
-                       capture_output=True, timeout=lib.PATIENCE, stdin=subprocess.DEVNULL,
-                       **{**posthouse._as_user(), **more})
+    p = run(posthouse, *words, **more)
     assert p.returncode == status, (words, p.returncode, p.stdout[-2000:], p.stderr[-2000:])
     p.stderr = p.stderr.decode()
     return p
@@ -44,6 +51,18 @@ def ask(posthouse, *words, status=0):
     answer = json.loads(ctl(posthouse, "--json", *words, status=status).stdout)
     as_documented(next(w for w in words if w in ("queue", "check", "export")), answer)
     return answer
+
+
+def ask_beside(posthouse, words):
+    """As ask(); words() again while it says that the log changes faster than it can be read."""
+    deadline = time.monotonic() + lib.PATIENCE
+    while True:
+        now = words()
+        p = run(posthouse, "--json", *now)
+        if p.returncode != EX_TEMPFAIL or time.monotonic() > deadline:
+            break
+    assert p.returncode == 0, (now, p.returncode, p.stdout[-2000:], p.stderr[-2000:])
+    return json.loads(p.stdout), now
 
 
 @contextlib.contextmanager
@@ -314,7 +333,7 @@ def test_beside():
     """While mail comes, goes and segments are given back: no false alarm, nothing half."""
     with lib.world("offline-beside", queue=SMALL) as (sink, posthouse):
         out = target(posthouse, "out")
-        stop, failed = threading.Event(), []
+        stop, failed, number = threading.Event(), [], itertools.count()
 
         def submit():
             try:
@@ -330,13 +349,13 @@ def test_beside():
             t.start()
         seen = set()
         try:
-            for i in range(25):
-                told = ask(posthouse, "check")
+            for _ in range(25):
+                told, _words = ask_beside(posthouse, lambda: ("check",))
                 assert told["whole"] and told["faults"] == [], told
                 seen.add(min(p.name for p in (spool_of(posthouse) / "log").iterdir()))
-                told = ask(posthouse, "export", "--maildir", out / f"m{i}")
+                told, words = ask_beside(posthouse, lambda: ("export", "--maildir", out / f"m{next(number)}"))
                 assert told["damaged"] == 0, told
-                for p in (out / f"m{i}/new").iterdir():
+                for p in (words[-1] / "new").iterdir():
                     assert p.read_bytes().endswith(b"z\n"), p
         finally:
             stop.set()
