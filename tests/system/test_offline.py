@@ -53,14 +53,16 @@ def ask(posthouse, *words, status=0):
     return answer
 
 
-def ask_beside(posthouse, words):
-    """As ask(); words() again while it says that the log changes faster than it can be read."""
+def ask_beside(posthouse, flow, words):
+    """As ask(). If the log changes faster than it can be read, mail rests until words() is answered."""
     deadline = time.monotonic() + lib.PATIENCE
     while True:
         now = words()
         p = run(posthouse, "--json", *now)
         if p.returncode != EX_TEMPFAIL or time.monotonic() > deadline:
             break
+        flow.clear()
+    flow.set()
     assert p.returncode == 0, (now, p.returncode, p.stdout[-2000:], p.stderr[-2000:])
     return json.loads(p.stdout), now
 
@@ -333,12 +335,14 @@ def test_beside():
     """While mail comes, goes and segments are given back: no false alarm, nothing half."""
     with lib.world("offline-beside", queue=SMALL) as (sink, posthouse):
         out = target(posthouse, "out")
-        stop, failed, number = threading.Event(), [], itertools.count()
+        stop, flow, failed, number = threading.Event(), threading.Event(), [], itertools.count()
+        flow.set()
 
         def submit():
             try:
                 with posthouse.client() as client:
                     while not stop.is_set():
+                        flow.wait()
                         token = lib.new_token("b")
                         posthouse.submit(token, client=client, body=lib.message(token, size=150000))
             except Exception as e:      # told by the test
@@ -350,15 +354,17 @@ def test_beside():
         seen = set()
         try:
             for _ in range(25):
-                told, _words = ask_beside(posthouse, lambda: ("check",))
+                told, _words = ask_beside(posthouse, flow, lambda: ("check",))
                 assert told["whole"] and told["faults"] == [], told
                 seen.add(min(p.name for p in (spool_of(posthouse) / "log").iterdir()))
-                told, words = ask_beside(posthouse, lambda: ("export", "--maildir", out / f"m{next(number)}"))
+                told, words = ask_beside(posthouse, flow,
+                                         lambda: ("export", "--maildir", out / f"m{next(number)}"))
                 assert told["damaged"] == 0, told
                 for p in (words[-1] / "new").iterdir():
                     assert p.read_bytes().endswith(b"z\n"), p
         finally:
             stop.set()
+            flow.set()
             for t in threads:
                 t.join()
         assert not failed, failed
