@@ -10,29 +10,6 @@
 
 #include "base/banned.h"
 
-/* A monotonic time of the health model as wall time, for people. */
-static int64_t
-wall_of(struct relay *relay, int64_t mono_ms)
-{
-	struct loop *loop = relay_env(relay)->loop;
-
-	return mono_ms < 0 ? -1 : loop_wall(loop) - (loop_now(loop) - mono_ms);
-}
-
-static const char *
-tls_word(enum conf_tls tls)
-{
-	switch (tls) {
-	case CONF_TLS_STARTTLS:
-		return "starttls";
-	case CONF_TLS_IMPLICIT:
-		return "implicit";
-	case CONF_TLS_NONE:
-		return "none";
-	}
-	return "";
-}
-
 /* -1: none */
 static int
 current_endpoint(struct relay *relay, size_t which)
@@ -49,52 +26,17 @@ current_endpoint(struct relay *relay, size_t which)
 	return -1;
 }
 
-/* Why the endpoint is in its state: the model's sentence, and what the peer said. */
-static void
-report_why(const struct health *health, size_t i, const struct endpoint_view *v, struct report *r)
-{
-	struct buf why;
-
-	buf_init(&why, 1024);
-	if (health_why(health, i, &why) && v->why_class != HEALTH_OK &&
-	    v->detail != NULL && v->detail[0] != '\0')
-		ignore_result(buf_addf(&why, " (%s)", v->detail));	/* the sentence is enough */
-	report_text(r, "why", buf_view(&why));
-	buf_done(&why);
-}
-
 /* Why no mail goes over this relay; empty if it does. Returns its length. */
 static size_t
 why_closed(struct relay *relay, size_t which, char *text, size_t cap)
 {
-	const struct conf_relay *conf = &relay_conf(relay)->relay[which];
-	struct health *health = relay_health(relay, which);
-	int64_t now = loop_now(relay_env(relay)->loop);
-	struct account_view account;
 	struct buf out;
-	bool fits;
 
 	text[0] = '\0';
-	if (health_is_open(health, now))
+	if (health_is_open(relay_health(relay, which), loop_now(relay_env(relay)->loop)))
 		return 0;
 	buf_init(&out, cap - 1);
-	health_account(health, now, &account);
-	if (account.state != ACCOUNT_AVAILABLE) {
-		fits = buf_addf(&out, "the account at %s is %s: %s%s%s", conf->host,
-		    account_state_word(account.state), health_class_info(account.why_class)->sentence,
-		    account.detail != NULL && account.detail[0] != '\0' ? ": " : "",
-		    account.detail != NULL ? account.detail : "");
-	} else {
-		fits = buf_addf(&out, "no port of %s is usable:", conf->host);
-		for (size_t i = 0; i < conf->nendpoint && fits; i++) {
-			struct endpoint_view v;
-
-			health_endpoint(health, i, now, &v);
-			fits = buf_addf(&out, "%s %u %s (%s)", i > 0 ? "," : "", conf->endpoint[i].port,
-			    endpoint_state_word(v.state), health_class_info(v.why_class)->word);
-		}
-	}
-	ignore_result(fits);		/* what fits is enough */
+	ignore_result(relay_why_closed(relay, which, &out));	/* what fits is enough */
 	(void)snprintf(text, cap, "%.*s", VIEW_ARG(buf_view(&out)));
 	buf_done(&out);
 	return strlen(text);
@@ -326,62 +268,6 @@ answer_status(struct relay *relay, struct report *r)
 	report_num(r, "surprises", (int64_t)weird_count());
 	report_end(r);
 	status_disk(r, &spool);
-}
-
-/* --- ports --------------------------------------------------------------- */
-
-static void
-ports_row(struct relay *relay, size_t which, size_t i, struct report *r)
-{
-	const struct conf_relay *conf = &relay_conf(relay)->relay[which];
-	struct health *health = relay_health(relay, which);
-	struct endpoint_view v;
-
-	health_endpoint(health, i, loop_now(relay_env(relay)->loop), &v);
-	report_row(r);
-	report_word(r, "relay", conf->name);
-	report_hide(r);
-	report_word(r, "host", conf->host);
-	report_show(r);
-	report_num(r, "port", conf->endpoint[i].port);
-	report_word(r, "tls", tls_word(conf->endpoint[i].tls));
-	report_word(r, "state", endpoint_state_word(v.state));
-	report_bool(r, "suspect", v.suspect);
-	report_bool(r, "current", v.current);
-	report_num(r, "score", (int64_t)(v.score + 0.5));
-	report_time(r, "since", wall_of(relay, v.since_ms));
-	report_time(r, "last_probe", wall_of(relay, v.last_probe_ms));
-	report_duration(r, "ready_ms", v.ready_ms);
-	report_hide(r);
-	report_time(r, "next_probe", wall_of(relay, v.next_probe_ms));
-	report_word(r, "advice", health_advice(health, i));
-	report_show(r);
-	report_word(r, "class", health_class_info(v.why_class)->word);
-	report_why(health, i, &v, r);
-	report_end(r);
-}
-
-void
-answer_ports(struct relay *relay, struct report *r)
-{
-	const struct conf *conf = relay_conf(relay);
-
-	report_list(r, "ports");
-	for (size_t k = 0; k < conf->nrelay; k++)
-		for (size_t i = 0; i < conf->relay[k].nendpoint; i++)
-			ports_row(relay, k, i, r);
-	report_end(r);
-	for (size_t k = 0; !r->json && k < conf->nrelay; k++) {
-		for (size_t i = 0; i < conf->relay[k].nendpoint; i++) {
-			const char *advice = health_advice(relay_health(relay, k), i);
-			char key[100];
-
-			if (advice[0] == '\0')
-				continue;
-			(void)snprintf(key, sizeof(key), "%s %u", conf->relay[k].name, conf->relay[k].endpoint[i].port);
-			report_word(r, key, advice);
-		}
-	}
 }
 
 /* --- actions ------------------------------------------------------------- */

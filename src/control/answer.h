@@ -14,6 +14,8 @@
 
 void answer_status(struct relay *, struct report *);
 void answer_ports(struct relay *, struct report *);
+int answer_ports_why(struct relay *, const struct request *, struct report *, struct err *) must_use;
+void answer_failover(struct relay *, const struct request *, struct report *);
 /* flush, hold, release, remove, probe, unblock, reload; what they record is given to the ack */
 int answer_action(struct relay *, const struct request *, struct relay_ack *, struct report *,
     struct err *) must_use;

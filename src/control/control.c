@@ -155,6 +155,28 @@ allowed_uid(const struct conn *c)
 	return uid == 0 || uid == env->own_uid ? -1 : uid;
 }
 
+/* What needs no disk. */
+static int
+answer_at_once(struct relay *relay, const struct request *q, struct relay_ack *ack, struct report *r,
+    struct err *e)
+{
+	switch (q->command) {
+	case REQUEST_STATUS:
+		answer_status(relay, r);
+		return 0;
+	case REQUEST_PORTS:
+		if (q->why.n != 0)
+			return answer_ports_why(relay, q, r, e);
+		answer_ports(relay, r);
+		return 0;
+	case REQUEST_FAILOVER:
+		answer_failover(relay, q, r);
+		return 0;
+	default:
+		return answer_action(relay, q, ack, r, e);
+	}
+}
+
 static int
 begin_answer(struct conn *c, struct view line, struct err *e)
 {
@@ -172,20 +194,11 @@ begin_answer(struct conn *c, struct view line, struct err *e)
 	if (!(m != NULL ? buf_addf(&c->body, "ok %llu\n", (unsigned long long)m->size) :
 	    buf_add_str(&c->body, "ok\n")))
 		return err_set(e, ERR_FULL, "out of memory");
-	switch (q.command) {
-	case REQUEST_QUEUE:
-	case REQUEST_CAT:
+	if (q.command == REQUEST_QUEUE || q.command == REQUEST_CAT)
 		return listing_new(&c->listing, relay, &q, allowed_uid(c), on_ready, c, e);
-	default:
-		break;
-	}
 	c->ack = relay_ack_new(relay, on_ready, c);
 	report_begin(&r, &c->body, q.json);
-	if (q.command == REQUEST_STATUS) {
-		answer_status(relay, &r);
-	} else if (q.command == REQUEST_PORTS) {
-		answer_ports(relay, &r);
-	} else if (answer_action(relay, &q, c->ack, &r, e) < 0) {
+	if (answer_at_once(relay, &q, c->ack, &r, e) < 0) {
 		ignore_result(report_finish(&r));	/* the body is replaced by the error */
 		return -1;
 	}

@@ -528,9 +528,8 @@ explain_new(struct explain **out, struct relay *relay, const struct request *q,
 	spool_id id = q->last ? h != NULL ? history_last(h) : 0 : q->id;
 	struct explain *x;
 
-	if (id == 0)
-		return err_set(e, ERR_GONE, "%s", h == NULL ? "no history is kept (history = 0), so the last "
-		    "message is not known" : "no message was accepted yet, as far as the history tells");
+	if (id == 0 && h == NULL)
+		return err_set(e, ERR_GONE, "no history is kept (history = 0), so the last message is not known");
 	x = xzalloc(sizeof(*x));
 	x->relay = relay;
 	x->request = *q;
@@ -567,6 +566,16 @@ explain_step(struct explain *x, struct buf *out, struct err *e)
 
 	if (!x->searched)
 		return LISTING_WAIT;
+	if (x->id == 0) {
+		/* "last" was asked for before the history knew what is in its files. */
+		x->id = history_last(relay_history(x->relay));
+		if (x->id == 0) {
+			err_set(e, ERR_GONE, "no message was accepted yet, as far as the history tells");
+			return LISTING_FAILED;
+		}
+		search(x);
+		return LISTING_WAIT;
+	}
 	if (x->find != NULL && history_find_result(x->find, &x->lines, &x->cut, NULL) < 0)
 		x->lines = VIEW("");	/* what the queue knows can be told all the same */
 	m = spool_find(relay_spool(x->relay), x->id);

@@ -322,6 +322,27 @@ report_size(struct report *r, const char *key, uint64_t bytes)
 }
 
 void
+report_words(struct report *r, const char *key, const char *const *words, size_t n)
+{
+	if (!r->json)
+		return;
+	json_key(r, key);
+	put_str(r, "[");
+	for (size_t i = 0; i < n; i++) {
+		put_str(r, i > 0 ? "," : "");
+		put(r, quote_json(r->out, view_str(words[i])));
+	}
+	put_str(r, "]");
+}
+
+void
+report_blank(struct report *r)
+{
+	if (!r->json && !r->table)
+		put_str(r, "\n");
+}
+
+void
 report_hide(struct report *r)
 {
 	r->hidden = !r->json;

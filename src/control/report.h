@@ -51,6 +51,11 @@ void report_time(struct report *, const char *key, int64_t wall_ms);	/* <= 0: nu
 void report_duration(struct report *, const char *key, int64_t ms);
 void report_size(struct report *, const char *key, uint64_t bytes);	/* text: "12.3 MiB" */
 
+/* A list of words; in JSON only. */
+void report_words(struct report *, const char *key, const char *const *words, size_t n);
+/* An empty line, in text only. */
+void report_blank(struct report *);
+
 /* What follows is in JSON only, until report_show(). */
 void report_hide(struct report *);
 void report_show(struct report *);

@@ -14,6 +14,7 @@ static const struct {
 } commands[REQUEST_COUNT] = {
 	[REQUEST_STATUS] = { "status", ARGUMENT_NONE, true },
 	[REQUEST_PORTS] = { "ports", ARGUMENT_NONE, true },
+	[REQUEST_FAILOVER] = { "failover", ARGUMENT_NONE, true },
 	[REQUEST_QUEUE] = { "queue", ARGUMENT_NONE, true },
 	[REQUEST_EXPLAIN] = { "explain", ARGUMENT_ID_OR_LAST, false },
 	[REQUEST_FLUSH] = { "flush", ARGUMENT_ID_OR_NONE, false },
@@ -94,7 +95,7 @@ request_parse(struct request *out, struct view line, bool read_only, struct err 
 {
 	struct request r = { .limit = REQUEST_LIMIT };
 	struct view word;
-	bool have_command = false, want_limit = false;
+	bool have_command = false, want_limit = false, want_why = false;
 
 	for (size_t i = 0; i < line.n; i++)
 		if (!is_print(line.p[i]))
@@ -105,12 +106,17 @@ request_parse(struct request *out, struct view line, bool read_only, struct err 
 				return err_set(e, ERR_INPUT, "--limit needs a number from 1 to %d",
 				    REQUEST_LIMIT_MAX);
 			want_limit = false;
+		} else if (want_why) {
+			r.why = word;
+			want_why = word.n == 0;
 		} else if (view_eq(word, VIEW("--json"))) {
 			r.json = true;
 		} else if (view_eq(word, VIEW("--text"))) {
 			r.json = false;
 		} else if (view_eq(word, VIEW("--limit"))) {
 			want_limit = true;
+		} else if (view_eq(word, VIEW("--why"))) {
+			want_why = true;
 		} else if (view_starts(word, VIEW("--"))) {
 			return err_set(e, ERR_INPUT, "unknown option \"%.*s\"", VIEW_ARG(view_first(word, 40)));
 		} else if (!have_command) {
@@ -127,6 +133,8 @@ request_parse(struct request *out, struct view line, bool read_only, struct err 
 		return err_set(e, ERR_INPUT, "no command given; see posthousectl(8)");
 	if (want_limit)
 		return err_set(e, ERR_INPUT, "--limit needs a number");
+	if (want_why || (r.why.n != 0 && r.command != REQUEST_PORTS))
+		return err_set(e, ERR_INPUT, "--why is for ports, and needs one: --why 587");
 	if (read_only && !commands[r.command].read_only)
 		return err_set(e, ERR_DENIED, "%s needs the control socket, which is for root and the "
 		    "daemon's user", commands[r.command].word);

@@ -13,7 +13,7 @@
 #define REQUEST_LIMIT_MAX 100000
 
 enum request_command {
-	REQUEST_STATUS, REQUEST_PORTS, REQUEST_QUEUE,		/* what status.sock serves */
+	REQUEST_STATUS, REQUEST_PORTS, REQUEST_FAILOVER, REQUEST_QUEUE,	/* what status.sock serves */
 	REQUEST_EXPLAIN, REQUEST_FLUSH, REQUEST_HOLD, REQUEST_RELEASE, REQUEST_REMOVE,
 	REQUEST_PROBE, REQUEST_UNBLOCK, REQUEST_RELOAD, REQUEST_CAT,
 	REQUEST_COUNT
@@ -26,6 +26,7 @@ struct request {
 	bool			last;		/* explain: it is "last" */
 	uint64_t		id;		/* 0: none given */
 	uint64_t		limit;
+	struct view		why;		/* ports: this one, wholly; of the line. "": all */
 };
 
 const char *request_word(enum request_command);

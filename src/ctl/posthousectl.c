@@ -3,7 +3,7 @@
  * posthousectl - ask the daemon, or look at its spool.
  *
  * What the daemon knows it is asked for on its control socket: the request is
- * the command line, the answer is text (doc/control.md). status, ports and
+ * the command line, the answer is text (doc/control.md). status, ports, failover and
  * queue fall back to the status socket, which everybody may use. queue and cat
  * read the spool where no daemon runs; export and check always do.
  */
@@ -35,7 +35,9 @@ static const char usage_text[] =
     "usage: posthousectl [-c FILE] [--json] [--limit N] [--spool DIR] COMMAND [ID ...]\n"
     "\n"
     "  status            what the daemon does, one look\n"
-    "  ports             each port of the smarthost: state, score, why\n"
+    "  ports             each port of the smarthost: state, score, why, the last 24 hours\n"
+    "  ports --why PORT  all that is known of one, and why it is chosen or not\n"
+    "  failover          the last changes of port and relay, and why\n"
     "  queue             messages that wait, oldest first\n"
     "  explain ID|last   one message: where it is and why, and its story\n"
     "  cat ID            the message itself\n"
@@ -51,7 +53,8 @@ static const char usage_text[] =
     "\n"
     "  -c FILE           configuration (default " DEFAULT_CONF ")\n"
     "  --json            answer in JSON\n"
-    "  --limit N         queue: at most N messages (default 1000)\n"
+    "  --limit N         queue: at most N messages (default 1000); failover: N changes\n"
+    "  --why PORT        ports: 587, 465/implicit, RELAY:587\n"
     "  --spool DIR       queue, cat, export, check: this spool, whether a daemon runs or not\n";
 
 /* Commands that read the spool alone; the others are those of control/request.h. */
@@ -59,7 +62,7 @@ static const char *const spool_commands[] = { "check", "export" };
 
 struct options {
 	const char	*conf;		/* NULL: the default one, if it can be read */
-	const char	*spool, *maildir, *mbox, *limit;
+	const char	*spool, *maildir, *mbox, *limit, *why;
 	bool		 json;
 	const char	*command;
 	char		**word;
@@ -185,6 +188,8 @@ make_request(struct buf *request, const struct options *o)
 		status = add_word(request, "--json");
 	if (status == EX_OK && o->limit != NULL && (status = add_word(request, "--limit")) == EX_OK)
 		status = add_word(request, o->limit);
+	if (status == EX_OK && o->why != NULL && (status = add_word(request, "--why")) == EX_OK)
+		status = add_word(request, o->why);
 	for (size_t i = 0; status == EX_OK && i < o->nwords; i++)
 		status = add_word(request, o->word[i]);
 	return status;
@@ -260,7 +265,7 @@ ask_daemon(const struct options *o)
 {
 	bool spool_will_do = is_command(o, REQUEST_QUEUE) || is_command(o, REQUEST_CAT);
 	bool open_to_all = is_command(o, REQUEST_STATUS) || is_command(o, REQUEST_PORTS) ||
-	    is_command(o, REQUEST_QUEUE);
+	    is_command(o, REQUEST_FAILOVER) || is_command(o, REQUEST_QUEUE);
 	struct buf request;
 	struct ask a;
 	int status;
@@ -309,6 +314,7 @@ main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "limit", required_argument, NULL, 'l' },
+		{ "why", required_argument, NULL, 'w' },
 		{ "spool", required_argument, NULL, 's' },
 		{ "maildir", required_argument, NULL, 'd' },
 		{ "mbox", required_argument, NULL, 'm' },
@@ -329,6 +335,9 @@ main(int argc, char **argv)
 			break;
 		case 'l':
 			o.limit = optarg;
+			break;
+		case 'w':
+			o.why = optarg;
 			break;
 		case 's':
 			o.spool = optarg;

@@ -31,6 +31,7 @@ log_change(struct relay *r, size_t from, size_t to)
 	log_word(&l, "to", r->up[to].conf->name);
 	log_word(&l, "reason", reason_of(r, from, to));
 	log_end(&l);
+	watch_failover(r, from, to, reason_of(r, from, to));
 }
 
 void

@@ -103,7 +103,7 @@ struct health_choice {
 /* For the next session. */
 void health_choose(struct health *, int64_t now_ms, struct health_choice *out);
 /* The endpoints to race, best first; returns how many. */
-size_t health_race_order(struct health *, int64_t now_ms, size_t order[HEALTH_ENDPOINTS_MAX]);
+size_t health_race_order(const struct health *, int64_t now_ms, size_t order[HEALTH_ENDPOINTS_MAX]);
 /* May a session be opened now: account available, and some endpoint eligible or to be raced? */
 bool health_is_open(struct health *, int64_t now_ms);
 
@@ -163,6 +163,10 @@ bool health_login_allowed(const struct health *, int64_t now_ms);
 /* One sentence on the endpoint's state, without its detail; what to do about it, "" if nothing. */
 bool health_why(const struct health *, size_t i, struct buf *out) must_use;
 const char *health_advice(const struct health *, size_t i);
+/* Why it is the chosen endpoint, or why it is not and what would make it so. */
+bool health_why_chosen(const struct health *, size_t i, int64_t now_ms, struct buf *out) must_use;
+/* So many voluntary switches within an hour that there are no more for now. */
+bool health_is_flapping(const struct health *, int64_t now_ms);
 
 /* Changes worth a log line, oldest first; the oldest are dropped beyond HEALTH_EVENTS_MAX. */
 #define HEALTH_EVENTS_MAX 32

@@ -6,14 +6,10 @@
 
 #include "base/banned.h"
 
-#define MARGIN		10.0		/* points that count as better */
-#define LEAD_MS		SECONDS(60)
-#define MIN_STAY_MS	MINUTES(10)
 #define RETURN_MIN_MS	MINUTES(30)
 #define RETURN_MAX_MS	HOURS(8)
 #define RETURN_LEFT_MS	HOURS(2)	/* left that soon after a return: it was too early */
 #define QUIET_DAY_MS	HOURS(24)
-#define RETURN_GOOD	0.90
 #define PATIENCE_MS	SECONDS(70)	/* a pause of a minute, give or take its jitter, is waited for */
 #define RAMP_STEP_MS	SECONDS(10)
 
@@ -108,7 +104,7 @@ health_best(const struct health *h, int except, bool suspects_too, int64_t now_m
 }
 
 size_t
-health_race_order(struct health *h, int64_t now_ms, size_t order[HEALTH_ENDPOINTS_MAX])
+health_race_order(const struct health *h, int64_t now_ms, size_t order[HEALTH_ENDPOINTS_MAX])
 {
 	size_t n = 0;
 
@@ -150,12 +146,18 @@ voluntary_count(const struct health *h, int64_t now_ms)
 	return n;
 }
 
+bool
+health_is_flapping(const struct health *h, int64_t now_ms)
+{
+	return voluntary_count(h, now_ms) == VOLUNTARY_MAX;
+}
+
 static void
 note_voluntary(struct health *h, int64_t now_ms)
 {
 	h->voluntary[h->voluntary_at] = now_ms;
 	h->voluntary_at = (h->voluntary_at + 1) % VOLUNTARY_MAX;
-	if (voluntary_count(h, now_ms) == VOLUNTARY_MAX)
+	if (health_is_flapping(h, now_ms))
 		(void)health_emit(h, HEALTH_FLAPPING, h->current, HEALTH_OK, NULL, now_ms);
 }
 
@@ -293,7 +295,7 @@ choose_anew(struct health *h, struct health_choice *out, int64_t now_ms)
 static void
 choose_among(struct health *h, struct health_choice *out, int64_t now_ms)
 {
-	bool may_switch = voluntary_count(h, now_ms) < VOLUNTARY_MAX;
+	bool may_switch = !health_is_flapping(h, now_ms);
 	int other = find_better(h, now_ms);
 
 	out->endpoint = h->current;

@@ -3,7 +3,8 @@
  * health_impl - what the files of health share (doc/health.md).
  *
  * health.c keeps evidence and states, health_choose.c rates and chooses,
- * health_account.c keeps the account, health_probe.c plans, health_view.c shows.
+ * health_account.c keeps the account, health_probe.c plans, health_view.c shows
+ * states, health_reason.c the choice.
  * Times are monotonic milliseconds; -1 is never.
  *
  * Invariants: current is -1 or an endpoint's index; probing likewise; next_ms
@@ -21,6 +22,10 @@
 
 #define NO_MAIL_MS	HOURS(24)	/* quiet: probes rest after it */
 #define VOLUNTARY_MAX	6	/* switches by choice within an hour */
+#define MARGIN		10.0	/* points that count as better */
+#define LEAD_MS		SECONDS(60)
+#define MIN_STAY_MS	MINUTES(10)
+#define RETURN_GOOD	0.90
 #define BUDGET_CALM	24	/* probes an hour */
 #define BUDGET_TROUBLE	90
 #define LOST_AT		6	/* a hard failure counts 2, a soft one 1 */

@@ -6,13 +6,29 @@
 
 #include "base/banned.h"
 
+/* It was tried, but what stopped the attempt is no fault of the endpoint. */
+static bool
+is_unreached(const struct endpoint *ep)
+{
+	return ep->state == EP_UNKNOWN && !ep->suspect && ep->last != HEALTH_OK &&
+	    health_class_info(ep->last)->severity == SEVERITY_NONE;
+}
+
+static enum health_class
+cause_of(const struct endpoint *ep)
+{
+	return is_unreached(ep) ? ep->last : ep->why;
+}
+
 void
 health_endpoint(const struct health *h, size_t i, int64_t now_ms, struct endpoint_view *out)
 {
 	const struct endpoint *ep;
+	bool clean;
 
 	require(i < h->n);
 	ep = &h->ep[i];
+	clean = ep->state == EP_UP && !ep->suspect;
 	*out = (struct endpoint_view){
 		.state = ep->state,
 		.suspect = ep->suspect,
@@ -23,8 +39,8 @@ health_endpoint(const struct health *h, size_t i, int64_t now_ms, struct endpoin
 		.last_success_ms = ep->success_ms,
 		.next_probe_ms = ep->next_ms,
 		.last_class = ep->last,
-		.why_class = ep->state == EP_UP && !ep->suspect ? HEALTH_OK : ep->why,
-		.detail = ep->state == EP_UP && !ep->suspect ? "" : ep->detail,
+		.why_class = clean ? HEALTH_OK : cause_of(ep),
+		.detail = clean || cause_of(ep) != ep->why ? "" : ep->detail,
 	};
 	out->score = endpoint_score(h, i, now_ms, out);
 }
@@ -82,14 +98,14 @@ add_cause(const struct health *h, size_t i, struct buf *out)
 	if (ep->why == HEALTH_FILTERED && all_filtered(h))
 		return buf_add_str(out,
 		    "no port answers: the host is away, or this network blocks mail ports");
-	return buf_add_str(out, health_class_info(ep->why)->sentence);
+	return buf_add_str(out, health_class_info(cause_of(ep))->sentence);
 }
 
 /* A state's words, with the cause behind them if there is one to tell. */
 static const char *
 lead_of(const struct endpoint *ep, bool *cause)
 {
-	*cause = ep->why != HEALTH_OK;
+	*cause = cause_of(ep) != HEALTH_OK;
 	switch (ep->state) {
 	case EP_OFF:
 		*cause = false;
@@ -100,8 +116,9 @@ lead_of(const struct endpoint *ep, bool *cause)
 	case EP_DEGRADED:
 		return "works, but too many attempts fail";
 	case EP_UNKNOWN:
-		*cause = ep->suspect;
-		return ep->suspect ? "the first attempt failed" : "not tried yet";
+		*cause = ep->suspect || is_unreached(ep);
+		return ep->suspect ? "the first attempt failed" :
+		    is_unreached(ep) ? "tried, but nothing is known of it" : "not tried yet";
 	case EP_PROBING:
 		return "answers again and must do so once more";
 	case EP_RECOVERING:
@@ -139,5 +156,5 @@ health_advice(const struct health *h, size_t i)
 	ep = &h->ep[i];
 	if (ep->state == EP_OFF || ep->state == EP_RECOVERING || (ep->state == EP_UP && !ep->suspect))
 		return "";
-	return health_class_info(ep->why)->advice;
+	return health_class_info(cause_of(ep))->advice;
 }

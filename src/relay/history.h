@@ -58,7 +58,10 @@ void history_stats(const struct history *, struct history_stats *out);
 
 struct history_find;
 
-/* on_done comes once, later. At most 16 at one time are expected: each has a block of memory. */
+/*
+ * on_done comes once, later; with id 0 when history_last() is known, and nothing is looked up.
+ * At most 16 at one time are expected: each has a block of memory.
+ */
 struct history_find *history_find(struct history *, spool_id, void (*on_done)(void *owner), void *owner);
 /*
  * Lines in order of writing, valid until the find is freed; empty: there are none.

@@ -278,7 +278,8 @@ static void
 find_run(struct job *job)
 {
 	struct history_find *f = container_of(job, struct history_find, job);
-	int rc = f->phase == FIND_LOOK ? look(f) : f->phase == FIND_BACK ? go_back(f) : go_on(f);
+	int rc = f->phase == FIND_LOOK ? look(f) : f->phase == FIND_BACK ? go_back(f) :
+	    f->phase == FIND_ON ? go_on(f) : 0;
 
 	if (rc < 0)
 		f->phase = FIND_DONE;
@@ -351,6 +352,7 @@ history_find(struct history *h, spool_id id, void (*on_done)(void *owner), void 
 	f->on_done = on_done;
 	f->owner = owner;
 	f->fd = -1;
+	f->phase = id != 0 ? FIND_LOOK : FIND_DONE;
 	buf_init(&f->lines, HISTORY_FOUND_MAX);
 	f->after = h->submitted + (h->ngathered > 0);
 	history_kick(h);

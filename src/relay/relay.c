@@ -284,6 +284,24 @@ relay_sessions(const struct relay *r, size_t i)
 	return upstream_count_sessions(&r->up[i]);
 }
 
+const struct port_history *
+relay_port_history(const struct relay *r, size_t i, size_t k)
+{
+	return &r->up[i].watch.port[k].history;
+}
+
+const struct trail *
+relay_trail(const struct relay *r, size_t i, size_t k)
+{
+	return &r->up[i].watch.port[k].trail;
+}
+
+const struct switch_log *
+relay_switches(const struct relay *r)
+{
+	return &r->switches;
+}
+
 struct history *
 relay_history(struct relay *r)
 {
@@ -398,6 +416,7 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 	timer_init(&r->status, on_status_timer, r);
 	timer_init(&r->drain, on_drain_timer, r);
 	make_history(r);
+	switch_log_init(&r->switches);
 	make_schedule(r);
 	sweep_init(r);
 	report_init(r);
@@ -451,6 +470,7 @@ relay_free(struct relay *r)
 	manage_done(r);
 	reception_done(r);
 	schedule_done(&r->schedule);
+	switch_log_done(&r->switches);
 	history_free(r->history);
 	free(r);
 }

@@ -10,6 +10,7 @@
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 
+#include "base/buf.h"
 #include "conf/conf.h"
 #include "net/net.h"
 #include "net/tls.h"
@@ -17,6 +18,9 @@
 #include "sys/log.h"
 #include "relay/health.h"
 #include "relay/history.h"
+#include "relay/port_history.h"
+#include "relay/switch_log.h"
+#include "relay/trail.h"
 
 struct relay;
 
@@ -67,7 +71,13 @@ struct history *relay_history(struct relay *);			/* NULL: none is kept */
 /* Of conf.relay[i]: */
 struct health *relay_health(struct relay *, size_t i);
 bool relay_in_use(const struct relay *, size_t i);		/* mail goes there now */
+/* One sentence: what keeps mail from it. For one that is closed or out; false: not all of it fitted. */
+bool relay_why_closed(const struct relay *, size_t i, struct buf *out) must_use;
 unsigned relay_sessions(const struct relay *, size_t i);	/* open upstream */
+/* Of its endpoint k: */
+const struct port_history *relay_port_history(const struct relay *, size_t i, size_t k);
+const struct trail *relay_trail(const struct relay *, size_t i, size_t k);
+const struct switch_log *relay_switches(const struct relay *);
 const struct conf *relay_conf(const struct relay *);
 const struct relay_env *relay_env(const struct relay *);
 

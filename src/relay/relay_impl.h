@@ -20,8 +20,11 @@
 #include "relay/history.h"
 #include "relay/lookup.h"
 #include "relay/outcome.h"
+#include "relay/port_history.h"
 #include "relay/relay.h"
 #include "relay/schedule.h"
+#include "relay/switch_log.h"
+#include "relay/trail.h"
 
 #define RECEPTION_BYTES_MAX	(64u << 20)	/* of messages coming in, not yet on disk */
 #define REPORTS_MAX		8		/* written at one time; the others wait */
@@ -217,11 +220,23 @@ void prober_ended(struct session *, enum health_class, const char *detail);
 
 /* --- watch: health ----------------------------------------------------------- */
 
+/* What is kept of an endpoint for people. */
+struct watch_port {
+	struct port_history	history;
+	struct trail		trail;
+};
+
 struct watch {
-	struct task	task;
+	struct task		 task;
+	struct watch_port	*port;		/* of each endpoint */
 };
 
 void watch_init(struct upstream *);
+void watch_done(struct upstream *);
+/* Once a minute at least: how the endpoints are now. */
+void watch_look(struct upstream *);
+/* Mail goes to another relay of the configuration. */
+void watch_failover(struct relay *, size_t from, size_t to, const char *reason);
 /* What a session showed. ready: whether its time is to be counted. */
 void watch_note(struct session *, enum health_class, const char *detail);
 void watch_changed(struct upstream *);		/* log what is new, plan anew */
@@ -359,6 +374,7 @@ struct relay {
 	bool			 recovered;
 	struct history		*history;	/* NULL: none is kept */
 	struct log		*life;		/* log and history, or the log alone */
+	struct switch_log	 switches;
 	struct schedule		 schedule;
 	struct age		 age;
 	struct reception	 reception;

@@ -163,6 +163,8 @@ on_sweep(void *arg)
 
 	r->swept_ms = now_of(r);
 	timer_set(r->env.loop, &r->sweep, SWEEP_MS);
+	for (size_t i = 0; i < r->nup; i++)
+		watch_look(&r->up[i]);
 	if (r->spool == NULL || r->closing)
 		return;
 	if (slept > SWEEP_MS) {

@@ -49,6 +49,7 @@ upstream_done(struct upstream *u)
 	while (!list_is_empty(&u->sessions))
 		session_free(list_entry(u->sessions.next, struct session, link));
 	lookup_done(&u->lookup);
+	watch_done(u);
 	health_free(u->health);
 	for (size_t i = 0; i < HEALTH_ENDPOINTS_MAX; i++)
 		free(u->endpoint_name[i]);

@@ -3,6 +3,7 @@
  * watch - what sessions show goes to health; what changes there goes to the log.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/num.h"
@@ -51,6 +52,9 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 	struct upstream *u = s->up;
 	bool mail = s->kind == SESSION_MAIL;
 	enum health_scope scope = health_class_info(class)->scope;
+	struct watch_port *port = &u->watch.port[s->endpoint];
+	struct endpoint_view before, after;
+	int64_t now = loop_now(u->r->env.loop);
 	struct health_sample sample = {
 		.class = class,
 		.source = mail ? SAMPLE_DELIVERY : SAMPLE_PROBE,
@@ -68,7 +72,11 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 		pool_worked(s);
 	if (class == HEALTH_QUOTA)
 		pool_slow_down(u);
-	health_note(u->health, s->endpoint, &sample, loop_now(u->r->env.loop));
+	health_endpoint(u->health, s->endpoint, now, &before);
+	health_note(u->health, s->endpoint, &sample, now);
+	health_endpoint(u->health, s->endpoint, now, &after);
+	trail_add(&port->trail, &sample, &before, &after, now);
+	port_history_note(&port->history, port_mark_of(&after), now);
 	watch_changed(u);
 }
 
@@ -134,14 +142,95 @@ log_event(struct upstream *u, const struct health_event *ev)
 	log_end(&l);
 }
 
+/* --- what is kept of it for people ---------------------------------------------------- */
+
+void
+watch_look(struct upstream *u)
+{
+	int64_t now = loop_now(u->r->env.loop);
+
+	for (size_t i = 0; i < u->conf->nendpoint; i++) {
+		struct endpoint_view v;
+
+		health_endpoint(u->health, i, now, &v);
+		port_history_note(&u->watch.port[i].history, port_mark_of(&v), now);
+	}
+}
+
+static void
+put_port(char name[SWITCH_NAME], struct upstream *u, int i)
+{
+	if (i >= 0)
+		snprintf(name, SWITCH_NAME, "%u", (unsigned)u->conf->endpoint[i].port);
+	else
+		snprintf(name, SWITCH_NAME, "none");
+}
+
+/* "587 down, 71 points", as it is now. */
+static int
+put_side(char *text, size_t cap, struct upstream *u, int i)
+{
+	struct endpoint_view v;
+
+	if (i < 0)
+		return snprintf(text, cap, "none before");
+	health_endpoint(u->health, (size_t)i, loop_now(u->r->env.loop), &v);
+	return snprintf(text, cap, "%u %s%s, %.0f points", (unsigned)u->conf->endpoint[i].port,
+	    endpoint_state_word(v.state), v.suspect ? " and suspect" : "", v.score);
+}
+
+static void
+keep_switch(struct upstream *u, const struct health_event *ev)
+{
+	struct switch_entry *e = switch_log_add(&u->r->switches);
+	int n;
+
+	e->wall_ms = loop_wall(u->r->env.loop);
+	e->class = ev->class;
+	snprintf(e->relay, sizeof(e->relay), "%s", u->conf->name);
+	snprintf(e->reason, sizeof(e->reason), "%s", choice_reason_word(ev->reason));
+	snprintf(e->detail, sizeof(e->detail), "%s", ev->detail);
+	put_port(e->from, u, ev->from);
+	put_port(e->to, u, ev->endpoint);
+	n = put_side(e->evidence, sizeof(e->evidence), u, ev->from);
+	n += snprintf(e->evidence + n, sizeof(e->evidence) - (size_t)n, "; ");
+	(void)put_side(e->evidence + n, sizeof(e->evidence) - (size_t)n, u, ev->endpoint);
+}
+
+void
+watch_failover(struct relay *r, size_t from, size_t to, const char *reason)
+{
+	struct switch_entry *e = switch_log_add(&r->switches);
+	struct account_view account;
+	struct buf why;
+
+	e->wall_ms = loop_wall(r->env.loop);
+	e->failover = true;
+	snprintf(e->from, sizeof(e->from), "%s", r->up[from].conf->name);
+	snprintf(e->to, sizeof(e->to), "%s", r->up[to].conf->name);
+	snprintf(e->reason, sizeof(e->reason), "%s", reason);
+	if (to < from)
+		return;		/* an earlier one is back: that is all there is to it */
+	health_account(r->up[from].health, loop_now(r->env.loop), &account);
+	e->class = account.why_class;
+	buf_init(&why, sizeof(e->evidence) - 1);
+	ignore_result(relay_why_closed(r, from, &why));		/* what fits is enough */
+	memcpy(e->evidence, buf_view(&why).p, buf_len(&why));
+	buf_done(&why);
+}
+
 static void
 watch_run(void *arg)
 {
 	struct upstream *u = arg;
 	struct health_event ev;
 
-	while (health_next_event(u->health, &ev))
+	while (health_next_event(u->health, &ev)) {
 		log_event(u, &ev);
+		if (ev.kind == HEALTH_ROUTE_CHANGED)
+			keep_switch(u, &ev);
+	}
+	watch_look(u);
 	failover_check(u->r);
 	prober_plan(u);
 	pool_kick(u);
@@ -158,11 +247,19 @@ void
 watch_init(struct upstream *u)
 {
 	task_init(&u->watch.task, watch_run, u);
+	u->watch.port = xcalloc(u->conf->nendpoint, sizeof(*u->watch.port));
 	for (size_t i = 0; i < u->conf->nendpoint; i++) {
 		size_t n = strlen(u->conf->host) + 8;
 
+		port_history_init(&u->watch.port[i].history);
 		u->endpoint_name[i] = xzalloc(n);
 		snprintf(u->endpoint_name[i], n, "%s:%u", u->conf->host,
 		    (unsigned)u->conf->endpoint[i].port);
 	}
+}
+
+void
+watch_done(struct upstream *u)
+{
+	free(u->watch.port);
 }

@@ -12,7 +12,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	ignore_result(request_parse(&r, copy, false, &e));
 	if (request_parse(&r, copy, true, &e) == 0)
-		require(r.command == REQUEST_STATUS || r.command == REQUEST_PORTS ||
+		require(r.command == REQUEST_STATUS || r.command == REQUEST_PORTS || r.command == REQUEST_FAILOVER ||
 		    r.command == REQUEST_QUEUE);
 	return 0;
 }

@@ -94,6 +94,22 @@ a_message_just_before_the_end(void **state)
 	    "left the queue: 1 delivered", NULL });
 }
 
+/* Asked for before the history has been looked at. */
+static void
+the_last_message_right_after_a_start(void **state)
+{
+	struct world *w = *state;
+
+	start_warm(w);
+	world_mail(w, ALICE, BOB, "one.");
+	assert_true(world_settle(w, 500));
+	world_stop(w);
+	w->history.delay_ms = SECONDS(1);
+	world_start(w);
+	told(w, NULL, (const char *const[]){ "\nstate:             delivered\n", NULL });
+	w->history.delay_ms = 0;
+}
+
 /* The first lines are lost with the process; what follows is told. */
 static void
 a_message_over_kill_9(void **state)
@@ -227,6 +243,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_message_over_a_restart),
 		T(a_message_just_before_the_end),
+		T(the_last_message_right_after_a_start),
 		T(a_message_over_kill_9),
 		T(a_message_that_leaves_meanwhile),
 		T(a_message_that_is_not_read_yet),

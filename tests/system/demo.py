@@ -7,6 +7,7 @@ free port. Nothing is installed, and all of it is gone at the end.
 
 import argparse
 import os
+import socket
 import sys
 import textwrap
 
@@ -146,7 +147,21 @@ def main():
     say(LAST)
 
 
+def check_localhost():
+    """The daemon looks the name up as it would a provider's."""
+    try:
+        found = {a[4][0] for a in socket.getaddrinfo("localhost", 25, type=socket.SOCK_STREAM)}
+    except OSError as error:
+        raise lib.Failure("the name localhost can't be looked up on this host "
+                          f"({error}); put the line \"127.0.0.1 localhost\" into /etc/hosts") from None
+    if "127.0.0.1" not in found:
+        raise lib.Failure(f"the name localhost means {', '.join(sorted(found))} on this host, and the test "
+                          "server listens on 127.0.0.1; put the line \"127.0.0.1 localhost\" into "
+                          "/etc/hosts")
+
+
 try:
+    check_localhost()
     main()
 except lib.Failure as error:
     sys.exit(f"demo: {error}")

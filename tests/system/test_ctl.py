@@ -71,7 +71,7 @@ def documented():
                 parent += word + "."
             elif mark:    # a parenthesis or a semicolon behind a member ends its parent
                 parent = ""
-        for command in re.findall(r"`(\w+)`", head):
+        for command in re.findall(r"`([\w -]+)`", head):
             found[command] = members
     return found
 
@@ -94,11 +94,29 @@ def as_documented(command, answer, spec=documented()):
 
 def ask(posthouse, *words):
     answer = posthouse.ctl(*words)
-    as_documented(words[0], answer)
+    as_documented("ports --why" if "--why" in words else words[0], answer)
     return answer
 
 
 # --- looking -------------------------------------------------------------------
+
+def why_of_one_port(sink, posthouse):
+    port = sink.ports["465"]
+    told = ask(posthouse, "ports", "--why", str(port))
+    expect((told["port"], told["tls"], told["state"], told["class"]) ==
+           (port, "implicit", "down", "refused"), told)
+    expect(told["choice"] == "not chosen: down", told)
+    expect([i["weight"] for i in told["inputs"]] == [55, 15, 15, 15], told)
+    expect([o["other"] for o in told["others"]] == [sink.ports["587"], sink.ports["2525"]], told)
+    expect(sum(e["times"] for e in told["events"]) == sum(c["probe"] + c["mail"] for c in told["counts"])
+           and {c["class"] for c in told["counts"]} == {"refused"}, told)
+    for name in (f"main:{port}", f"{port}/implicit", f"main:{port}/implicit"):
+        expect(ask(posthouse, "ports", "--why", name)["port"] == port, name)
+    shown = text(posthouse, "ports", "--why", str(port))
+    for line in (rf"^port: +{port}$", r"^choice: +not chosen: down$", r"^availability +\d+ +55$",
+                 r"^TIME +TIMES +BY +CLASS +THEN +SUSPECT +DETAIL$", r"^refused +\d+ +\d+$"):
+        expect(re.search(line, shown, re.M), f"{line} in {shown}")
+
 
 def test_looking():
     with queue_of(3) as (sink, posthouse, ids):
@@ -121,12 +139,17 @@ def test_looking():
             expect((r["state"], r["class"], r["current"]) == ("down", "refused", False), r)
             expect("refused" in r["why"] and r["advice"] and r["since"], r)
         shown = text(posthouse, "ports").split("\n")
-        head = [line for line in shown if line.startswith("RELAY ")]
+        head = [line for line in shown if line.startswith("RELAY ") and " TLS " in line]
         expect(len(head) == 1 and head[0].split() == "RELAY PORT TLS STATE SUSPECT CURRENT SCORE SINCE "
                "LAST PROBE READY CLASS WHY".split(), head)
         for port in sink.ports.values():
             expect(any(re.match(rf"main +{port} .*\bdown\b", line) for line in shown), shown)
             expect(any(line.startswith(f"main {port}: ") for line in shown), "no advice")
+            expect(any(re.fullmatch(rf"main +{port} +\?+x", line) for line in shown), shown)
+        expect(all(r["history"][:95] == ["unknown"] * 95 and r["history"][95] == "down"
+                   for r in rows), rows[0]["history"])
+        why_of_one_port(sink, posthouse)
+        expect(posthouse.ctl("failover")["changes"] == [], "nothing was ever up")
 
         queue = ask(posthouse, "queue")
         expect([m["id"] for m in queue["messages"]] == ids, queue)
@@ -277,11 +300,14 @@ def test_wrong_use():
             refused(posthouse, 1, f"{command} needs a message id", command, "all")
         for command in ("hold", "release", "remove"):
             refused(posthouse, 1, f'{command} needs a message id or "all"', command)
-        for command in ("status", "ports", "queue", "probe", "unblock", "reload"):
+        for command in ("status", "ports", "failover", "queue", "probe", "unblock", "reload"):
             refused(posthouse, 1, f"{command} takes no message id", command, ids[0])
         refused(posthouse, EX_USAGE, 'unknown command "frobnicate"', "frobnicate")
         refused(posthouse, EX_USAGE, 'unknown command "frobnicate"', "--json", "frobnicate")
         refused(posthouse, EX_USAGE, 'did you mean "status"', "stauts")
+        refused(posthouse, 1, "--why is for ports", "--why", "587", "status")
+        refused(posthouse, 1, r'no relay has a port "25"; there are main:\d+ main:\d+ main:\d+',
+                "ports", "--why", "25")
         for limit in ("0", "-1", "many"):
             refused(posthouse, 1, "--limit needs a number", "--limit", limit, "queue")
         for words in ((), ("--frob", "status"), ("--limit",), ("status", ""), ("two words",),
@@ -292,7 +318,7 @@ def test_wrong_use():
         expect(p.returncode == 0 and all(f"\n  {c} " in p.stdout for c in documented()), p)
         manual = (lib.TOP / "doc/posthousectl.8.in").read_text()
         for command in [*documented(), "cat"]:
-            expect(f"\n.It Cm {command}" in manual, f"posthousectl(8) lacks {command}")
+            expect(f"\n.It Cm {command.split()[0]}" in manual, f"posthousectl(8) lacks {command}")
         states_of_messages = re.findall(r'return "(\w+)";', "".join(re.search(
             rf"^{function}\(.*?^}}", (lib.TOP / file).read_text(), re.M | re.S).group(0)
             for function, file in (("answer_state_word", "src/control/explain.c"),

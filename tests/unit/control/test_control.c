@@ -49,6 +49,11 @@ test_requests(void **state)
 	assert_true(q.command == REQUEST_EXPLAIN && q.last && q.id == 0 && !q.all);
 	q = good("remove all", false);
 	assert_true(q.all && q.id == 0);
+	q = good("ports --why main:465/implicit --json", true);
+	assert_true(q.command == REQUEST_PORTS && q.json && view_eq(q.why, VIEW("main:465/implicit")));
+	assert_true(good("ports", true).why.n == 0);
+	q = good("failover --limit 3", true);
+	assert_true(q.command == REQUEST_FAILOVER && q.limit == 3);
 	q = good("flush", false);
 	assert_true(!q.all && q.id == 0);
 }
@@ -75,6 +80,10 @@ test_bad_requests(void **state)
 	bad("queue --limit 0", false, ERR_INPUT);
 	bad("queue --limit 100001", false, ERR_INPUT);
 	bad("queue --frob", false, ERR_INPUT);
+	bad("ports --why", false, ERR_INPUT);
+	bad("ports --why ", false, ERR_INPUT);
+	bad("queue --why 587", false, ERR_INPUT);
+	bad("failover last", false, ERR_INPUT);
 }
 
 /* The status socket is open to everybody: nothing that changes or shows mail. */

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * closed - one sentence on what keeps mail from a relay of the configuration.
+ */
+#include "relay/relay_impl.h"
+
+#include "base/banned.h"
+
+static bool
+add_account(const struct conf_relay *conf, const struct account_view *a, struct buf *out)
+{
+	return buf_addf(out, "the account at %s is %s: %s%s%s", conf->host, account_state_word(a->state),
+	    health_class_info(a->why_class)->sentence, a->detail[0] != '\0' ? ": " : "", a->detail);
+}
+
+bool
+relay_why_closed(const struct relay *r, size_t i, struct buf *out)
+{
+	const struct conf_relay *conf = r->up[i].conf;
+	const struct health *health = r->up[i].health;
+	int64_t now = loop_now(r->env.loop);
+	struct account_view account;
+
+	health_account(health, now, &account);
+	if (account.state != ACCOUNT_AVAILABLE)
+		return add_account(conf, &account, out);
+	if (!buf_addf(out, "no port of %s is usable:", conf->host))
+		return false;
+	for (size_t k = 0; k < conf->nendpoint; k++) {
+		struct endpoint_view v;
+
+		health_endpoint(health, k, now, &v);
+		if (!buf_addf(out, "%s %u %s (%s)", k > 0 ? "," : "", (unsigned)conf->endpoint[k].port,
+		    endpoint_state_word(v.state), health_class_info(v.why_class)->word))
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What an operator asks about ports and changes of the way, on a running relay with two providers. */
+#include "sim/scenario.h"
+
+#include <stdio.h>
+
+#include "sim/asker.h"
+
+#include "base/banned.h"
+
+static bool
+is_over(void *owner)
+{
+	return ((struct asker *)owner)->closed;
+}
+
+/* The answer, which is valid until the next call. */
+static const char *
+ask(struct world *w, const char *line)
+{
+	static char text[65536];
+	struct asker a;
+
+	asker_init(&a, w);
+	asker_ask(&a, w, line);
+	assert_true(twin_loop_until(&w->loop, is_over, &a, SECONDS(5)));
+	(void)snprintf(text, sizeof(text), "%s", buf_cstr(&a.said));
+	asker_done(&a);
+	return text;
+}
+
+static void
+check_has(const char *file, int line, const char *text, const char *part)
+{
+	if (strstr(text, part) == NULL) {
+		print_error("\"%s\" is not in:\n%s\n", part, text);
+		_fail(file, line);
+	}
+}
+#define assert_has(text, part) check_has(__FILE__, __LINE__, text, part)
+
+static void
+cut_all(struct world *w)
+{
+	world_all(w, TWIN_REFUSE);
+	for (size_t i = 0; i < PORTS; i++)
+		twin_endpoint_cut(w->port[i].ep);
+}
+
+/* In a session each: the first one races, the second one has a choice. */
+static void
+two_messages(struct world *w)
+{
+	for (int i = 0; i < 2; i++) {
+		world_mail(w, ALICE, BOB, "one.");
+		assert_true(world_settle(w, SECONDS(10)));
+		world_run(w, MINUTES(1));
+	}
+}
+
+static void
+changes_are_told_with_their_evidence(void **state)
+{
+	struct world *w = *state;
+	const char *said;
+
+	world_use_backup(w);
+	world_start(w);
+	two_messages(w);
+	assert_has(ask(w, "failover"), "route-changed  main   none  587  first");
+	cut_all(w);
+	world_mail(w, ALICE, BOB, "two.");
+	assert_true(world_settle(w, MINUTES(3)));
+	said = ask(w, "failover --json");
+	assert_has(said, "\"event\":\"failover\",\"relay\":null,\"from\":\"main\",\"to\":\"backup\","
+	    "\"reason\":\"no-port-usable\"");
+	assert_has(said, "no port of smtp.twin.example is usable: 587 down (refused), 465 down (refused), "
+	    "2525 down (refused)");
+	world_all(w, TWIN_ACCEPT);
+	world_run(w, MINUTES(20));
+	said = ask(w, "failover --json --limit 1");
+	assert_true(strstr(said, "\"reason\":\"usable-again\"") == NULL || strstr(said, "no-port-usable") == NULL);
+	said = ask(w, "failover --json");
+	assert_has(said, "\"from\":\"backup\",\"to\":\"main\",\"reason\":\"usable-again\"");
+	/* The newest first. */
+	assert_true(strstr(said, "usable-again") < strstr(said, "no-port-usable"));
+}
+
+static void
+one_port_is_told_wholly(void **state)
+{
+	struct world *w = *state;
+	const char *said;
+
+	world_use_backup(w);
+	world_start(w);
+	two_messages(w);
+	assert_has(ask(w, "ports --why 587"), "error port 587 is of several relays: say which one, RELAY:PORT; "
+	    "there are main:587 main:465 main:2525 backup:587");
+	assert_has(ask(w, "ports --why 465"), "\nstate:             up\n");
+	said = ask(w, "ports --why main:587 --json");
+	assert_has(said, "\"in_use\":true,");
+	assert_has(said, "\"choice\":\"is the chosen one; stays: it leads 465 by ");
+	assert_has(said, "\"by\":\"probe\",\"class\":\"ok\",\"then\":\"up\"");
+	assert_has(said, "\"counts\":[{\"class\":\"ok\",\"probe\":");
+	assert_has(ask(w, "ports --why 465/starttls"), "error no relay has a port ");
+	assert_has(ask(w, "ports --why 465/implicit"), "\nchoice:            stands by: 587 is the chosen one");
+	assert_has(ask(w, "ports --why other:587"), "error no relay has a port ");
+	/* The words of the peer are in the events. */
+	smarthost_fault(&w->port[P465], (struct fault){ AT_GREETING, SAY, "554 not \x1b[2J you", ALWAYS });
+	world_run(w, MINUTES(30));
+	assert_has(ask(w, "ports --why 465"), "banner_5xx");
+	assert_has(ask(w, "ports --why 465"), "554 not ");
+}
+
+/* 96 signs, of which the newest n are these. */
+static void
+assert_line(struct world *w, const char *signs)
+{
+	char line[PORT_SLOTS + 1];
+	size_t n = strlen(signs);
+
+	memset(line, '?', PORT_SLOTS - n);
+	(void)snprintf(line + PORT_SLOTS - n, n + 1, "%s", signs);
+	assert_has(ask(w, "ports"), line);
+}
+
+static void
+the_day_is_a_line(void **state)
+{
+	struct world *w = *state;
+
+	world_start(w);
+	assert_line(w, ":");
+	world_mail(w, ALICE, BOB, "one.");
+	assert_true(world_settle(w, SECONDS(10)));
+	/* To one second behind a quarter, so that what follows is in full ones. */
+	world_run(w, MINUTES(15) - loop_now(&w->loop.loop) % MINUTES(15) + SECONDS(1));
+	cut_all(w);
+	world_mail(w, ALICE, BOB, "two.");
+	world_run(w, MINUTES(30));
+	assert_line(w, "+xxx");
+	/* A clock that is set changes nothing of it. */
+	w->loop.wall_ms += DAYS(40);
+	world_run(w, MINUTES(15));
+	w->loop.wall_ms -= DAYS(40);
+	assert_line(w, "+xxxx");
+	/* The host sleeps for an hour and a half before it was looked at in the fourth of them. */
+	w->loop.mono_ms += MINUTES(90);
+	w->loop.wall_ms += MINUTES(90);
+	world_run(w, SECONDS(5));
+	assert_has(ask(w, "ports"), "?+xxx??????");
+	assert_has(ask(w, "ports"), "? unknown, a sign for the worst of 15 minutes, the newest right");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(changes_are_told_with_their_evidence),
+		T(one_port_is_told_wholly),
+		T(the_day_is_a_line),
+	};
+
+	return scenario_run(tests);
+}
