@@ -76,7 +76,7 @@ advice_of(struct relay *relay, size_t which)
 		return NULL;
 	health_account(health, now, &account);
 	if (account.state != ACCOUNT_AVAILABLE)
-		return health_class_info(account.why_class)->advice;
+		return health_account_advice(health);
 	for (size_t i = 0; i < relay_conf(relay)->relay[which].nendpoint; i++) {
 		const char *advice = health_advice(health, i);
 
@@ -171,22 +171,41 @@ status_history(struct relay *relay, struct report *r)
 	report_end(r);
 }
 
+/* The account: all for programs, the state that matters for people. */
+static void
+status_account(struct relay *relay, size_t i, struct report *r)
+{
+	struct loop *loop = relay_env(relay)->loop;
+	int64_t now = loop_now(loop), offset = loop_wall(loop) - now;
+	struct account_view a;
+	bool stopped;
+
+	health_account(relay_health(relay, i), now, &a);
+	stopped = a.state != ACCOUNT_AVAILABLE;
+	report_hide(r);
+	report_word(r, "account", account_state_word(a.state));
+	report_word(r, "account_class", stopped ? health_class_info(a.why_class)->word : NULL);
+	/* From before a boot its times may be negative. */
+	report_time(r, "account_since", stopped ? a.since_ms + offset : -1);
+	report_time(r, "account_until", stopped ? a.until_ms + offset : -1);
+	report_show(r);
+	report_word(r, "state", account_state_word(health_account_shown(relay_health(relay, i), now)));
+}
+
 static void
 status_relay(struct relay *relay, size_t i, struct report *r)
 {
 	const struct conf_relay *conf = &relay_conf(relay)->relay[i];
 	int current = current_endpoint(relay, i);
-	struct account_view account;
 	char why[1024], endpoint[300];
 
-	health_account(relay_health(relay, i), loop_now(relay_env(relay)->loop), &account);
 	report_row(r);
 	report_word(r, "relay", conf->name);
 	report_hide(r);
 	report_word(r, "host", conf->host);
 	report_show(r);
 	report_bool(r, "in_use", relay_in_use(relay, i));
-	report_word(r, "account", account_state_word(account.state));
+	status_account(relay, i, r);
 	if (current >= 0) {
 		(void)snprintf(endpoint, sizeof(endpoint), "%s:%u", conf->host, conf->endpoint[current].port);
 		report_word(r, "endpoint", endpoint);

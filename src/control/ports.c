@@ -106,8 +106,10 @@ ports_row(struct relay *relay, size_t which, size_t i, struct report *r)
 	const struct conf_relay *conf = &relay_conf(relay)->relay[which];
 	struct health *health = relay_health(relay, which);
 	struct endpoint_view v;
+	struct account_view account;
 
 	health_endpoint(health, i, loop_now(relay_env(relay)->loop), &v);
+	health_account(health, loop_now(relay_env(relay)->loop), &account);
 	report_row(r);
 	report_word(r, "relay", conf->name);
 	report_hide(r);
@@ -123,6 +125,7 @@ ports_row(struct relay *relay, size_t which, size_t i, struct report *r)
 	report_time(r, "last_probe", wall_of(relay, v.last_probe_ms));
 	report_duration(r, "ready_ms", v.ready_ms);
 	report_hide(r);
+	report_word(r, "account", account_state_word(account.state));
 	report_time(r, "next_probe", wall_of(relay, v.next_probe_ms));
 	report_word(r, "advice", health_advice(health, i));
 	put_history(relay, which, i, r);
@@ -130,6 +133,23 @@ ports_row(struct relay *relay, size_t which, size_t i, struct report *r)
 	report_word(r, "class", health_class_info(v.why_class)->word);
 	report_why(health, i, &v, r);
 	report_end(r);
+}
+
+/* For people: no port is at fault, and yet no mail leaves. */
+static void
+ports_account(struct relay *relay, size_t which, struct report *r)
+{
+	const struct health *health = relay_health(relay, which);
+	struct account_view a;
+	char key[100], text[800];
+
+	health_account(health, loop_now(relay_env(relay)->loop), &a);
+	if (a.state == ACCOUNT_AVAILABLE)
+		return;
+	(void)snprintf(key, sizeof(key), "%s account", relay_conf(relay)->relay[which].name);
+	(void)snprintf(text, sizeof(text), "%s: %s (%s). %s", account_state_word(a.state),
+	    health_class_info(a.why_class)->sentence, a.detail, health_account_advice(health));
+	report_word(r, key, text);
 }
 
 void
@@ -145,6 +165,7 @@ answer_ports(struct relay *relay, struct report *r)
 	if (!r->json)
 		put_lines(relay, r);
 	for (size_t k = 0; !r->json && k < conf->nrelay; k++) {
+		ports_account(relay, k, r);
 		for (size_t i = 0; i < conf->relay[k].nendpoint; i++) {
 			const char *advice = health_advice(relay_health(relay, k), i);
 			char key[100];

@@ -530,6 +530,7 @@ static const struct {
 	{ "failover", tell_failover, NULL, NULL },
 	{ "account-available", tell_account, NULL, NULL },
 	{ "account-paused", tell_account, NULL, NULL },
+	{ "account-exhausted", tell_account, NULL, NULL },
 	{ "account-blocked", tell_account, NULL, NULL },
 	{ "flapping", NULL, "the ports change often: ", "endpoint" },
 	{ "clock-jumped", NULL, "", "reason" },

@@ -18,7 +18,8 @@ reason_of(struct relay *r, size_t from, size_t to)
 		return "usable-again";
 	health_account(r->up[from].health, loop_now(r->env.loop), &account);
 	return account.state == ACCOUNT_AVAILABLE ? "no-port-usable" :
-	    account.state == ACCOUNT_BLOCKED ? "account-blocked" : "account-paused";
+	    account.state == ACCOUNT_BLOCKED ? "account-blocked" :
+	    account.state == ACCOUNT_EXHAUSTED ? "account-exhausted" : "account-paused";
 }
 
 static void

@@ -345,6 +345,8 @@ health_new(const struct health_params *p, int64_t now_ms, struct rng *rng)
 	h->rng = rng;
 	h->n = p->n;
 	h->quiet = p->quiet;
+	h->host = p->host != NULL ? p->host : "";
+	h->user = p->user != NULL ? p->user : "";
 	h->sessions_max = p->sessions_max != 0 ? p->sessions_max : 1;
 	h->current = h->leader = h->probing = -1;
 	h->returned_ms = h->left_ms = h->probe_ms = h->login_ms = h->network_ms = NEVER;
@@ -393,7 +395,8 @@ health_emit(struct health *h, enum health_event_kind kind, int endpoint, enum he
 	}
 	ev = &h->event[(h->event_first + h->event_n++) % HEALTH_EVENTS_MAX];
 	*ev = (struct health_event){ .kind = kind, .endpoint = endpoint, .from = -1,
-		.reason = CHOICE_NONE, .class = class, .at_ms = now_ms, .until_ms = NEVER };
+		.reason = CHOICE_NONE, .class = class,
+		.advice = health_class_info(class)->advice, .at_ms = now_ms, .until_ms = NEVER };
 	health_copy_detail(ev->detail, detail);
 	return ev;
 }

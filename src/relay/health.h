@@ -25,7 +25,7 @@ enum health_class {
 	HEALTH_STARTTLS_MISSING, HEALTH_STARTTLS_REFUSED, HEALTH_INJECTED,
 	HEALTH_TLS_HANDSHAKE, HEALTH_TLS_NAME, HEALTH_TLS_EXPIRED, HEALTH_TLS_UNTRUSTED,
 	HEALTH_EHLO_REFUSED, HEALTH_AUTH_MISSING, HEALTH_AUTH_TEMP, HEALTH_AUTH_REFUSED,
-	HEALTH_QUOTA, HEALTH_SENDER_REFUSED, HEALTH_RCPT_REFUSED, HEALTH_CONTENT_REFUSED,
+	HEALTH_QUOTA, HEALTH_QUOTA_USED_UP, HEALTH_SENDER_REFUSED, HEALTH_RCPT_REFUSED, HEALTH_CONTENT_REFUSED,
 	HEALTH_MSG_TEMP, HEALTH_CUT_BEFORE_DOT, HEALTH_CUT_AFTER_DOT, HEALTH_GARBLED,
 	HEALTH_CLASS_COUNT
 };
@@ -43,6 +43,7 @@ struct health_class_info {
 	const char		*advice;	/* what to do; "" if nothing */
 };
 const struct health_class_info *health_class_info(enum health_class);
+bool health_class_find(struct view word, enum health_class *out) must_use;
 
 enum endpoint_state {
 	EP_UNKNOWN, EP_UP, EP_DEGRADED, EP_DOWN, EP_PROBING, EP_RECOVERING, EP_BLOCKED, EP_OFF,
@@ -50,7 +51,11 @@ enum endpoint_state {
 };
 const char *endpoint_state_word(enum endpoint_state);
 
-enum account_state { ACCOUNT_AVAILABLE, ACCOUNT_PAUSED, ACCOUNT_BLOCKED, ACCOUNT_STATE_COUNT };
+enum account_state {
+	ACCOUNT_AVAILABLE, ACCOUNT_PAUSED, ACCOUNT_EXHAUSTED, ACCOUNT_BLOCKED,
+	ACCOUNT_DOWN,		/* shown only: available, but no endpoint is usable */
+	ACCOUNT_STATE_COUNT
+};
 const char *account_state_word(enum account_state);
 
 enum sample_source { SAMPLE_PROBE, SAMPLE_DELIVERY };
@@ -61,9 +66,11 @@ struct health_sample {
 	int64_t			ready_ms;	/* connect to ready; -1: never got there */
 	bool			logged_in;	/* AUTH succeeded in this session */
 	const char		*detail;	/* reply or error text; may be NULL */
+	int64_t			wall_ms;	/* for the day of a quota */
 };
 
 struct health_params {
+	const char	*host, *user;		/* for advice; not copied; may be NULL */
 	uint16_t	port[HEALTH_ENDPOINTS_MAX];
 	bool		off[HEALTH_ENDPOINTS_MAX];
 	size_t		n;
@@ -107,6 +114,9 @@ size_t health_race_order(const struct health *, int64_t now_ms, size_t order[HEA
 /* May a session be opened now: account available, and some endpoint eligible or to be raced? */
 bool health_is_open(struct health *, int64_t now_ms);
 
+/* Is the quota used up? Then open sessions get no mail either. */
+bool health_is_exhausted(const struct health *, int64_t now_ms);
+
 /*
  * Is mail to go to another relay, where there is one: the login is refused, the account rests
  * for more than a short while, or no endpoint is usable?
@@ -125,7 +135,7 @@ void health_race_started(struct health *, int64_t now_ms);	/* counts like one pr
 void health_probe_now(struct health *);				/* all endpoints, soon */
 /* An address, a route or the DNS answer changed, or the host woke up. */
 void health_network_changed(struct health *, int64_t now_ms);
-/* Account and endpoints: the secret, CA file or configuration changed. */
+/* Account and endpoints may be used again: the administrator says so. */
 void health_unblock(struct health *, int64_t now_ms);
 /* Shortens the back-off while nothing is usable. */
 void health_mail_waits(struct health *, bool);
@@ -157,7 +167,25 @@ struct account_view {
 	const char		*detail;
 };
 void health_account(const struct health *, int64_t now_ms, struct account_view *out);
-/* Not while the account is paused or blocked, but for the probe whose login may end a block. */
+/* The same state, or ACCOUNT_DOWN. */
+enum account_state health_account_shown(const struct health *, int64_t now_ms);
+/* What to do about the account's state: as exactly as the reply and the provider allow. */
+const char *health_account_advice(const struct health *);
+
+/* What outlives the process (relay/accounts.h). */
+struct account_record {
+	enum account_state	 state;		/* never down */
+	unsigned		 step;		/* of the state's ladder */
+	enum health_class	 class;
+	int64_t			 lasts_ms, left_ms;	/* as a whole; from now on */
+	char			 detail[HEALTH_DETAIL_MAX];
+};
+/* A login that is just being tried after a block counts as refused: it may be. */
+void health_account_save(const struct health *, int64_t now_ms, struct account_record *out);
+/* A state from before, or from another relay with the same login. */
+void health_account_restore(struct health *, int64_t now_ms, const struct account_record *);
+
+/* Not while the account is paused, exhausted or blocked, but for the probe whose login may end a block. */
 bool health_login_allowed(const struct health *, int64_t now_ms);
 
 /* One sentence on the endpoint's state, without its detail; what to do about it, "" if nothing. */
@@ -175,7 +203,8 @@ enum health_event_kind {
 	HEALTH_ROUTE_CHANGED,		/* endpoint, from, reason */
 	HEALTH_RELAY_DOWN, HEALTH_RELAY_UP,	/* no endpoint usable; one is again */
 	HEALTH_FLAPPING,
-	HEALTH_ACCOUNT_AVAILABLE, HEALTH_ACCOUNT_PAUSED, HEALTH_ACCOUNT_BLOCKED,
+	HEALTH_ACCOUNT_AVAILABLE, HEALTH_ACCOUNT_PAUSED, HEALTH_ACCOUNT_EXHAUSTED,
+	HEALTH_ACCOUNT_BLOCKED,
 	HEALTH_EVENT_COUNT
 };
 const char *health_event_word(enum health_event_kind);	/* "endpoint-up", "route-changed" ... */
@@ -186,6 +215,7 @@ struct health_event {
 	int			from;		/* ROUTE_CHANGED: the one before, or -1 */
 	enum choice_reason	reason;		/* ROUTE_CHANGED */
 	enum health_class	class;		/* what caused it */
+	const char		*advice;	/* never NULL */
 	int64_t			at_ms, until_ms;	/* until: of a pause or block; -1: none */
 	char			detail[HEALTH_DETAIL_MAX];
 };

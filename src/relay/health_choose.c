@@ -361,7 +361,7 @@ health_is_out(struct health *h, int64_t now_ms)
 	account_tick(h, now_ms);
 	if (a->state == ACCOUNT_BLOCKED)
 		return true;
-	if (a->state == ACCOUNT_PAUSED && a->until_ms - a->since_ms > PATIENCE_MS)
+	if (a->state != ACCOUNT_AVAILABLE && a->until_ms - a->since_ms > PATIENCE_MS)
 		return true;
 	/* Not those in state probing: while they are made sure of, mail flows elsewhere. */
 	for (size_t i = 0; i < h->n; i++)

@@ -94,6 +94,9 @@ static const struct health_class_info classes[] = {
 	[HEALTH_QUOTA] = { "quota", ACCOUNT, NONE,
 	    "the provider asks to slow down",
 	    "" },
+	[HEALTH_QUOTA_USED_UP] = { "quota_used_up", ACCOUNT, NONE,
+	    "what the provider allows in a day or a month is used up",
+	    "mail goes on by itself after the reset; a larger plan or a second relay helps sooner" },
 	[HEALTH_SENDER_REFUSED] = { "sender_refused", MESSAGE, NONE,
 	    "the sender address was refused",
 	    "use a sender that the provider has verified for this account" },
@@ -126,6 +129,18 @@ health_class_info(enum health_class class)
 	return &classes[class];
 }
 
+bool
+health_class_find(struct view word, enum health_class *out)
+{
+	for (size_t i = 0; i < HEALTH_CLASS_COUNT; i++) {
+		if (view_eq(word, view_str(classes[i].word))) {
+			*out = (enum health_class)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 const char *
 endpoint_state_word(enum endpoint_state s)
 {
@@ -144,7 +159,8 @@ account_state_word(enum account_state s)
 {
 	static const char *const words[ACCOUNT_STATE_COUNT] = {
 		[ACCOUNT_AVAILABLE] = "available", [ACCOUNT_PAUSED] = "paused",
-		[ACCOUNT_BLOCKED] = "blocked",
+		[ACCOUNT_EXHAUSTED] = "exhausted", [ACCOUNT_BLOCKED] = "blocked",
+		[ACCOUNT_DOWN] = "down",
 	};
 
 	require((unsigned)s < ACCOUNT_STATE_COUNT);
@@ -178,6 +194,7 @@ health_event_word(enum health_event_kind k)
 		[HEALTH_FLAPPING] = "flapping",
 		[HEALTH_ACCOUNT_AVAILABLE] = "account-available",
 		[HEALTH_ACCOUNT_PAUSED] = "account-paused",
+		[HEALTH_ACCOUNT_EXHAUSTED] = "account-exhausted",
 		[HEALTH_ACCOUNT_BLOCKED] = "account-blocked",
 	};
 

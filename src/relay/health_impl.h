@@ -3,8 +3,8 @@
  * health_impl - what the files of health share (doc/health.md).
  *
  * health.c keeps evidence and states, health_choose.c rates and chooses,
- * health_account.c keeps the account, health_probe.c plans, health_view.c shows
- * states, health_reason.c the choice.
+ * health_account.c keeps the account, health_advice.c knows what is mostly wrong with
+ * a login, health_probe.c plans, health_view.c shows states, health_reason.c the choice.
  * Times are monotonic milliseconds; -1 is never.
  *
  * Invariants: current is -1 or an endpoint's index; probing likewise; next_ms
@@ -65,6 +65,17 @@ struct endpoint {
 	char			detail[HEALTH_DETAIL_MAX];
 };
 
+enum account_event {
+	AC_WORKED,		/* the login that the timer after a block allowed */
+	AC_REST,		/* a finding that pauses */
+	AC_USED_UP,
+	AC_REFUSED,
+	AC_STILL_REFUSED,	/* that login again */
+	AC_TIME,		/* it is over */
+	AC_RELEASE,		/* the administrator */
+	AC_COUNT
+};
+
 struct account {
 	enum account_state	state;
 	int64_t			since_ms, until_ms;
@@ -82,6 +93,7 @@ struct health {
 	size_t			 n;
 	bool			 quiet;
 	unsigned		 sessions_max;
+	const char		*host, *user;	/* "" : none */
 	bool			 mail_waits;
 	bool			 usable;	/* some endpoint is; for the events */
 	struct account		 account;
@@ -111,8 +123,9 @@ struct health {
 	unsigned		 event_first, event_n;
 };
 
-/* The table: which state follows. */
+/* The tables: which state follows. */
 enum endpoint_state endpoint_next_state(enum endpoint_state, enum endpoint_event);
+enum account_state account_next_state(enum account_state, enum account_event);
 void endpoint_apply(struct health *, size_t i, enum endpoint_event, int64_t now_ms);
 
 static inline bool
@@ -139,9 +152,11 @@ double endpoint_score(const struct health *, size_t i, int64_t now_ms, struct en
 void endpoint_flapped(struct endpoint *, int64_t now_ms);
 
 void account_note(struct health *, const struct health_sample *, int64_t now_ms);
-void account_tick(struct health *, int64_t now_ms);	/* a pause that is over ends */
+bool account_is_over(const struct account *, int64_t now_ms);
+void account_tick(struct health *, int64_t now_ms);	/* what is over ends */
 void account_try(struct health *, int64_t now_ms);	/* a probe that logs in begins */
 void account_release(struct health *, int64_t now_ms);
+const char *account_advice(const struct health *, enum health_class, const char *detail);
 
 void probe_plan(struct health *, size_t i, int64_t now_ms);	/* sets ep[i].next_ms */
 void probe_plan_all(struct health *, int64_t now_ms);

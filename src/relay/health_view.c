@@ -49,7 +49,7 @@ void
 health_account(const struct health *h, int64_t now_ms, struct account_view *out)
 {
 	const struct account *a = &h->account;
-	bool over = a->state == ACCOUNT_PAUSED && now_ms >= a->until_ms;
+	bool over = account_is_over(a, now_ms);
 	bool available = over || a->state == ACCOUNT_AVAILABLE;
 
 	*out = (struct account_view){
@@ -59,6 +59,21 @@ health_account(const struct health *h, int64_t now_ms, struct account_view *out)
 		.why_class = available ? HEALTH_OK : a->why,
 		.detail = available ? "" : a->detail,
 	};
+}
+
+enum account_state
+health_account_shown(const struct health *h, int64_t now_ms)
+{
+	struct account_view v;
+
+	health_account(h, now_ms, &v);
+	return v.state == ACCOUNT_AVAILABLE && !health_has_usable(h) ? ACCOUNT_DOWN : v.state;
+}
+
+const char *
+health_account_advice(const struct health *h)
+{
+	return account_advice(h, h->account.why, h->account.detail);
 }
 
 /* Does another port of the same host answer? Then silence is about the port, not the host. */

@@ -3,6 +3,9 @@
 
 #include <assert.h>
 
+#include "relay/quota.h"
+#include "relay/words.h"
+
 #include "base/banned.h"
 
 static const char *const fate_words[] = {
@@ -18,27 +21,6 @@ fate_word(enum fate f)
 	return fate_words[f];
 }
 
-/* Does text contain the lower-case needle, in any case? */
-static bool
-says(const char *text, const char *needle)
-{
-	struct view v = view_str(text), n = view_str(needle);
-
-	for (; v.n >= n.n; v = view_from(v, 1))
-		if (view_istarts(v, n))
-			return true;
-	return false;
-}
-
-static bool
-says_any(const char *text, const char *const *needle)
-{
-	for (; *needle != NULL; needle++)
-		if (says(text, *needle))
-			return true;
-	return false;
-}
-
 bool
 outcome_is_throttle(int code, const char *status, const char *text)
 {
@@ -46,6 +28,7 @@ outcome_is_throttle(int code, const char *status, const char *text)
 		"too many", "throttl", "rate limit", "rate exceeded", "sending rate", "quota",
 		"limit exceeded", "slow down", "too fast", "concurren", NULL,
 	};
+	char plain[WORDS_PLAIN_MAX];
 
 	if (code == 432)
 		return true;	/* 432 4.3.2: concurrent connections limit */
@@ -53,9 +36,9 @@ outcome_is_throttle(int code, const char *status, const char *text)
 		return false;
 	/* One recipient's full mailbox, or too many recipients, is no word about our rate. */
 	if (strncmp(status, "4.2.2", 6) == 0 || strncmp(status, "4.5.3", 6) == 0 ||
-	    says(text, "recipients") || says(text, "mailbox") || says(text, "over quota"))
+	    words_say(text, "recipients") || words_say(text, "mailbox") || words_say(text, "over quota"))
 		return false;
-	return says_any(text, words);
+	return words_say_any(words_plain(plain, text), words);
 }
 
 enum health_class
@@ -145,6 +128,8 @@ login_failed(const struct reply *r)
 	default:
 		break;
 	}
+	if (quota_is_used_up(r->code, r->status, r->text))
+		return HEALTH_QUOTA_USED_UP;
 	if (reply_class(r) == 5)
 		return HEALTH_AUTH_REFUSED;
 	if (reply_class(r) != 4)
@@ -165,6 +150,8 @@ outcome_of_failure(const struct client_failure *f)
 		return HEALTH_WANTS_IMPLICIT;
 	case FAULT_GREETING:
 	case FAULT_SHUTTING_DOWN:
+		if (quota_is_used_up(r->code, r->status, r->text))
+			return HEALTH_QUOTA_USED_UP;
 		if (outcome_is_throttle(r->code, r->status, r->text))
 			return HEALTH_QUOTA;
 		if (f->state == CL_AUTH || f->state == CL_AUTH_NEXT)
@@ -215,7 +202,7 @@ not_the_message(int code, const char *text, enum client_state at)
 {
 	switch (code) {
 	case 530:
-		return says(text, "starttls") ? HEALTH_WANTS_STARTTLS : HEALTH_AUTH_REFUSED;
+		return words_say(text, "starttls") ? HEALTH_WANTS_STARTTLS : HEALTH_AUTH_REFUSED;
 	case 534:
 	case 535:
 	case 538:
@@ -236,7 +223,7 @@ too_many_recipients(int code, const char *status, const char *text, enum client_
 	if (at != CL_RCPT || (code != 452 && code != 451 && code != 552 && code != 550 && code != 554))
 		return false;
 	return (status[0] != '\0' && strcmp(status + 1, ".5.3") == 0) ||
-	    says(text, "too many recipients");
+	    words_say(text, "too many recipients");
 }
 
 enum fate
@@ -252,6 +239,8 @@ outcome_of_recipient(const struct client_result *r, size_t i, const char *text)
 		return FATE_DELIVERED;
 	if (too_many_recipients(rc->code, rc->status, text, at))
 		return FATE_AGAIN;
+	if (quota_is_used_up(rc->code, rc->status, text))
+		return FATE_WAIT;
 	if (class == 5)
 		return not_the_message(rc->code, text, at) == HEALTH_OK ? FATE_FAILED : FATE_WAIT;
 	if (class == 4 && outcome_is_throttle(rc->code, rc->status, text))
@@ -266,6 +255,8 @@ class_of_reply(int code, const char *status, const char *text, enum client_state
 {
 	enum health_class other;
 
+	if (quota_is_used_up(code, status, text))
+		return HEALTH_QUOTA_USED_UP;
 	switch (code / 100) {
 	case 2:
 		return at == CL_DOT ? HEALTH_OK : HEALTH_GARBLED;
@@ -279,7 +270,7 @@ class_of_reply(int code, const char *status, const char *text, enum client_state
 			return HEALTH_SENDER_REFUSED;
 		if (at == CL_RCPT)
 			return HEALTH_RCPT_REFUSED;
-		return says(text, "sender") || says(text, "from address") ?
+		return words_say(text, "sender") || words_say(text, "from address") ?
 		    HEALTH_SENDER_REFUSED : HEALTH_CONTENT_REFUSED;
 	default:
 		return HEALTH_GARBLED;

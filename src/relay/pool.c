@@ -251,7 +251,7 @@ static bool
 may_give(struct upstream *u)
 {
 	return !u->r->draining && u->r->spool != NULL && failover_serves(u) &&
-	    now_of(u) >= u->pool.pause_until_ms;
+	    now_of(u) >= u->pool.pause_until_ms && !health_is_exhausted(u->health, now_of(u));
 }
 
 bool
@@ -412,7 +412,8 @@ pool_run(void *arg)
 		return;
 	}
 	if (!may_give(u)) {
-		wake_at(u, u->pool.pause_until_ms);
+		next = u->pool.pause_until_ms;
+		wake_at(u, next > now ? next : now + WAIT_POLL_MS);
 		return;
 	}
 	while (schedule_first(&u->r->schedule, now) != NULL && (s = idle_session(u)) != NULL) {

@@ -13,8 +13,8 @@ void
 upstream_init(struct upstream *u, struct relay *r, size_t index, struct view secret)
 {
 	const struct conf_relay *conf = &r->conf->relay[index];
-	struct health_params p = { .n = conf->nendpoint, .quiet = conf->quiet,
-		.sessions_max = conf->connections };
+	struct health_params p = { .host = conf->host, .user = conf->user, .n = conf->nendpoint,
+		.quiet = conf->quiet, .sessions_max = conf->connections };
 
 	for (size_t i = 0; i < conf->nendpoint; i++)
 		p.port[i] = conf->endpoint[i].port;

@@ -61,6 +61,7 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 		.ready_ms = s->noted ? -1 : s->ready_ms,
 		.logged_in = s->logged_in && !s->noted,
 		.detail = detail,
+		.wall_ms = loop_wall(u->r->env.loop),
 	};
 
 	s->noted = s->noted || s->ready;
@@ -104,6 +105,7 @@ level_of(enum health_event_kind kind)
 	case HEALTH_ENDPOINT_BLOCKED:
 	case HEALTH_FLAPPING:
 	case HEALTH_ACCOUNT_PAUSED:
+	case HEALTH_ACCOUNT_EXHAUSTED:
 		return LEVEL_WARNING;
 	default:
 		return LEVEL_NOTICE;
@@ -134,7 +136,7 @@ log_event(struct upstream *u, const struct health_event *ev)
 	if (ev->class != HEALTH_OK && ev->kind != HEALTH_RELAY_UP) {
 		log_word(&l, "class", why->word);
 		log_text(&l, "meaning", view_str(why->sentence));
-		log_text(&l, "advice", view_str(why->advice));
+		log_text(&l, "advice", view_str(ev->advice));
 		log_text(&l, "detail", view_str(ev->detail));
 	}
 	if (ev->until_ms >= 0)

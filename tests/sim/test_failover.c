@@ -104,6 +104,57 @@ a_short_rest_is_waited_for(void **state)
 	assert_int_equal(world_logged(w, "failover", ""), 0);
 }
 
+#define QUOTA_OVER ((struct fault){ AT_MAIL, SAY, "454 4.7.0 Daily message quota exceeded", ALWAYS })
+
+/* The start is at 07:30 UTC: midnight is 16.5 h away. */
+static void
+a_used_up_quota_comes_back_after_its_reset(void **state)
+{
+	struct world *w = two_relays(state);
+	unsigned tried;
+
+	fault_everywhere(w, QUOTA_OVER);
+	world_start(w);
+	mail_many(w, 20, "over-");
+	assert_true(world_settle(w, MINUTES(1)));
+	assert_int_equal(w->backup.ntaken, 20);
+	assert_int_equal(world_logged(w, "failover", "from=main to=backup reason=account-exhausted"), 1);
+	assert_int_equal(world_logged(w, "account-exhausted", "class=quota_used_up"), 1);
+	assert_int_equal(world_logged(w, "deferred", "why=deferred"), 0);	/* nothing is charged */
+	tried = world_logged(w, "deferred", "class=quota_used_up");
+	assert_in_range(tried, 1, w->conf.relay[0].connections);
+	heal_everywhere(w);
+	world_run(w, HOURS(16));
+	mail_many(w, 5, "still-");
+	assert_true(world_settle(w, MINUTES(1)));
+	assert_int_equal(w->backup.ntaken, 25);
+	world_run(w, MINUTES(40));
+	mail_many(w, 20, "again-");
+	assert_true(world_settle(w, MINUTES(1)));
+	assert_int_equal(count_many(w, 20, "again-"), 20);
+	assert_int_equal(w->backup.ntaken, 25);
+	assert_int_equal(world_logged(w, "failover", "from=backup to=main reason=usable-again"), 1);
+}
+
+/* A provider that says it with a 5xx: no message bounces for it. */
+static void
+a_final_reply_about_the_quota_bounces_nothing(void **state)
+{
+	struct world *w = *state;
+
+	fault_everywhere(w, (struct fault){ AT_DOT, SAY,
+	    "550 5.4.5 Daily user sending quota exceeded", ALWAYS });
+	world_start(w);
+	mail_many(w, 10, "over-");
+	world_run(w, HOURS(16));
+	assert_int_equal(world_queued(w), 10);
+	assert_int_equal(world_logged(w, "bounced", ""), 0);
+	assert_in_range(w->port[P587].transactions, 1, w->conf.relay[0].connections);
+	heal_everywhere(w);
+	assert_true(world_settle(w, HOURS(1)));
+	assert_int_equal(count_many(w, 10, "over-"), 10);
+}
+
 /* Both are out: mail waits uncharged, and goes to whichever is back first. */
 static void
 whichever_is_back_first_gets_it(void **state)
@@ -131,6 +182,8 @@ main(void)
 		T(each_login_has_its_own_password),
 		T(a_refused_message_is_not_tried_elsewhere),
 		T(a_short_rest_is_waited_for),
+		T(a_used_up_quota_comes_back_after_its_reset),
+		T(a_final_reply_about_the_quota_bounces_nothing),
 		T(whichever_is_back_first_gets_it),
 	};
 
