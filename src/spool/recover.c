@@ -32,7 +32,7 @@ struct recovery {
 	struct list	*at;		/* segment that is walked */
 	struct segment	*walked;
 	struct scan	 scan;
-	bool		 scanning, last, set_aside;
+	bool		 scanning, set_aside;
 	enum scan_result result;
 	struct scan_record damage;
 	struct err	 e;
@@ -149,8 +149,11 @@ open_walked(struct recovery *rc)
 		rc->fd = fs_open(fs, segment_name(name, DIR_LOG, sg->number), FS_READ, &rc->e);
 	if (rc->fd < 0)
 		return -1;
-	/* What is acted on from here must not vanish with the next power loss. */
-	if (rc->last && fs_sync(fs, rc->fd, &rc->e) < 0) {
+	/*
+	 * What is acted on from here must not vanish with the next power loss: after kill -9 the tail
+	 * may be in the cache alone, also when the start before this one was killed in its turn.
+	 */
+	if (sg->tail_unproven && fs_sync(fs, rc->fd, &rc->e) < 0) {
 		if (sg->fd < 0)
 			fs_close(fs, rc->fd);
 		rc->fd = -1;
@@ -241,7 +244,7 @@ replay_run(struct job *job)
 	if (!rc->scanning) {
 		if (open_walked(rc) < 0 || take_summary(rc))
 			return;
-		scan_init(&rc->scan, rc->s->env.fs, rc->fd, sg, !rc->last && !sg->tail_unproven);
+		scan_init(&rc->scan, rc->s->env.fs, rc->fd, sg, !sg->tail_unproven);
 		rc->scanning = true;
 	}
 	begin = rc->scan.at;
@@ -379,7 +382,6 @@ replay_step(struct recovery *rc)
 			return;
 		}
 		rc->walked = list_entry(rc->at, struct segment, link);
-		rc->last = !is_old(rc, rc->at->next);
 		rc->walked->users++;
 	}
 	rc->job.run = replay_run;

@@ -1,23 +1,80 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "spool/replay.h"
 
+#include <stdlib.h>
+
+#include "base/alloc.h"
 #include "spool/load.h"
 #include "spool/outcome.h"
 #include "spool/state.h"
 
 #include "base/banned.h"
 
+/*
+ * The outcome of a copy stands behind it, and may be torn off. Then the one in front of the copy
+ * counts, which a start knows only if it finds a record of the message in front of that: so the
+ * segment of the earlier record stays, until an outcome behind the copy is read.
+ */
+struct hold {
+	uint32_t	first;		/* where the copy begins */
+	uint32_t	before;		/* segment of the earlier record */
+};
+
+#define NO_HOLD	UINT32_MAX
+
 void
 replay_init(struct replay *rp)
 {
 	*rp = (struct replay){ .found = index_new() };
+	map_init(&rp->holds);
 }
 
 void
 replay_done(struct replay *rp)
 {
+	struct hold *h;
+
+	for (size_t pos = 0; (h = map_next(&rp->holds, &pos)) != NULL;)
+		free(h);
+	map_done(&rp->holds);
 	index_free(rp->found);
 	rp->found = NULL;
+}
+
+static uint32_t
+place_before(const struct replay *rp, uint64_t id)
+{
+	const struct spool_message *m = index_get(rp->found, id);
+	const struct hold *h = map_get(&rp->holds, id);
+
+	if (m == NULL || m->outcome_segment == 0)
+		return NO_HOLD;
+	return h != NULL && h->before < m->segment ? h->before : m->segment;
+}
+
+static void
+set_hold(struct replay *rp, struct spool_message *m, uint32_t before)
+{
+	struct hold *h;
+
+	free(map_take(&rp->holds, m->id));
+	if (before == NO_HOLD)
+		return;
+	h = xzalloc(sizeof(*h));
+	*h = (struct hold){ m->first_segment, before };
+	map_put(&rp->holds, m->id, h);
+	if (before < m->first_segment)
+		m->first_segment = before;
+}
+
+static void
+drop_hold(struct replay *rp, struct spool_message *m)
+{
+	struct hold *h = map_take(&rp->holds, m->id);
+
+	if (h != NULL)
+		m->first_segment = h->first;
+	free(h);
 }
 
 static void
@@ -25,8 +82,10 @@ drop(struct replay *rp, uint64_t id)
 {
 	struct spool_message *m = index_get(rp->found, id);
 
-	if (m != NULL)			/* else: gone with an earlier segment */
-		index_remove(rp->found, m);
+	if (m == NULL)			/* gone with an earlier segment */
+		return;
+	drop_hold(rp, m);
+	index_remove(rp->found, m);
 }
 
 static void
@@ -51,26 +110,6 @@ add(struct replay *rp, uint64_t id, uint32_t nrcpt, uint32_t segment, uint64_t a
 	return m;
 }
 
-/*
- * The outcome of a copy stands behind it, and may be torn off. Then the one in front of the
- * copy counts, which a start knows only if it finds a record of the message in front of that:
- * so the segment of the earlier one stays, as long as the message is not copied again.
- */
-static uint32_t
-place_before(const struct replay *rp, uint64_t id)
-{
-	const struct spool_message *m = index_get(rp->found, id);
-
-	return m != NULL && m->outcome_segment != 0 ? m->first_segment : UINT32_MAX;
-}
-
-static void
-hold(struct spool_message *m, uint32_t before)
-{
-	if (before < m->first_segment)
-		m->first_segment = before;
-}
-
 static void
 see_message(struct replay *rp, uint64_t id, struct view payload, uint32_t segment,
     const struct scan_record *x)
@@ -90,7 +129,7 @@ see_message(struct replay *rp, uint64_t id, struct view payload, uint32_t segmen
 	envelope_done(&env);
 	if (rp->gather != NULL)
 		summary_message(rp->gather, m);
-	hold(m, before);
+	set_hold(rp, m, before);
 }
 
 static void
@@ -115,7 +154,7 @@ see_commit(struct replay *rp, uint64_t id, struct view payload, uint32_t segment
 	lines_commit_done(&c);
 	if (rp->gather != NULL)
 		summary_message(rp->gather, m);
-	hold(m, before);
+	set_hold(rp, m, before);
 }
 
 static void
@@ -133,6 +172,7 @@ see_update(struct replay *rp, uint64_t id, struct view payload, uint32_t segment
 		rp->unclear++;
 		return;
 	}
+	drop_hold(rp, m);
 	outcome_apply(m, &o);
 	m->outcome_segment = segment;
 	m->outcome_offset64 = (uint32_t)(x->at / RECORD_UNIT);
@@ -180,7 +220,7 @@ take_message(struct replay *rp, uint32_t segment, const struct summary_row *row)
 	m->size = row->size;
 	message_flags(m, (row->flags & SPOOL_BOUNCE) != 0, (row->flags & SPOOL_EIGHT_BIT) != 0);
 	m->first_segment = row->first_segment;
-	hold(m, before);
+	set_hold(rp, m, before);
 }
 
 static void
@@ -191,6 +231,7 @@ take_outcome(struct replay *rp, uint32_t segment, const struct summary_row *row)
 
 	if (m == NULL || outcome_get(&o, row->text, NULL) < 0)
 		return;
+	drop_hold(rp, m);
 	outcome_apply(m, &o);
 	m->outcome_segment = segment;
 	m->outcome_offset64 = (uint32_t)(row->at / RECORD_UNIT);

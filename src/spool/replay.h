@@ -6,12 +6,14 @@
 #ifndef SPOOL_REPLAY_H
 #define SPOOL_REPLAY_H
 
+#include "base/map.h"
 #include "spool/index.h"
 #include "spool/scan.h"
 
 struct replay {
 	struct index	*found;
 	uint64_t	unclear;	/* good records whose text makes no sense */
+	struct map	 holds;		/* of copies without an outcome behind them, by id */
 	struct summary	*gather;	/* NULL; or takes what the records say, too; not owned */
 };
 

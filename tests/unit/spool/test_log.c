@@ -428,6 +428,44 @@ test_recovery_syncs_first(void **state)
 	teardown(&p);
 }
 
+static int
+deny_log(void *arg, enum twin_op op, const char *name)
+{
+	return op == TWIN_OPEN && strncmp(name, "log/", 4) == 0 ? EACCES : 0;
+}
+
+/* Also what the start before this one, killed as well, had not yet made durable. */
+static void
+test_recovery_syncs_every_tail(void **state)
+{
+	struct twin_fs left;
+	struct commit a, b;
+	struct world after;
+	struct pair p;
+
+	setup(&p);
+	world_accept(&p.w, 500, 1, &a);
+	world_accept(&p.w, 500, 2, &b);	/* keeps the segment */
+	world_finish(&p.w, a.id);
+	world_run(&p.w, 20);		/* written, not synced */
+	world_kill(&p.w);
+	p.fs.sicken = deny_log;		/* it comes as far as that */
+	world_open(&p.w);
+	world_run(&p.w, 20);
+	assert_int_equal(p.w.recovered, 1);
+	world_kill(&p.w);
+	p.fs.sicken = NULL;
+	world_open(&p.w);
+	world_run(&p.w, 50);
+	assert_int_equal(p.w.ntold, 1);
+	twin_fs_crash(&left, &p.fs, TWIN_KEEP_SYNCED, 1);
+	world_start(&after, &left);
+	assert_int_equal(after.ntold, 1);
+	assert_true(after.told[0] == b.id);
+	world_end(&after);
+	teardown(&p);
+}
+
 /* Mail is taken before the older segments are read. */
 static void
 test_accept_while_recovering(void **state)
@@ -481,6 +519,7 @@ main(void)
 		cmocka_unit_test(test_lost_start),
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_recovery_syncs_first),
+		cmocka_unit_test(test_recovery_syncs_every_tail),
 		cmocka_unit_test(test_accept_while_recovering),
 	};
 
