@@ -69,10 +69,21 @@ commit_outcome_gathered(struct spool *s)
 
 /* --- on the worker ------------------------------------------------------------- */
 
+/*
+ * Nobody is to find what could not be synced, for its clients are told that it was refused. The
+ * next segment says so for good; this is for a process that ends before there is one.
+ */
+static void
+cut_off(struct commit_job *j, const struct segment *sg)
+{
+	j->cut = fs_truncate(j->fs, sg->fd, sg->synced, NULL) == 0;
+}
+
 static bool
 job_rotate(struct commit_job *j)
 {
 	if (j->old != NULL && segment_seal(j->fs, j->old->fd, j->old, &j->closed, &j->e) < 0) {
+		cut_off(j, j->old);
 		j->fault = FAULT_SEAL;
 		return false;
 	}
@@ -121,6 +132,7 @@ job_run(struct job *job)
 		char name[SEGMENT_NAME_MAX];
 
 		(void)err_prefix(&j->e, "%s", segment_name(name, DIR_LOG, j->target->number));
+		cut_off(j, j->target);
 		j->fault = FAULT_WRITE;
 		return;
 	}
@@ -409,17 +421,19 @@ salvage_all(struct spool *s, struct batch *failed, const struct err *why, bool u
 
 /* Nothing is written to this segment any more; what was not synced counts as never written. */
 static void
-abandon_current(struct spool *s, struct segment *sg, const struct err *why)
+abandon_current(struct spool *s, struct segment *sg, const struct commit_job *j)
 {
 	segment_ended(sg);
 	sg->unfit = true;
+	if (j->cut)
+		sg->size = sg->written = sg->synced;
 	sg->abandon_from = sg->synced;
 	s->abandons = sg->number;
 	s->abandons_from = sg->synced;
 	s->abandons_tail = false;
 	s->current = NULL;
 	log_opened(s, sg, -1);
-	txn_lost_range(s, sg->number, sg->synced, why);
+	txn_lost_range(s, sg->number, sg->synced, &j->e);
 	withdraw_failed(s);
 }
 
@@ -428,7 +442,7 @@ job_failed(struct spool *s, struct commit_job *j)
 {
 	switch (j->fault) {
 	case FAULT_SEAL:
-		abandon_current(s, j->old, &j->e);
+		abandon_current(s, j->old, j);
 		salvage_all(s, j->batch, &j->e, true);
 		space_note_failure(s, &j->e);
 		break;
@@ -440,7 +454,7 @@ job_failed(struct spool *s, struct commit_job *j)
 		s->hold_until = loop_now(s->env.loop) + RETRY_MS;
 		break;
 	case FAULT_WRITE:
-		abandon_current(s, j->target, &j->e);
+		abandon_current(s, j->target, j);
 		salvage_all(s, j->batch, &j->e, true);
 		space_note_failure(s, &j->e);
 		break;

@@ -239,6 +239,32 @@ seal_done(struct job *job)
 	closed(s);
 }
 
+/* No segment could be begun that says what does not count; so that the next start does not find it. */
+static void
+cut_run(struct job *job)
+{
+	struct commit_job *j = container_of(job, struct commit_job, job);
+	char name[SEGMENT_NAME_MAX];
+	int fd = fs_open(j->fs, segment_name(name, DIR_LOG, j->s->abandons), FS_WRITE, &j->e);
+
+	if (fd < 0)
+		return;
+	/* The sync is of the size: all in front of it was synced before. */
+	if (fs_truncate(j->fs, fd, j->s->abandons_from, &j->e) == 0)
+		(void)fs_sync(j->fs, fd, &j->e);	/* told by the err */
+	fs_close(j->fs, fd);
+}
+
+static void
+cut_done(struct job *job)
+{
+	struct commit_job *j = container_of(job, struct commit_job, job);
+
+	if (j->e.kind != ERR_NONE)
+		trouble(j->s, "what was refused last may be sent after the next start: %s", j->e.text);
+	closed(j->s);
+}
+
 /* Nothing is under way and nothing can be written any more. */
 static bool
 is_quiet(const struct spool *s)
@@ -255,14 +281,18 @@ spool_check_closed(struct spool *s)
 	if (!s->closing || s->sealing || !is_quiet(s))
 		return;
 	s->sealing = true;
-	if (s->current == NULL) {
+	s->job = (struct commit_job){ .s = s, .fs = s->env.fs, .old = s->current };
+	if (s->current != NULL) {
+		s->job.job = (struct job){ .run = seal_run, .done = seal_done };
+		worker_submit(s->env.worker, &s->job.job);
+	} else if (s->abandons != 0 && !s->abandons_tail) {
+		s->job.job = (struct job){ .run = cut_run, .done = cut_done };
+		worker_submit(s->env.worker, &s->job.job);
+	} else {
+		task_cancel(&s->kick);
 		task_init(&s->kick, closed, s);
 		task_post(s->env.loop, &s->kick);
-		return;
 	}
-	s->job = (struct commit_job){ .job = { .run = seal_run, .done = seal_done }, .s = s,
-		.fs = s->env.fs, .old = s->current };
-	worker_submit(s->env.worker, &s->job.job);
 }
 
 void
@@ -272,6 +302,7 @@ spool_close(struct spool *s, void (*on_closed)(void *owner), void *owner)
 	s->closing = true;
 	s->on_closed = on_closed;
 	s->closed_owner = owner;
+	s->hold_until = 0;		/* one last attempt to write what could not be written */
 	compact_stop(s);
 	commit_kick(s);
 }

@@ -51,6 +51,7 @@ struct commit_job {
 	enum commit_fault fault;
 	struct err	 e;
 	struct segment_closed closed;	/* old */
+	bool		 cut;		/* what was not synced is cut off the segment that failed */
 	bool		 spare_made;
 	struct err	 spare_err;
 	bool		 space_known;

@@ -167,6 +167,9 @@ may_be_there(const struct judging *j, const struct sent *x)
 		return false;
 	if (j->kind == CRASH_KILL && x->finish_written && !j->play->failing)
 		return false;
+	/* It is not even in the cache any more. */
+	if (j->kind == CRASH_KILL && x->fate == FATE_REFUSED)
+		return false;
 	return x->fate != FATE_OPEN && x->fate != FATE_GONE;
 }
 

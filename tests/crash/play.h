@@ -20,7 +20,7 @@ enum fate {
 	FATE_OPEN,		/* not committed, or aborted: never there */
 	FATE_ASKED,		/* may be there, whole */
 	FATE_ACCEPTED,		/* there until finished */
-	FATE_REFUSED,		/* may be there until the next message is accepted, then not */
+	FATE_REFUSED,		/* may be there after power loss until the next message is accepted, then not */
 	FATE_GONE		/* never there any more */
 };
 

@@ -344,7 +344,33 @@ failed_sync(struct play *p)
 	play_run(p, SYNC_MS);
 }
 
-/* What was refused is whole in the cache: only the next segment says that it does not count. */
+/*
+ * No segment can be begun after the failure, until the stop: the last attempt fails, too, but
+ * what was refused is cut off, and that is synced.
+ */
+static void
+failed_stop(struct play *p)
+{
+	struct sent *b;
+
+	play_open(p);
+	play_accept(p, play_size(p, 100, 3000), 2);
+	p->failing = true;
+	disk_fail(p->disk, TWIN_SYNC, 0, 3, EIO);
+	b = play_begin(p, play_size(p, 100, 9000), 1);
+	play_commit(b);
+	play_run(p, 20);
+	play_refused(b);
+	play_close(p);
+	b->fate = FATE_GONE;
+	play_run(p, 0);
+	play_open(p);
+	p->failing = false;
+	play_accept(p, play_size(p, 100, 3000), 1);
+	play_run(p, SYNC_MS);
+}
+
+/* Cut off or not: only the next segment says for good that it does not count. */
 static void
 failed_write(struct play *p)
 {
@@ -602,7 +628,6 @@ damaged_abandon(struct play *p)
 	play_open(p);			/* the next segment knows the nonce of that one */
 	play_die(p);
 	play_damage_abandon(b);
-	refused->fate = FATE_REFUSED;	/* nothing says any more that it does not count */
 	play_open(p);
 	play_finish(a);
 	play_run(p, SYNC_MS);
@@ -673,6 +698,7 @@ const struct work works[] = {
 	{ "stragglers", "K12 K22", stragglers },
 	{ "release-many", "K11 K12", release_many },
 	{ "failed-sync", "K13 K14", failed_sync },
+	{ "failed-stop", "K13 K15", failed_stop },
 	{ "failed-write", "K13 K14", failed_write },
 	{ "lost-chunks", "K13 K14", lost_chunks },
 	{ "lost-before-commit", "K13 K14", lost_before_commit },

@@ -97,7 +97,7 @@ test_no_epoch_is_empty(void **state)
 	teardown(&p);
 }
 
-/* The refused message reached the disk all the same: it must not come back. */
+/* The refused message reached the disk all the same: it must not come back, cut off or not. */
 static void
 test_refused_is_not_resurrected(void **state)
 {
@@ -106,16 +106,83 @@ test_refused_is_not_resurrected(void **state)
 	struct pair p;
 	struct world w;
 
+	for (unsigned uncut = 0; uncut < 2; uncut++) {
+		setup(&p);
+		twin_fs_fail(&p.fs, TWIN_SYNC, 0, 1, EIO);
+		twin_fs_fail(&p.fs, TWIN_TRUNCATE, 0, uncut, EIO);
+		world_accept(&p.w, 200, 2, &b);
+		assert_int_equal(b.e.kind, ERR_SYSTEM);
+		world_accept(&p.w, 300, 3, &c);
+		twin_fs_crash(&image, &p.fs, TWIN_KEEP_ALL, 1);
+		world_start(&w, &image);
+		assert_int_equal(w.ntold, 1);
+		assert_true(w.told[0] == c.id);
+		world_end(&w);
+		teardown(&p);
+	}
+}
+
+/* No segment can be begun that would say so: neither after kill -9 nor after a stop does it come back. */
+static void
+test_refused_before_the_end(void **state)
+{
+	static const struct {
+		bool kill;
+		uint64_t syncs, cuts;	/* that fail */
+		unsigned troubles;
+	} cases[] = {
+		{ true, 1000, 0, 1 },
+		{ false, 1000, 0, 2 },		/* the size could not be synced */
+		{ false, 1000, 1, 2 },
+		{ false, 3, 1, 1 },		/* the last attempt to begin a segment is the third */
+		{ false, 2, 1, 1 },		/* it succeeds */
+	};
+	struct commit a, b;
+	struct pair p;
+
+	for (size_t i = 0; i < lengthof(cases); i++) {
+		setup(&p);
+		world_accept(&p.w, 100, 1, &a);
+		twin_fs_fail(&p.fs, TWIN_SYNC, 0, cases[i].syncs, EIO);
+		twin_fs_fail(&p.fs, TWIN_TRUNCATE, 0, cases[i].cuts, EIO);
+		p.w.troubles = 0;
+		world_accept(&p.w, 200, 2, &b);
+		assert_int_equal(b.e.kind, ERR_SYSTEM);
+		if (cases[i].kill)
+			world_kill(&p.w);
+		else
+			world_close(&p.w);
+		if (p.w.troubles < cases[i].troubles)
+			fail_msg("case %zu", i);
+		twin_fs_fail(&p.fs, TWIN_SYNC, 0, 0, 0);
+		world_open(&p.w);
+		world_run(&p.w, 100);
+		assert_int_equal(p.w.ntold, 1);
+		assert_true(world_has(&p.w, a.id, 100, 1));
+		teardown(&p);
+	}
+}
+
+/* What could not be written for want of a segment is, if one can be begun at the end. */
+static void
+test_last_attempt(void **state)
+{
+	struct commit a, b;
+	struct pair p;
+
 	setup(&p);
-	twin_fs_fail(&p.fs, TWIN_SYNC, 0, 1, EIO);
+	world_accept(&p.w, 100, 1, &a);
+	twin_fs_fail(&p.fs, TWIN_SYNC, 0, 2, EIO);
 	world_accept(&p.w, 200, 2, &b);
 	assert_int_equal(b.e.kind, ERR_SYSTEM);
-	world_accept(&p.w, 300, 3, &c);
-	twin_fs_crash(&image, &p.fs, TWIN_KEEP_ALL, 1);
-	world_start(&w, &image);
-	assert_int_equal(w.ntold, 1);
-	assert_true(w.told[0] == c.id);
-	world_end(&w);
+	world_finish(&p.w, a.id);
+	world_run(&p.w, 10);
+	world_begin_close(&p.w);
+	world_run(&p.w, 100);
+	assert_true(p.w.closed);
+	world_open(&p.w);
+	world_run(&p.w, 100);
+	assert_int_equal(p.w.ntold, 0);
 	teardown(&p);
 }
 
@@ -514,6 +581,8 @@ main(void)
 		cmocka_unit_test(test_write_full),
 		cmocka_unit_test(test_no_epoch_is_empty),
 		cmocka_unit_test(test_refused_is_not_resurrected),
+		cmocka_unit_test(test_refused_before_the_end),
+		cmocka_unit_test(test_last_attempt),
 		cmocka_unit_test(test_chunks_in_lost_range),
 		cmocka_unit_test(test_commit_withdrawn),
 		cmocka_unit_test(test_degraded),
