@@ -9,6 +9,8 @@
 
 #include "base/banned.h"
 
+#define DEAD_MS 15000
+
 static const struct net_ops real_ops = {
 	.connect = real_connect,
 	.resolve = real_resolve,
@@ -23,6 +25,7 @@ net_new(struct loop *loop, struct worker *resolver)
 	r->net.ops = &real_ops;
 	r->net.loop = loop;
 	r->resolver = resolver;
+	r->dead_ms = DEAD_MS;
 	list_init(&r->streams);
 	list_init(&r->lookups);
 	return &r->net;

@@ -13,6 +13,7 @@ struct worker;
 struct real_net {
 	struct net	 net;
 	struct worker	*resolver;
+	int64_t		 dead_ms;	/* a path that acknowledges nothing so long is dead; a test sets less */
 	struct list	 streams;	/* struct real_stream; for net_free() */
 	struct list	 lookups;	/* struct resolve */
 };

@@ -81,6 +81,14 @@ look_up(struct job *j)
 	struct addrinfo *list = NULL;
 	int code = getaddrinfo(r->host, NULL, &hints, &list);
 
+	if (code != 0) {
+		/*
+		 * The family of the only answer may be one that this host has no address of. That is a
+		 * matter of the network: it must not look as if the name did not exist.
+		 */
+		hints.ai_flags = 0;
+		code = getaddrinfo(r->host, NULL, &hints, &list);
+	}
 	r->result = result_of(code);
 	if (code == 0) {
 		for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next)

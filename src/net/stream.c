@@ -17,6 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/require.h"
+#include "net/path.h"
 #include "net/real.h"
 #include "net/tls_conn.h"
 #include "sys/io.h"
@@ -25,7 +26,7 @@
 
 #define RECEIVE_AT_ONCE	32768		/* per stream and turn: nobody starves the others */
 #define LINGER_MS	5000
-#define USER_TIMEOUT_MS	15000		/* sent but not acknowledged */
+#define LOOKS		3		/* at the path, within the time in which it is declared dead */
 #define KEEPALIVE_IDLE_S 10
 #define KEEPALIVE_EVERY_S 5
 
@@ -42,10 +43,14 @@ enum real_state {
 struct real_stream {
 	struct stream	 stream;
 	struct list	 link;
+	struct real_net	*net;
 	struct loop	*loop;
 	struct io_watch	*watch;
 	struct task	 task;
 	struct timer	 linger;
+	struct timer	 look;		/* at the path, while bytes are on the way */
+	int64_t		 dead_ms;	/* so long without an acknowledgement: dead; 0: no TCP */
+	bool		 unlimited;	/* the window is shut: the kernel's own limit is lifted */
 	struct tls_conn	*tls;		/* NULL: clear */
 	size_t		 clear_left;	/* REAL_CLEAR: bytes of output to send first */
 	int		 fd;
@@ -157,6 +162,7 @@ kill_stream(struct real_stream *r)
 {
 	r->state = REAL_DEAD;
 	timer_cancel(r->loop, &r->linger);
+	timer_cancel(r->loop, &r->look);
 	io_watch_free(r->watch);
 	r->watch = NULL;
 	if (r->fd >= 0)
@@ -281,6 +287,37 @@ send_failed(struct real_stream *r, int errnum)
 		finish_errno(r, errnum, "send");
 }
 
+/* --- is the peer still there? (net/path.h) ---------------------------------- */
+
+static void
+look_later(struct real_stream *r)
+{
+	if (r->dead_ms != 0 && !timer_is_set(&r->look))
+		timer_set(r->loop, &r->look, r->dead_ms / LOOKS);
+}
+
+static void
+on_look(void *arg)
+{
+	struct real_stream *r = arg;
+	struct path_facts facts;
+	enum path_state state;
+	bool shut;
+
+	if (r->write_broken || r->fd < 0 || !path_facts(r->fd, &facts))
+		return;
+	state = path_judge(&facts, r->dead_ms);
+	shut = state == PATH_SHUT || state == PATH_DEAD;
+	if (shut != r->unlimited)
+		path_limit(r->fd, shut ? 0 : r->dead_ms);
+	r->unlimited = shut;
+	if (state == PATH_DEAD)
+		send_failed(r, ETIMEDOUT);
+	else if (state != PATH_QUIET)
+		look_later(r);
+	update_want(r);
+}
+
 /* Up to n bytes of b; true if all of them went. */
 static bool
 send_from(struct real_stream *r, struct buf *b, size_t n)
@@ -299,6 +336,7 @@ send_from(struct real_stream *r, struct buf *b, size_t n)
 		}
 		buf_consume(b, (size_t)done);
 		n -= (size_t)done;
+		look_later(r);		/* is it acknowledged? */
 	}
 	return true;
 }
@@ -595,15 +633,16 @@ set_option(int fd, int level, int option, int value)
 }
 
 static void
-tune(int fd, int family)
+tune(struct real_stream *r, int family)
 {
 	if (family != AF_INET && family != AF_INET6)
 		return;
-	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
-	set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_EVERY_S);
-	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
+	set_option(r->fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_option(r->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_option(r->fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+	set_option(r->fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_EVERY_S);
+	r->dead_ms = r->net->dead_ms;
+	path_limit(r->fd, r->dead_ms);
 }
 
 static struct real_stream *
@@ -613,10 +652,12 @@ make(struct net *n, int fd, const struct stream_limits *l, const struct stream_e
 	struct real_stream *r = xzalloc(sizeof(*r));
 
 	stream_init(&r->stream, &real_stream_ops, l, ev, owner);
+	r->net = real_net(n);
 	r->loop = n->loop;
 	r->fd = fd;
 	task_init(&r->task, on_task, r);
 	timer_init(&r->linger, on_linger_over, r);
+	timer_init(&r->look, on_look, r);
 	list_init(&r->link);
 	list_push(&real_net(n)->streams, &r->link);
 	if (fd >= 0)
@@ -633,7 +674,7 @@ net_adopt(struct net *n, int fd, const struct stream_limits *l, const struct str
 	socklen_t len = sizeof(family);
 
 	(void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len);	/* unknown: not tuned */
-	tune(fd, family);
+	tune(r, family);
 	r->state = REAL_OPEN;
 	update_want(r);
 	return &r->stream;
@@ -650,7 +691,7 @@ real_connect(struct net *n, const struct address *a, const struct stream_limits 
 	r->port = address_port(a);
 	r->state = REAL_CONNECTING;
 	if (fd >= 0) {
-		tune(fd, a->ss.ss_family);
+		tune(r, a->ss.ss_family);
 		if (connect(fd, (const struct sockaddr *)&a->ss, a->len) < 0 && errno != EINPROGRESS)
 			errnum = errno;
 	}

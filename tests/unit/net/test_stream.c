@@ -16,6 +16,8 @@
 #include <cmocka.h>
 
 #include "net/net.h"
+#include "net/path.h"
+#include "net/real.h"
 #include "sys/worker.h"
 #include "unit/patience.h"
 
@@ -66,7 +68,7 @@ struct side {
 	int		 connected, inputs, drained, closed;
 	struct stream_end end;
 	size_t		 stop_at;	/* bytes of input after which the loop stops; 0: never */
-	bool		 stop_on_close, stop_on_drained, keep;
+	bool		 stop_on_close, stop_on_drained, keep, flood;
 	const char	*reply_on_input;
 };
 
@@ -98,6 +100,8 @@ on_drained(void *owner)
 	struct side *d = owner;
 
 	d->drained++;
+	while (d->flood && stream_write(d->s, VIEW("0123456789abcdef0123456789abcdef")))
+		continue;
 	if (d->stop_on_drained)
 		loop_stop(d->f->loop);
 }
@@ -257,6 +261,84 @@ test_sockets_are_tuned(void **state)
 	stream_close(d.s);
 	stream_close(srv.side.s);
 	listener_free(srv.listener);
+}
+
+static int
+limit_of(const struct side *d)
+{
+	int value = -1;
+	socklen_t n = sizeof(value);
+
+	assert_int_equal(getsockopt(d->s->ops->fd(d->s), IPPROTO_TCP, TCP_USER_TIMEOUT, &value, &n), 0);
+	return value;
+}
+
+static void
+on_enough(void *arg)
+{
+	loop_stop(arg);
+}
+
+/*
+ * A peer that does not read for longer than a dead path is given, and says so each time the
+ * kernel asks. That can't be had without the time passing: the kernel's clock is the one that counts.
+ */
+static void
+test_a_shut_window_is_no_dead_path(void **state)
+{
+	struct server srv;
+	struct side d = { .f = *state, .flood = true };
+	struct timer enough;
+
+	real_net(d.f->net)->dead_ms = 1500;	/* left alone, the kernel would end it after 3 s */
+	serve(&srv, d.f);
+	srv.stop_on_accept = true;
+	d.s = net_connect(d.f->net, &srv.address, &small, &events, &d);
+	run(d.f);
+	stream_pause(srv.side.s, true);
+	assert_true(stream_write(d.s, VIEW("x")));
+	timer_init(&enough, on_enough, d.f->loop);
+	timer_set(d.f->loop, &enough, 4000);
+	run(d.f);
+	assert_true(stream_output_len(d.s) > 0);
+	assert_int_equal(d.closed, 0);
+	assert_int_equal(limit_of(&d), 0);
+	/* It reads again: all arrives, and the limit is back in force. */
+	d.flood = false;
+	d.stop_on_drained = true;
+	stream_pause(srv.side.s, false);
+	run(d.f);
+	assert_int_equal(stream_output_len(d.s), 0);
+	while (limit_of(&d) != 1500) {
+		timer_set(d.f->loop, &enough, 100);
+		run(d.f);
+	}
+	assert_int_equal(d.closed, 0);
+	stream_close(d.s);
+	stream_close(srv.side.s);
+	listener_free(srv.listener);
+}
+
+static void
+test_the_path_is_judged(void **state)
+{
+	static const struct {
+		struct path_facts	facts;
+		enum path_state		state;
+	} cases[] = {
+		{ { .since_ack_ms = 60000 }, PATH_QUIET },
+		{ { .unacked = 1, .since_ack_ms = 60000 }, PATH_BUSY },	/* the kernel's business */
+		{ { .unacked = 1, .notsent = 9, .questions = 3, .since_ack_ms = 60000 }, PATH_BUSY },
+		{ { .notsent = 1, .since_ack_ms = 10 }, PATH_SHUT },
+		/* The kernel asks every two minutes in the end, and the last question was answered. */
+		{ { .notsent = 1, .since_ack_ms = 119000 }, PATH_SHUT },
+		{ { .notsent = 1, .questions = 1, .since_ack_ms = 119000 }, PATH_SHUT },
+		{ { .notsent = 1, .questions = 2, .since_ack_ms = 14999 }, PATH_SHUT },
+		{ { .notsent = 1, .questions = 2, .since_ack_ms = 15000 }, PATH_DEAD },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(path_judge(&cases[i].facts, 15000), cases[i].state);
 }
 
 /* Two streams over a socketpair. */
@@ -545,6 +627,8 @@ main(void)
 		T(test_no_route_is_told_later),
 		T(test_talk),
 		T(test_sockets_are_tuned),
+		T(test_a_shut_window_is_no_dead_path),
+		T(test_the_path_is_judged),
 		T(test_output_limit_and_drained),
 		T(test_input_stops_at_its_limit),
 		T(test_pause_holds_input_back),

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "net/path.h"
+
+/* The kernel's own header: the C library's structure ends before notsent_bytes. */
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include "base/banned.h"
+
+/* One question may be lost on a path that loses some packets. */
+#define QUESTIONS_MIN 2
+
+enum path_state
+path_judge(const struct path_facts *f, int64_t patience_ms)
+{
+	if (f->unacked != 0)
+		return PATH_BUSY;
+	if (f->notsent == 0)
+		return PATH_QUIET;
+	/*
+	 * The kernel asks after 0.2 s and then in doubling intervals, up to two minutes: that the last
+	 * answer is old is no sign of death, but that two questions got none is.
+	 */
+	if (f->questions >= QUESTIONS_MIN && f->since_ack_ms >= patience_ms)
+		return PATH_DEAD;
+	return PATH_SHUT;
+}
+
+bool
+path_facts(int fd, struct path_facts *out)
+{
+	struct tcp_info t = { .tcpi_state = 0 };
+	socklen_t n = sizeof(t);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &t, &n) < 0 ||
+	    n < offsetof(struct tcp_info, tcpi_notsent_bytes) + sizeof(t.tcpi_notsent_bytes))
+		return false;
+	*out = (struct path_facts){ .unacked = t.tcpi_unacked, .notsent = t.tcpi_notsent_bytes,
+		.questions = t.tcpi_probes, .since_ack_ms = t.tcpi_last_ack_recv };
+	return true;
+}
+
+void
+path_limit(int fd, int64_t ms)
+{
+	int value = (int)ms;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, sizeof(value));	/* works without, only worse */
+}
