@@ -14,6 +14,7 @@
 #include "secrets.h"
 #include "sys/fs.h"
 #include "sys/listen.h"
+#include "sys/netwatch.h"
 #include "sys/worker.h"
 
 #include "base/banned.h"
@@ -28,6 +29,8 @@ struct relay_main {
 	struct tls_client *tls[CONF_RELAYS_MAX];
 	struct relay	*relay;
 	struct control	*control;
+	int		 netlink;	/* before it is netwatch's; -1: none is to be had */
+	struct netwatch	*netwatch;
 };
 
 /* --- events ---------------------------------------------------------------- */
@@ -80,6 +83,14 @@ on_drain(void *owner)
 	struct relay_main *m = owner;
 
 	relay_drain(m->relay, on_drained, m);
+}
+
+static void
+on_network(void *owner, enum netwatch_change change)
+{
+	struct relay_main *m = owner;
+
+	relay_network_changed(m->relay, netwatch_word(change));
 }
 
 /* --- the sandbox ----------------------------------------------------------- */
@@ -175,6 +186,26 @@ start_relay(struct relay_main *m, struct err *e)
 	return rc;
 }
 
+/* Opened before the sandbox. Without it changes are found by probes, later. */
+static void
+open_netlink(struct relay_main *m)
+{
+	struct err e;
+
+	m->netlink = netwatch_open(&e);
+	if (m->netlink < 0)
+		log_simple(m->role.log, LEVEL_WARNING, "network-not-watched", "%s", e.text);
+}
+
+static void
+start_netwatch(struct relay_main *m)
+{
+	if (m->netlink < 0)
+		return;
+	m->netwatch = netwatch_new(m->role.loop, m->netlink, on_network, m);
+	m->netlink = -1;
+}
+
 static int
 start_tls(struct relay_main *m, struct err *e)
 {
@@ -197,6 +228,7 @@ start(struct relay_main *m, struct err *e)
 
 	if (r->spool < 0 || r->history < 0)
 		return err_set(e, ERR_GONE, "no spool was passed, or no place for the history");
+	open_netlink(m);
 	if (start_tls(m, e) != 0 || enter_sandbox(m, e) != 0 ||
 	    start_workers(m, e) != 0)
 		return -1;
@@ -206,6 +238,7 @@ start(struct relay_main *m, struct err *e)
 	warn_disk(m);
 	if (start_relay(m, e) != 0)
 		return -1;
+	start_netwatch(m);
 	m->control = control_new(m->relay, &env);
 	control_listen(m->control, r->control, r->status);
 	return 0;
@@ -216,6 +249,9 @@ static void
 stop(struct relay_main *m)
 {
 	control_free(m->control);
+	netwatch_free(m->netwatch);
+	if (m->netlink >= 0)
+		(void)close(m->netlink);	/* the start failed before it was used */
 	relay_free(m->relay);
 	loop_turn(m->role.loop);	/* streams and listeners go when their callbacks are over */
 	net_free(m->net);
@@ -232,7 +268,7 @@ stop(struct relay_main *m)
 int
 role_relay_main(void)
 {
-	struct relay_main m = { .net = NULL };
+	struct relay_main m = { .netlink = -1 };
 	struct role *r = &m.role;
 	int status = EXIT_SUCCESS;
 	struct err e;

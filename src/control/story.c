@@ -534,6 +534,7 @@ static const struct {
 	{ "account-blocked", tell_account, NULL, NULL },
 	{ "flapping", NULL, "the ports change often: ", "endpoint" },
 	{ "clock-jumped", NULL, "", "reason" },
+	{ "network-changed", NULL, "", "reason" },
 	{ "recovered", NULL, "posthouse was started: ", "reason" },
 	{ "history-dropped", NULL, "lines of the history are missing here: ", "count" },
 };

@@ -297,6 +297,9 @@ health_network_changed(struct health *h, int64_t now_ms)
 	if (h->network_ms != NEVER && now_ms - h->network_ms < NETWORK_GAP_MS)
 		return;
 	h->network_ms = now_ms;
+	/* The name server may answer now. */
+	if (h->account.state == ACCOUNT_PAUSED && h->account.why == HEALTH_DNS_FAIL)
+		account_release(h, now_ms);
 	for (size_t i = 0; i < h->n; i++) {
 		h->ep[i].backoff = 0;
 		endpoint_apply(h, i, EV_NETWORK, now_ms);

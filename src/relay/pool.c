@@ -473,6 +473,22 @@ pool_slow_down(struct upstream *u)
 	pool_kick(u);
 }
 
+/* What was idle may have no way to its peer any more, and would cost a message its time. */
+void
+pool_network_changed(struct upstream *u)
+{
+	struct pool *p = &u->pool;
+
+	memset(p->failures, 0, sizeof(p->failures));
+	memset(p->not_before_ms, 0, sizeof(p->not_before_ms));
+	list_foreach_safe(link, &u->sessions) {
+		struct session *s = list_entry(link, struct session, link);
+
+		if (s->idle)
+			session_quit(s);
+	}
+}
+
 void
 pool_retire(struct upstream *u, int endpoint)
 {

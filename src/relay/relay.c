@@ -419,6 +419,7 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 	switch_log_init(&r->switches);
 	make_schedule(r);
 	sweep_init(r);
+	network_init(r);
 	report_init(r);
 	manage_init(r);
 	reception_init(r);
@@ -455,6 +456,7 @@ relay_free(struct relay *r)
 	for (size_t i = 0; i < r->nup; i++)
 		upstream_stop(&r->up[i]);
 	sweep_done(r);
+	network_done(r);
 	timer_cancel(r->env.loop, &r->status);
 	timer_cancel(r->env.loop, &r->drain);
 	task_cancel(&r->reap);

@@ -99,6 +99,11 @@ int relay_remove(struct relay *, struct spool_message *, struct relay_ack *, str
 void relay_probe(struct relay *);				/* all endpoints, now */
 void relay_unblock(struct relay *);
 void relay_want_reload(struct relay *);
+/*
+ * What the host's network is, or may be, has changed: all endpoints are looked at soon, at most
+ * once in 10 s. why: what it was, one word, which outlives the relay.
+ */
+void relay_network_changed(struct relay *, const char *why);
 
 struct relay_stats {
 	uint64_t	delivered, deferred, bounced, expired, removed;	/* recipients, since start */

@@ -7,8 +7,9 @@
  * messages in; pool decides which session is opened where and which message it gets;
  * session runs one upstream connection; delivery is the message in a session; probe asks
  * endpoints how they are; report ends messages that failed; sweep looks at clocks and
- * ages; watch is the way to and from health; manage does what
- * the administrator asks; life says what happens to each message.
+ * ages; network has all endpoints looked at when the host's network changed; watch is the way
+ * to and from health; manage does what the administrator asks; life says what happens to each
+ * message.
  */
 #ifndef RELAY_RELAY_IMPL_H
 #define RELAY_RELAY_IMPL_H
@@ -204,6 +205,7 @@ bool pool_idle(struct session *);		/* true if it got a message */
 void pool_ended(struct session *, enum health_class);
 void pool_worked(struct session *);		/* the endpoint took, or judged, a message */
 void pool_slow_down(struct upstream *);		/* the provider said so */
+void pool_network_changed(struct upstream *);	/* no endpoint rests any more; idle sessions quit */
 /* Idle sessions quit, busy ones after their message; endpoint -1: everywhere, for good. */
 void pool_retire(struct upstream *, int endpoint);
 
@@ -305,6 +307,17 @@ void sweep_done(struct relay *);
 void sweep_keep_clock(struct relay *);
 bool sweep_is_expired(struct relay *, const struct spool_message *);
 
+/* --- network: addresses, routes or the clock changed ---------------------------- */
+
+struct network {
+	struct timer	 timer;
+	int64_t		 told_ms;	/* the last time; -1: never */
+	const char	*why;		/* what the timer will tell */
+};
+
+void network_init(struct relay *);
+void network_done(struct relay *);
+
 /* --- manage: what the administrator asks --------------------------------------- */
 
 void manage_init(struct relay *);
@@ -387,6 +400,7 @@ struct relay {
 	int64_t			 swept_ms;
 	struct timer		 status;
 	struct clock_job	*clock;		/* being written, or NULL */
+	struct network		 network;
 	struct relay_stats	 stats;
 	bool			 draining, closing;
 	struct timer		 drain;

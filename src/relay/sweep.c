@@ -20,13 +20,6 @@ now_of(const struct relay *r)
 
 static void keep_clock(struct relay *);
 
-static void
-network_changed(struct relay *r)
-{
-	for (size_t i = 0; i < r->nup; i++)
-		upstream_network_changed(&r->up[i]);
-}
-
 /* Before ages are looked at. */
 static void
 look_at_clock(struct relay *r)
@@ -42,7 +35,7 @@ look_at_clock(struct relay *r)
 		    "the wall clock jumped %s by %lld s; no message ages by that",
 		    jump > 0 ? "forward" : "back", (long long)(jump > 0 ? jump : -jump) / 1000);
 	/* Certificates are judged by it; and after a sleep the host may be on another network. */
-	network_changed(r);
+	relay_network_changed(r, "clock");
 	keep_clock(r);
 }
 
@@ -169,7 +162,7 @@ on_sweep(void *arg)
 		return;
 	if (slept > SWEEP_MS) {
 		/* A short sleep; a long one is the clock's matter, too. */
-		network_changed(r);
+		relay_network_changed(r, "clock");
 	}
 	sweep_keep_clock(r);
 	if (!r->draining)

@@ -94,6 +94,8 @@ upstream_count_sessions(const struct upstream *u)
 void
 upstream_network_changed(struct upstream *u)
 {
+	lookup_forget(&u->lookup);
+	pool_network_changed(u);
 	health_network_changed(u->health, loop_now(u->r->env.loop));
 	watch_changed(u);
 }

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "relay/health_impl.h"
+#include "relay/relay_impl.h"
 
 #include "base/banned.h"
 
@@ -318,6 +319,78 @@ a_name_that_moves_is_followed(void **state)
 	smarthost_done(&moved);
 }
 
+/* All ports are down and rest; then the host gets another network. */
+static void
+a_changed_network_wakes_all_ports(void **state)
+{
+	struct world *w = *state;
+
+	world_all(w, TWIN_REFUSE);
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, HOURS(1));
+	world_all(w, TWIN_ACCEPT);
+	relay_network_changed(w->relay, "route");
+	assert_true(world_settle(w, SECONDS(2)));
+	assert_int_equal(world_logged(w, "network-changed", "route changed"), 1);
+}
+
+/* It may come while the last one is being looked at: it waits its ten seconds, and is not lost. */
+static void
+changes_of_the_network_come_once_in_ten_seconds(void **state)
+{
+	struct world *w = *state;
+
+	world_all(w, TWIN_REFUSE);
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, HOURS(1));
+	for (int i = 0; i < 50; i++) {
+		relay_network_changed(w->relay, "address");
+		world_run(w, 100);
+	}
+	assert_int_equal(world_logged(w, "network-changed", ""), 1);
+	world_all(w, TWIN_ACCEPT);
+	for (int i = 0; i < 3; i++)
+		w->relay->up[0].pool.not_before_ms[i] = now(w) + HOURS(1);	/* no session before */
+	world_run(w, SECONDS(4));
+	assert_int_equal(world_logged(w, "network-changed", ""), 1);
+	assert_true(world_settle(w, SECONDS(5)));
+	assert_int_equal(world_logged(w, "network-changed", ""), 2);
+}
+
+static void
+a_changed_network_ends_idle_sessions(void **state)
+{
+	struct world *w = *state;
+	unsigned before;
+
+	start_warm(w);
+	assert_int_equal(relay_sessions(w->relay, 0), 1);
+	before = w->port[P587].quits;
+	relay_network_changed(w->relay, "address");
+	world_run(w, SECONDS(1));
+	assert_int_equal(relay_sessions(w->relay, 0), 0);
+	assert_in_range(w->port[P587].quits, before + 1, before + 2);	/* perhaps of a probe, too */
+}
+
+/* The pause for a name server that does not answer ends with the network it was met on. */
+static void
+a_changed_network_asks_for_names_again(void **state)
+{
+	struct world *w = *state;
+
+	w->net.dns_down = true;
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, MINUTES(30));
+	world_run(w, 1 + relay_health(w->relay, 0)->account.until_ms - now(w));
+	world_run(w, SECONDS(2));		/* a pause has just begun */
+	w->net.dns_down = false;
+	relay_network_changed(w->relay, "route");
+	assert_true(world_settle(w, SECONDS(3)));
+}
+
 static void
 a_hiccup_does_not_take_a_lone_port_down(void **state)
 {
@@ -472,6 +545,10 @@ main(void)
 		T(name_server_down_keeps_mail),
 		T(a_route_that_is_left_is_left_at_once),
 		T(a_name_that_moves_is_followed),
+		T(a_changed_network_wakes_all_ports),
+		T(changes_of_the_network_come_once_in_ten_seconds),
+		T(a_changed_network_ends_idle_sessions),
+		T(a_changed_network_asks_for_names_again),
 		T(a_hiccup_does_not_take_a_lone_port_down),
 		T(both_families_are_tried),
 		T(refused_login_is_tried_once),

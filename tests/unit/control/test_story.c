@@ -112,6 +112,7 @@ test_sentences(void **state)
 		  "mail goes to relay backup, not to main: account-blocked" },
 		{ T "flapping relay=main endpoint=h:465", "the ports change often: h:465" },
 		{ T "clock-jumped reason=\"the clock\"", "the clock" },
+		{ T "network-changed reason=\"a route changed\"", "a route changed" },
 		{ T "recovered reason=\"0 messages\"", "posthouse was started: 0 messages" },
 		{ T "history-dropped count=3", "lines of the history are missing here: 3" },
 	};

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The host's own network changes under the running daemon.
+
+All of it happens in network and mount namespaces that the test makes for itself, which needs
+root; without, it is skipped. Cases that need nftables are skipped by name where there is none.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import lib
+
+INSIDE = "POSTHOUSE_TEST_NAMESPACE"
+
+
+def enter_namespaces():
+    """Run this again where nothing that is changed is anybody else's."""
+    if os.environ.get(INSIDE):
+        run("ip", "link", "set", "lo", "up")
+        return
+    unshare = ["unshare", "--net", "--mount", "--propagation", "private"]
+    if os.getuid() != 0:
+        lib.skip("namespaces of its own need root")
+    if not shutil.which("ip") or subprocess.run([*unshare, "true"], capture_output=True).returncode != 0:
+        lib.skip("no namespaces can be made here")
+    os.execvpe("unshare", [*unshare, sys.executable, *sys.argv], {**os.environ, INSIDE: "1"})
+
+
+def run(*words):
+    subprocess.run(words, check=True, capture_output=True)
+
+
+def ip(*words):
+    run("ip", *words)
+
+
+def has_nft():
+    if shutil.which("nft") and subprocess.run(["nft", "add", "table", "inet", "probe"],
+                                              capture_output=True).returncode == 0:
+        run("nft", "delete", "table", "inet", "probe")
+        return True
+    print("skipped: no nftables here", flush=True)
+    return False
+
+
+def wait_all(posthouse, condition, what):
+    """Until all rows of posthousectl ports are so; asked again every 50 ms."""
+    deadline = time.monotonic() + lib.PATIENCE
+    pause = lib.threading.Event()
+    while True:
+        rows = posthouse.ctl("ports")["ports"]
+        if all(condition(r) for r in rows):
+            return rows
+        if time.monotonic() > deadline:
+            raise lib.Failure(f"too late: {what}: {rows}")
+        pause.wait(0.05)
+
+
+def test_a_new_address_wakes_the_probes():
+    """All ports are down and the next probes far away: an address brings them at once."""
+    ip("link", "add", "wan0", "type", "veth", "peer", "name", "wan1")
+    ip("link", "set", "wan1", "up")
+    ip("link", "set", "wan0", "up")
+    with lib.world("netlink", before=lib.Sink.refuse_all, debug=True) as (sink, posthouse):
+        log = posthouse.process
+        posthouse.submit(lib.new_token())
+        wait_all(posthouse, lambda r: r["state"] == "down" and r["last_probe"],
+                 "all down, and the probes of the start over")
+        # What concerns the loopback interface alone is nothing to us.
+        ip("address", "add", "127.0.0.9/8", "dev", "lo")
+        ip("route", "add", "198.51.100.0/24", "dev", "lo")
+        quiet = log.mark()
+        sink.reset_all()
+        assert "network-changed" not in log.text(), log.text()
+        began = time.monotonic()
+        ip("address", "add", "192.0.2.2/24", "dev", "wan0")
+        line = log.wait_line("network-changed", quiet)
+        assert re.search(r'reason="(address|route) changed', line), line
+        at = log.lines.index(line)
+        for number in sink.ports.values():
+            log.wait_line(rf"\bprobe relay=main endpoint=localhost:{number} class=ok", at)
+        sink.wait_received(1)
+        # A port that is down is probed after 24 s at the earliest.
+        if lib.PATIENCE <= 90:
+            assert time.monotonic() - began < 15, "the probes came by themselves"
+        # At most once in 10 s: the second one is told of, but later.
+        again = log.mark()
+        told = time.monotonic()
+        ip("address", "add", "192.0.2.3/24", "dev", "wan0")
+        ip("route", "add", "203.0.113.0/24", "dev", "wan0")
+        ip("link", "set", "wan0", "down")
+        log.wait_line("network-changed", again)
+        assert time.monotonic() - began > 9, (began, told, time.monotonic())
+        assert log.text(again).count("network-changed") == 1, log.text(again)
+    ip("link", "delete", "wan0")
+
+
+def test_a_silent_path_is_dead_after_15_s():
+    """In the middle of a text everything that goes to the port is dropped: nothing is acknowledged."""
+    if not has_nft():
+        return
+    with lib.world("silent", endpoints=("587", "465"), debug=True) as (sink, posthouse):
+        log = posthouse.process
+        sink.fault("587", "body", "hang")
+        token = lib.new_token()
+        posthouse.submit(token, body=lib.message(token, size=20 << 20))    # more than sockets hold
+        sink.wait_line(r"^\* fault 587 .*body")
+        # It does not read, and says so: that alone is no reason to give up.
+        port = sink.ports["587"]
+        began = time.monotonic()
+        run("nft", "add table inet cut; add chain inet cut in { type filter hook input priority 0; };"
+            f"add rule inet cut in tcp dport {port} drop; add rule inet cut in tcp sport {port} drop")
+        try:
+            line = log.wait_line(rf"attempt-failed relay=main endpoint=localhost:{port} class=cut_before_dot")
+            took = time.monotonic() - began
+            print(f"given up after {took:.1f} s", flush=True)
+            assert "timed out" in line, line
+            sink.wait_received(1)
+            [m] = sink.messages()
+            assert m.port == "465" and lib.is_whole(m, token), m.port
+        finally:
+            run("nft", "delete", "table", "inet", "cut")
+
+
+def main():
+    enter_namespaces()
+    lib.run_tests(globals())
+
+
+main()
