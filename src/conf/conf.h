@@ -21,6 +21,9 @@
 enum conf_tls { CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT, CONF_TLS_NONE };
 enum conf_secret { CONF_SECRET_NONE, CONF_SECRET_FILE, CONF_SECRET_CREDENTIAL, CONF_SECRET_COMMAND, CONF_SECRET_ENV };
 
+/* What becomes of a message whose final dot got no reply. */
+enum conf_uncertain { CONF_UNCERTAIN_RESEND, CONF_UNCERTAIN_HOLD, CONF_UNCERTAIN_BOUNCE };
+
 struct conf_endpoint {
 	uint16_t	 port;
 	enum conf_tls	 tls;
@@ -79,6 +82,7 @@ struct conf {
 		int64_t		retry_first_ms, retry_max_ms;
 		int64_t		expire_ms;
 		int64_t		uncertain_ms;	/* rest after a lost reply to the final dot */
+		enum conf_uncertain uncertain_then;
 	} queue;
 
 	struct conf_relay relay[CONF_RELAYS_MAX];	/* the first that is usable gets the mail */

@@ -18,6 +18,7 @@
 #define DAY (24 * HOUR)
 
 static const char *const sandbox_words[] = { "required", "best-effort", "off", NULL };
+static const char *const uncertain_words[] = { "resend", "hold", "bounce", NULL };
 static const char *const tls_words[] = { "starttls", "implicit", "none", NULL };
 
 const struct conf_endpoint default_endpoints[] = {
@@ -107,6 +108,8 @@ const struct key keys[] = {
 	  .def = "5d", .help = "Age at which an undelivered message is returned." },
 	{ QUEUE("uncertain", uncertain_ms), .type = KEY_DURATION, .min = 10, .max = DAY,
 	  .def = "15m", .help = "Rest of a message whose final reply got lost." },
+	{ QUEUE("uncertain_then", uncertain_then), .type = KEY_CHOICE, .words = uncertain_words,
+	  .def = "resend", .help = "What becomes of it: sent again, held, or reported as failed." },
 
 	{ GROUP_TOP, "relays", .type = KEY_SUBGROUP, .min = GROUP_RELAY,
 	  .help = "The smarthosts, in the order of preference." },

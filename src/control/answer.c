@@ -284,6 +284,7 @@ answer_status(struct relay *relay, struct report *r)
 	report_num(r, "bounced", (int64_t)stats.bounced);
 	report_num(r, "expired", (int64_t)stats.expired);
 	report_num(r, "removed", (int64_t)stats.removed);
+	report_num(r, "uncertain", (int64_t)stats.uncertain);
 	report_num(r, "surprises", (int64_t)weird_count());
 	report_end(r);
 	status_disk(r, &spool);

@@ -56,6 +56,11 @@ answer_why(struct relay *relay, const struct spool_message *m, const struct spoo
 		    "note are in the spool's quarantine/, posthousectl remove ends it");
 		return;
 	}
+	if ((m->flags & SPOOL_HELD) && (m->flags & SPOOL_UNCERTAIN)) {
+		(void)snprintf(text, cap, "held: the connection ended after the whole message was sent and before "
+		    "the reply came, so it may have arrived; posthousectl release sends it again, remove ends it");
+		return;
+	}
 	if (m->flags & SPOOL_HELD) {
 		(void)snprintf(text, cap, "held by the administrator; posthousectl release sends it");
 		return;

@@ -400,6 +400,17 @@ tell_uncertain(struct buf *out, const struct story_fact *f)
 }
 
 static void
+tell_held(struct buf *out, const struct story_fact *f)
+{
+	struct buf why;
+
+	buf_init(&why, STORY_VALUE_MAX);
+	say(out, story_value(f, "why", &why) ? "held, because it may have arrived already: posthousectl release "
+	    "sends it again, remove ends it" : "held by the administrator");
+	buf_done(&why);
+}
+
+static void
 tell_waits(struct buf *out, const struct story_fact *f)
 {
 	struct buf why;
@@ -513,7 +524,7 @@ static const struct {
 	{ "expired", tell_expired, NULL, NULL },
 	{ "reported", NULL, "the failure is reported to ", "report_to" },
 	{ "report-dropped", NULL, "nobody is told of the failure: ", "why" },
-	{ "held", NULL, "held by the administrator", NULL },
+	{ "held", tell_held, NULL, NULL },
 	{ "released", NULL, "released by the administrator", NULL },
 	{ "removed", NULL, "removed by the administrator, without a bounce", NULL },
 	{ "damaged", NULL, "the stored message is damaged: ", "reason" },

@@ -124,6 +124,8 @@ wait_again(struct session *s, const struct outcome_plan *plan, size_t nresult)
 		return;
 	}
 	spool_update(r->spool, m, &u, NULL, NULL);
+	if (plan->when == WHEN_UNCERTAIN && uncertain_settle(r, m))
+		return;
 	life_waits(r, m, plan->when, u.attempts, at - now);
 	if (plan->when == WHEN_NOW && m->due.key < at)
 		at = m->due.key;	/* keeps its place */
@@ -398,6 +400,10 @@ judge(struct session *s, const struct client_result *res, uint32_t i, struct lif
 		.result = out,
 	};
 	*out = (struct spool_result){ .rcpt = d->index[i], .state = SPOOL_QUEUED };
+	if (v->fate == FATE_UNCERTAIN && s->r->conf->queue.uncertain_then == CONF_UNCERTAIN_BOUNCE) {
+		uncertain_fail(out, d->index[i]);
+		return;
+	}
 	if (v->fate == FATE_CUT || v->fate == FATE_UNCERTAIN) {
 		judge_loss(s, out);
 		return;
@@ -452,7 +458,8 @@ delivery_result(struct session *s)
 		struct life_verdict v;
 
 		judge(s, res, i, &v);
-		d->fates[v.fate]++;
+		/* A failure that is reported, if the configuration wants it so. */
+		d->fates[v.result->state == SPOOL_FAILED ? FATE_FAILED : v.fate]++;
 		count(s->r, v.fate);
 		life_recipient(s, &v);
 	}

@@ -322,6 +322,16 @@ life_held(struct relay *r, const struct spool_message *m, bool hold)
 }
 
 void
+life_held_uncertain(struct relay *r, const struct spool_message *m)
+{
+	struct log_line l;
+
+	begin(&l, r, LEVEL_WARNING, "held", m);
+	log_word(&l, "why", "uncertain");
+	log_end(&l);
+}
+
+void
 life_removed(struct relay *r, const struct spool_message *m, size_t rcpts)
 {
 	struct log_line l;

@@ -124,7 +124,8 @@ relay_hold(struct relay *r, struct spool_message *m, bool hold, struct relay_ack
 
 	if (hold == held)
 		return;
-	u.flags = (uint8_t)((m->flags & ~SPOOL_HELD) | (hold ? SPOOL_HELD : 0));
+	/* Who releases one that is uncertain has decided: a restart must not hold it again. */
+	u.flags = (uint8_t)((m->flags & ~(SPOOL_HELD | (hold ? 0 : SPOOL_UNCERTAIN))) | (hold ? SPOOL_HELD : 0));
 	u.next_ms = hold ? m->next_ms : 0;
 	spool_update(r->spool, m, &u, expect(a), a);
 	life_held(r, m, hold);

@@ -49,6 +49,8 @@ on_message(void *owner, struct spool_message *m)
 	if ((m->flags & SPOOL_UNCERTAIN) != 0) {
 		life_found_uncertain(r, m);
 		r->stats.uncertain++;
+		if (uncertain_settle(r, m))
+			return;
 	}
 	schedule_add(&r->schedule, m, now_of(r), loop_wall(r->env.loop));
 	relay_kick(r);

@@ -299,6 +299,12 @@ void report_start(struct relay *, struct spool_message *);
 void report_result(struct relay *, struct spool_message *, const struct spool_update *);
 bool report_is_idle(const struct relay *);
 
+/* --- uncertain: the final dot got no reply --------------------------------------- */
+
+/* True: it is held, or reported as failed, and not to be sent again. */
+bool uncertain_settle(struct relay *, struct spool_message *);
+void uncertain_fail(struct spool_result *out, uint32_t rcpt);	/* for "bounce" */
+
 /* --- sweep: time and age ------------------------------------------------------ */
 
 void sweep_init(struct relay *);		/* reads the clock's file */
@@ -367,6 +373,7 @@ void life_report_dropped(struct relay *, const struct spool_message *, struct vi
 void life_finish(struct relay *, struct spool_message *, const struct spool_update *,
     const struct spool_bounce *, void (*on_written)(void *owner), void *owner);
 void life_held(struct relay *, const struct spool_message *, bool hold);
+void life_held_uncertain(struct relay *, const struct spool_message *);
 void life_removed(struct relay *, const struct spool_message *, size_t rcpts);
 void life_unreadable(struct relay *, const struct spool_message *, const struct err *);
 

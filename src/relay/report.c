@@ -104,6 +104,13 @@ remote_of(const struct report *p)
 	return v;
 }
 
+/* No reply made it fail (uncertain_fail). */
+static bool
+is_uncertain(const struct spool_result *res)
+{
+	return res != NULL && res->code == 0;
+}
+
 /* All that failed or expire now, for report and log. now is in the recipients' order. */
 static size_t
 list_failed(struct report *p, const struct spool_result *now, size_t nnow, struct bounce_rcpt *out)
@@ -124,7 +131,7 @@ list_failed(struct report *p, const struct spool_result *now, size_t nnow, struc
 			continue;
 		out[n] = (struct bounce_rcpt){
 			.address = p->envelope->rcpt[i],
-			.why = expired ? BOUNCE_EXPIRED : BOUNCE_REFUSED,
+			.why = expired ? BOUNCE_EXPIRED : is_uncertain(res) ? BOUNCE_LOCAL : BOUNCE_REFUSED,
 			.code = res != NULL ? res->code : rc[i].code,
 			.status = res != NULL ? view_str(res->status) : VIEW(""),
 			.text = res != NULL ? res->text : VIEW(""),

@@ -199,6 +199,115 @@ cut_after_the_dot_is_uncertain(void **state)
 	assert_int_equal(world_count(w, "hello-1."), 2);	/* the one repeat that SMTP makes unavoidable */
 }
 
+/* --- queue.uncertain_then ------------------------------------------------------------- */
+
+/* Nobody knows whether it arrived: a person decides. */
+static void
+an_uncertain_one_can_be_held(void **state)
+{
+	struct world *w = *state;
+	struct spool_message *m;
+	size_t pos = 0;
+
+	w->conf.queue.uncertain_then = CONF_UNCERTAIN_HOLD;
+	world_start(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_DOT, TAKE_AND_CUT, NULL, 1 });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, DAYS(1));
+	assert_int_equal(world_queued(w), 1);
+	assert_int_equal(world_count(w, "hello-1."), 1);
+	assert_int_equal(world_logged(w, "held", "why=uncertain"), 1);
+	world_crash(w, TWIN_KEEP_ALL);
+	world_run(w, DAYS(1));
+	assert_int_equal(world_count(w, "hello-1."), 1);
+	/* Released, it goes, also if relay is killed before it has gone. */
+	m = spool_next(relay_spool(w->relay), &pos);
+	world_all(w, TWIN_REFUSE);
+	world_run(w, MINUTES(30));
+	relay_hold(w->relay, m, false, NULL);
+	world_run(w, SECONDS(5));
+	world_crash(w, TWIN_KEEP_ALL);
+	world_all(w, TWIN_ACCEPT);
+	assert_true(world_settle(w, MINUTES(1)));
+	assert_int_equal(world_count(w, "hello-1."), 2);
+	assert_int_equal(world_logged(w, "held", "why=uncertain"), 1);
+}
+
+static void
+an_uncertain_one_of_the_last_run_can_be_held(void **state)
+{
+	struct world *w = *state;
+
+	w->conf.queue.uncertain_then = CONF_UNCERTAIN_HOLD;
+	world_start(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_DOT, TAKE_SILENTLY, NULL, 1 });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, SECONDS(5));
+	world_crash(w, TWIN_KEEP_ALL);
+	world_run(w, DAYS(1));
+	assert_int_equal(world_count(w, "hello-1."), 1);
+	assert_int_equal(world_queued(w), 1);
+	assert_int_equal(world_logged(w, "held", "why=uncertain"), 1);
+}
+
+static const char *
+report_text(struct world *w)
+{
+	for (size_t i = 0; i < PORTS; i++) {
+		list_foreach(link, &w->port[i].taken) {
+			struct taken *t = list_entry(link, struct taken, link);
+
+			if (t->from[0] == '\0')
+				return buf_cstr(&t->text);
+		}
+	}
+	fail_msg("no report was sent");
+	return "";
+}
+
+/* Never twice: its sender hears that it may have arrived. Others of the same message are sent on. */
+static void
+an_uncertain_one_can_be_reported(void **state)
+{
+	struct world *w = *state;
+
+	w->conf.queue.uncertain_then = CONF_UNCERTAIN_BOUNCE;
+	w->conf.relay[0].recipients_per_message = 1;
+	world_start(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_DOT, TAKE_AND_CUT, NULL, 1 });
+	world_mail(w, ALICE, BOB " carol@example.net", "hello-1.");
+	assert_true(world_settle(w, MINUTES(1)));
+	assert_int_equal(world_logged(w, "uncertain", ""), 1);
+	assert_int_equal(world_logged(w, "delivered", "carol@example.net"), 1);
+	assert_int_equal(world_logged(w, "bounced", BOB), 1);
+	assert_int_equal(world_logged(w, "bounced", ""), 1);
+	assert_non_null(strstr(report_text(w), "It may have arrived or not"));
+	assert_non_null(strstr(report_text(w), "could not go on"));
+	assert_null(strstr(report_text(w), "refused"));
+	/* Two recipients, one report, wherever they went. */
+	assert_int_equal(w->port[P587].transactions + w->port[P465].transactions +
+	    w->port[P2525].transactions, 3);
+}
+
+static void
+an_uncertain_one_of_the_last_run_can_be_reported(void **state)
+{
+	struct world *w = *state;
+	struct relay_stats stats;
+
+	w->conf.queue.uncertain_then = CONF_UNCERTAIN_BOUNCE;
+	world_start(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_DOT, TAKE_SILENTLY, NULL, 1 });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, SECONDS(5));
+	world_crash(w, TWIN_KEEP_ALL);
+	assert_true(world_settle(w, MINUTES(1)));
+	assert_int_equal(world_logged(w, "bounced", BOB), 1);
+	assert_non_null(strstr(report_text(w), "It may have arrived or not"));
+	relay_stats(w->relay, &stats);
+	assert_int_equal(stats.uncertain, 1);
+}
+
 static void
 the_dot_waits_for_the_mark(void **state)
 {
@@ -329,6 +438,10 @@ main(void)
 		T(cut_before_the_dot_moves_on),
 		T(a_long_text_is_out_before_its_dot),
 		T(cut_after_the_dot_is_uncertain),
+		T(an_uncertain_one_can_be_held),
+		T(an_uncertain_one_of_the_last_run_can_be_held),
+		T(an_uncertain_one_can_be_reported),
+		T(an_uncertain_one_of_the_last_run_can_be_reported),
 		T(the_dot_waits_for_the_mark),
 		T(a_421_is_an_answer),
 		T(a_slow_answer_to_the_dot_is_awaited),

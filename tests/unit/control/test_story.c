@@ -111,6 +111,8 @@ test_sentences(void **state)
 		{ T "failover from=main to=backup reason=account-blocked",
 		  "mail goes to relay backup, not to main: account-blocked" },
 		{ T "flapping relay=main endpoint=h:465", "the ports change often: h:465" },
+		{ T "held " ID "why=uncertain", "held, because it may have arrived already: posthousectl release sends it "
+		  "again, remove ends it" },
 		{ T "clock-jumped reason=\"the clock\"", "the clock" },
 		{ T "network-changed reason=\"a route changed\"", "a route changed" },
 		{ T "recovered reason=\"0 messages\"", "posthouse was started: 0 messages" },
