@@ -229,6 +229,7 @@ check_conf(struct loader *ld, const config_setting_t *root)
 {
 	check_names(ld, root);
 	check_relays(ld, root);
+	check_routes(ld, root);
 	check_sizes(ld, root);
 	check_places(ld, root);
 }

@@ -17,6 +17,7 @@
 #define CONF_LISTEN_MAX	16
 #define CONF_ENDPOINTS_MAX 8
 #define CONF_RELAYS_MAX 16
+#define CONF_ROUTES_MAX 30
 
 enum conf_tls { CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT, CONF_TLS_NONE };
 enum conf_secret { CONF_SECRET_NONE, CONF_SECRET_FILE, CONF_SECRET_CREDENTIAL, CONF_SECRET_COMMAND, CONF_SECRET_ENV };
@@ -46,6 +47,18 @@ struct conf_relay {
 	unsigned	 recipients_per_message; /* per transaction */
 	struct conf_endpoint endpoint[CONF_ENDPOINTS_MAX];
 	size_t		 nendpoint;
+};
+
+#define CONF_NO_UID (-2)	/* of a user that there is not: nobody's */
+
+/* Which relays a recipient's mail may take; what is NULL holds for all (conf/pattern.h). */
+struct conf_route {
+	char		*name;			/* its number, from 1, if none is given */
+	char		*from, *to;
+	char		*user;
+	int64_t		 uid;			/* of user */
+	uint8_t		 relay[CONF_RELAYS_MAX];	/* in the order of preference */
+	size_t		 nrelay;
 };
 
 struct conf {
@@ -85,8 +98,10 @@ struct conf {
 		enum conf_uncertain uncertain_then;
 	} queue;
 
-	struct conf_relay relay[CONF_RELAYS_MAX];	/* the first that is usable gets the mail */
+	struct conf_relay relay[CONF_RELAYS_MAX];
 	size_t		 nrelay;
+	struct conf_route route[CONF_ROUTES_MAX];	/* the first that fits; the last fits all */
+	size_t		 nroute;		/* at least 1 */
 };
 
 /*

@@ -62,6 +62,18 @@ dump_command(struct dumper *d, const struct conf_relay *r)
 }
 
 static bool
+dump_names(struct dumper *d, const struct conf_route *rt)
+{
+	if (!buf_add_byte(d->out, '['))
+		return false;
+	for (size_t i = 0; i < rt->nrelay; i++)
+		if (!buf_add_str(d->out, i > 0 ? ", " : " ") ||
+		    !value_quote(d->out, d->conf->relay[rt->relay[i]].name))
+			return false;
+	return buf_add_str(d->out, " ]");
+}
+
+static bool
 dump_value(struct dumper *d, const struct key *k, const void *base, const config_setting_t *s)
 {
 	if (!indent(d) || !buf_addf(d->out, "%s = ", k->name))
@@ -70,6 +82,8 @@ dump_value(struct dumper *d, const struct key *k, const void *base, const config
 		return dump_addresses(d) && end_line(d, s);
 	if (k->type == KEY_COMMAND)
 		return dump_command(d, base) && end_line(d, s);
+	if (k->type == KEY_RELAYS)
+		return dump_names(d, base) && end_line(d, s);
 	return value_format(k, base, d->out) && end_line(d, s);
 }
 
@@ -110,17 +124,19 @@ dump_endpoints(struct dumper *d, const struct conf_relay *r, const config_settin
 	return indent(d) && buf_add_str(d->out, ");\n");
 }
 
+/* n structures of the group, each of this size. */
 static bool
-dump_relays(struct dumper *d, const config_setting_t *list)
+dump_list(struct dumper *d, const struct key *k, const void *base, size_t size, size_t n,
+    const config_setting_t *list)
 {
-	const struct conf *c = d->conf;
-	bool ok = buf_add_str(d->out, "relays = ( {\n");
+	bool ok = buf_addf(d->out, "%s = ( {\n", k->name);
 
-	for (size_t i = 0; ok && i < c->nrelay; i++) {
+	for (size_t i = 0; ok && i < n; i++) {
 		d->depth++;
-		ok = dump_group(d, GROUP_RELAY, &c->relay[i], config_setting_get_elem(list, (unsigned)i));
+		ok = dump_group(d, (enum key_group)k->min, (const char *)base + i * size, list != NULL ?
+		    config_setting_get_elem(list, (unsigned)i) : NULL);
 		d->depth--;
-		ok = ok && buf_add_str(d->out, i + 1 < c->nrelay ? "}, {\n" : "} );\n");
+		ok = ok && buf_add_str(d->out, i + 1 < n ? "}, {\n" : "} );\n");
 	}
 	return ok;
 }
@@ -128,16 +144,19 @@ dump_relays(struct dumper *d, const config_setting_t *list)
 static bool
 dump_subgroup(struct dumper *d, const struct key *k, const void *base, const config_setting_t *s)
 {
+	const struct conf *c = d->conf;
 	bool ok;
 
 	if (k->min == GROUP_ENDPOINT)
 		return dump_endpoints(d, base, s);
 	if (k->min == GROUP_RELAY)
-		return dump_relays(d, s);
+		return dump_list(d, k, c->relay, sizeof(c->relay[0]), c->nrelay, s);
+	if (k->min == GROUP_ROUTE)
+		return dump_list(d, k, c->route, sizeof(c->route[0]), c->nroute, s);
 	if (!buf_addf(d->out, "%s = {\n", k->name))
 		return false;
 	d->depth++;
-	ok = dump_group(d, (enum key_group)k->min, d->conf, s);
+	ok = dump_group(d, (enum key_group)k->min, c, s);
 	d->depth--;
 	return ok && buf_add_str(d->out, "};\n");
 }

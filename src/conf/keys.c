@@ -31,6 +31,7 @@ const size_t ndefault_endpoints = lengthof(default_endpoints);
 #define QUEUE(n, member) GROUP_QUEUE, n, .at = offsetof(struct conf, queue.member)
 #define RELAY(n, member) GROUP_RELAY, n, .at = offsetof(struct conf_relay, member)
 #define ENDPOINT(n, member) GROUP_ENDPOINT, n, .at = offsetof(struct conf_endpoint, member)
+#define ROUTE(n, member) GROUP_ROUTE, n, .at = offsetof(struct conf_route, member)
 
 #define STRING(f, lo, hi) .type = KEY_STRING, .form = FORM_##f, .min = lo, .max = hi
 /* runtime_dir is short because "/control.sock" behind it must fit a socket address. */
@@ -155,6 +156,20 @@ const struct key keys[] = {
 	{ ENDPOINT("tls", tls), .type = KEY_CHOICE, .words = tls_words,
 	  .derived = "implicit on ports 465 and 2465, else starttls",
 	  .help = "How the connection is made secret." },
+
+	{ GROUP_TOP, "routes", .type = KEY_SUBGROUP, .min = GROUP_ROUTE,
+	  .help = "Which relays get which mail; the first that fits." },
+	{ ROUTE("name", name), STRING(NAME, 1, 64), .derived = "its number, from 1",
+	  .help = "What logs and posthousectl call it." },
+	{ ROUTE("from", from), STRING(SENDER, 1, 512), .derived = "any",
+	  .help = "Sender: address, *@domain, *@*.domain or <>." },
+	{ ROUTE("to", to), STRING(RECIPIENT, 1, 512), .derived = "any",
+	  .help = "Recipient: address, *@domain or *@*.domain." },
+	{ ROUTE("user", user), STRING(NAME, 1, 64), .derived = "any",
+	  .help = "Local user who handed it in, by name or number." },
+	{ ROUTE("relays", relay), .type = KEY_RELAYS, .max = CONF_RELAYS_MAX,
+	  .derived = "none: must be given",
+	  .help = "Names of the relays, the preferred one first." },
 };
 const size_t nkeys = lengthof(keys);
 
@@ -167,11 +182,18 @@ key_find(enum key_group group, const char *name)
 	return NULL;
 }
 
+bool
+key_is_list(const struct key *k)
+{
+	return k->type == KEY_SUBGROUP &&
+	    (k->min == GROUP_RELAY || k->min == GROUP_ENDPOINT || k->min == GROUP_ROUTE);
+}
+
 const char *
 group_prefix(enum key_group group)
 {
 	static const char *const prefix[GROUP_COUNT] = {
-		"", "limits.", "queue.", "relays[].", "relays[].endpoints[]."
+		"", "limits.", "queue.", "relays[].", "relays[].endpoints[].", "routes[]."
 	};
 
 	return prefix[group];

@@ -11,7 +11,9 @@
 
 #include "conf/conf.h"
 
-enum key_group { GROUP_TOP, GROUP_LIMITS, GROUP_QUEUE, GROUP_RELAY, GROUP_ENDPOINT, GROUP_COUNT };
+enum key_group {
+	GROUP_TOP, GROUP_LIMITS, GROUP_QUEUE, GROUP_RELAY, GROUP_ENDPOINT, GROUP_ROUTE, GROUP_COUNT
+};
 
 enum key_type {
 	KEY_STRING,		/* char * */
@@ -24,11 +26,16 @@ enum key_type {
 	KEY_SECRET,		/* char *: a place of a password, its kind in min */
 	KEY_COMMAND,		/* char **: words of a command that prints a password */
 	KEY_ADDRESSES,		/* the listen array */
+	KEY_RELAYS,		/* names of relays, kept as their numbers */
 	KEY_SUBGROUP		/* { } or ( { }, ... ): rows of the group in min */
 };
 
 /* What a string must look like. */
-enum key_form { FORM_ANY, FORM_HOST, FORM_MAILBOX, FORM_PATH, FORM_NAME };
+enum key_form {
+	FORM_ANY, FORM_HOST, FORM_MAILBOX, FORM_PATH, FORM_NAME,
+	FORM_RECIPIENT,		/* conf/pattern.h */
+	FORM_SENDER		/* the same, or <> */
+};
 
 struct key {
 	enum key_group	 group;
@@ -50,6 +57,8 @@ extern const struct conf_endpoint default_endpoints[];
 extern const size_t ndefault_endpoints;
 
 const struct key *key_find(enum key_group, const char *name);	/* NULL: no such option */
+/* A subgroup that there may be several of: ( { }, ... ). */
+bool key_is_list(const struct key *);
 /* "relays[].endpoints[]." of GROUP_ENDPOINT, "" of GROUP_TOP. */
 const char *group_prefix(enum key_group);
 

@@ -164,6 +164,23 @@ take_command(struct loader *ld, const struct key *k, const config_setting_t *s, 
 	r->secret = CONF_SECRET_COMMAND;
 }
 
+/* Which relays they are is found when all are known: conf/check_routes.c. */
+static void
+take_names(struct loader *ld, const struct key *k, const config_setting_t *s)
+{
+	int n = config_setting_is_array(s) || config_setting_is_list(s) ?
+	    config_setting_length(s) : 0;
+
+	if (n == 0 || n > (int)k->max) {
+		wrong_type(ld, k, s);
+		return;
+	}
+	for (int i = 0; i < n; i++)
+		if (config_setting_get_string_elem(s, i) == NULL)
+			complain(ld, line_of(s), "%s%s: every name must be text in double quotes",
+			    group_prefix(k->group), k->name);
+}
+
 /* --- listen --------------------------------------------------------------- */
 
 static void
@@ -305,14 +322,36 @@ take_relays(struct loader *ld, const config_setting_t *list)
 }
 
 static void
+take_routes(struct loader *ld, const config_setting_t *list)
+{
+	struct conf *c = ld->conf;
+	int n = config_setting_length(list);
+
+	if (n > CONF_ROUTES_MAX) {
+		complain(ld, line_of(list), "routes: at most %d", CONF_ROUTES_MAX);
+		n = CONF_ROUTES_MAX;
+	}
+	for (int i = 0; i < n; i++) {
+		const config_setting_t *s = config_setting_get_elem(list, (unsigned)i);
+		struct conf_route *rt = &c->route[c->nroute++];
+
+		if (!config_setting_is_group(s))
+			complain(ld, line_of(s), "routes: each must be a group: { from = \"...\"; relays = "
+			    "[ \"...\" ]; }");
+		else
+			walk_group(ld, GROUP_ROUTE, s, rt);
+	}
+}
+
+static void
 take_subgroup(struct loader *ld, const struct key *k, const config_setting_t *s, void *base)
 {
-	bool many = k->min == GROUP_RELAY || k->min == GROUP_ENDPOINT;
-
-	if (many ? !config_setting_is_list(s) : !config_setting_is_group(s))
+	if (key_is_list(k) ? !config_setting_is_list(s) : !config_setting_is_group(s))
 		wrong_type(ld, k, s);
 	else if (k->min == GROUP_RELAY)
 		take_relays(ld, s);
+	else if (k->min == GROUP_ROUTE)
+		take_routes(ld, s);
 	else if (k->min == GROUP_ENDPOINT)
 		take_endpoints(ld, s, base);
 	else
@@ -336,6 +375,8 @@ walk_group(struct loader *ld, enum key_group group, const config_setting_t *s, v
 			take_subgroup(ld, k, m, base);
 		} else if (k->type == KEY_COMMAND) {
 			take_command(ld, k, m, base);
+		} else if (k->type == KEY_RELAYS) {
+			take_names(ld, k, m);
 		} else if (k->type == KEY_ADDRESSES) {
 			take_addresses(ld, k, m);
 		} else {
@@ -446,5 +487,11 @@ conf_free(struct conf *c)
 	free(c->intake_user);
 	for (size_t i = 0; i < c->nrelay; i++)
 		relay_done(&c->relay[i]);
+	for (size_t i = 0; i < c->nroute; i++) {
+		free(c->route[i].name);
+		free(c->route[i].from);
+		free(c->route[i].to);
+		free(c->route[i].user);
+	}
 	free(c);
 }

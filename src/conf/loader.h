@@ -23,6 +23,7 @@ void caution(struct loader *, unsigned line, const char *fmt, ...) printf_like(3
 
 /* What single values cannot show; fills in defaults that depend on other values. */
 void check_conf(struct loader *, const config_setting_t *root);
+void check_routes(struct loader *, const config_setting_t *root);
 
 /* "; did you mean "listen"?", or a hint, or "". */
 void suggest(char out[200], enum key_group, const char *name);

@@ -16,7 +16,6 @@ static const struct {
 	    "password_command or password_env" },
 	{ "provider", "presets are not in this version; give host, and endpoints if the defaults "
 	    "do not fit" },
-	{ "routes", "all mail takes the relays in their order; there are no routes yet" },
 	{ "relayhost", "write relays = ( { host = \"...\"; } );" },
 	{ "allow_networks", "only this host is served, on loopback and the unix socket" },
 };

@@ -9,6 +9,7 @@
 #include "base/num.h"
 #include "base/quote.h"
 #include "base/require.h"
+#include "conf/pattern.h"
 
 #include "base/banned.h"
 
@@ -17,7 +18,8 @@
 bool
 value_is_scalar(const struct key *k)
 {
-	return k->type != KEY_COMMAND && k->type != KEY_ADDRESSES && k->type != KEY_SUBGROUP;
+	return k->type != KEY_COMMAND && k->type != KEY_ADDRESSES && k->type != KEY_RELAYS &&
+	    k->type != KEY_SUBGROUP;
 }
 
 /* --- strings -------------------------------------------------------------- */
@@ -65,6 +67,23 @@ is_name(struct view v)
 }
 
 static bool
+is_pattern(struct view v)
+{
+	struct view local, domain;
+	bool any;
+
+	if (!pattern_split(v, &local, &domain) || local.n == 0)
+		return false;
+	any = view_eq(local, VIEW("*"));
+	for (size_t i = 0; i < local.n && local.p[0] != '"' && !any; i++)
+		if (strchr(" <>*,;", local.p[i]) != NULL)
+			return false;
+	if (view_starts(domain, VIEW("*.")))
+		domain = view_from(domain, 2);
+	return domain.n > 0 && is_host(domain);
+}
+
+static bool
 has_control(struct view v)
 {
 	for (size_t i = 0; i < v.n; i++)
@@ -89,6 +108,14 @@ form_fault(enum key_form form, struct view v)
 		return v.n == 0 || v.p[0] == '/' ? NULL : "is not an absolute path";
 	case FORM_NAME:
 		return is_name(v) ? NULL : "is not a plain name (letters, digits, - _ . @ +)";
+	case FORM_SENDER:
+		if (view_eq(v, VIEW("<>")))
+			return NULL;
+		return is_pattern(v) ? NULL : "is not like alice@example.com, *@example.com, "
+		    "*@*.example.com or <>";
+	case FORM_RECIPIENT:
+		return is_pattern(v) ? NULL : "is not like alice@example.com, *@example.com or "
+		    "*@*.example.com";
 	}
 	return NULL;
 }
@@ -295,9 +322,12 @@ value_expected(const struct key *k, char text[160])
 	case KEY_ADDRESSES:
 		(void)snprintf(text, 160, "a list like [ \"127.0.0.1:25\", \"[::1]:25\" ]");
 		break;
+	case KEY_RELAYS:
+		(void)snprintf(text, 160, "a list of names like [ \"main\", \"backup\" ]");
+		break;
 	case KEY_SUBGROUP:
-		(void)snprintf(text, 160, "%s", k->min == GROUP_RELAY || k->min == GROUP_ENDPOINT ?
-		    "a list of groups: ( { ... } )" : "a group: { ... }");
+		(void)snprintf(text, 160, "%s", key_is_list(k) ? "a list of groups: ( { ... } )" :
+		    "a group: { ... }");
 		break;
 	default:
 		(void)snprintf(text, 160, "text in double quotes");

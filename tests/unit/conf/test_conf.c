@@ -13,6 +13,7 @@
 #include "base/banned.h"
 
 #define RELAY "relays = ( { host = \"smtp.example.net\"; } );\n"
+#define TWO "relays = ( { name = \"a\"; host = \"h.example\"; },\n  { name = \"b\"; host = \"i.example\"; } );\n"
 #define NAMES "hostname = \"web1.example.com\"; admin = \"a@example.com\";\n"
 
 static char report_text[8192];
@@ -303,6 +304,147 @@ test_relations(void **state)
 	assert_says("warning: admin is not set");
 }
 
+/* --- routes ------------------------------------------------------------------ */
+
+#define REST "{ relays = [ \"a\", \"b\" ]; } );"
+
+static void
+test_no_routes(void **state)
+{
+	struct conf *c = load(NAMES TWO);
+
+	assert_non_null(c);
+	assert_string_equal(report_text, "");
+	assert_int_equal(c->nroute, 1);
+	assert_int_equal(c->route[0].nrelay, 2);
+	assert_int_equal(c->route[0].relay[0], 0);
+	assert_int_equal(c->route[0].relay[1], 1);
+	conf_free(c);
+}
+
+static void
+test_routes(void **state)
+{
+	/* They may stand before the relays. */
+	struct conf *c = load(NAMES "routes = ( { from = \"*@shop.example.com\"; relays = [ \"b\" ]; },\n"
+	    "{ name = \"own\"; user = \"root\"; to = \"bob@*.example.org\"; relays = ( \"b\", \"a\" ); },\n"
+	    "{ from = \"<>\"; relays = [ \"a\" ]; }, { user = \"4711\"; relays = [ \"a\" ]; },\n"
+	    REST TWO);
+
+	assert_non_null(c);
+	assert_string_equal(report_text, "");
+	assert_int_equal(c->nroute, 5);
+	assert_string_equal(c->route[0].name, "1");
+	assert_string_equal(c->route[0].from, "*@shop.example.com");
+	assert_null(c->route[0].to);
+	assert_int_equal(c->route[0].nrelay, 1);
+	assert_int_equal(c->route[0].relay[0], 1);
+	assert_string_equal(c->route[1].name, "own");
+	assert_int_equal(c->route[1].uid, 0);
+	assert_int_equal(c->route[1].nrelay, 2);
+	assert_int_equal(c->route[1].relay[0], 1);
+	assert_int_equal(c->route[1].relay[1], 0);
+	assert_int_equal(c->route[3].uid, 4711);
+	assert_null(c->route[4].user);
+	conf_free(c);
+}
+
+#define assert_routes_refused(text, why) assert_refused(TWO "routes = (" text, why)
+
+static void
+test_bad_routes(void **state)
+{
+	assert_routes_refused("{ relays = [ \"c\" ]; } );",
+	    "test.conf:3: routes[].relays: there is no relay \"c\"");
+	assert_refused(NAMES "relays = ( { name = \"backup\"; host = \"h\"; } );\n"
+	    "routes = ( { relays = [ \"bakup\" ]; } );", "did you mean \"backup\"?");
+	assert_routes_refused("{ relays = [ \"a\", \"a\" ]; } );", "\"a\" is listed twice");
+	assert_routes_refused("{ relays = [ ]; } );", "routes[].relays must be a list of names like");
+	assert_routes_refused("{ relays = \"a\"; } );", "routes[].relays must be a list of names like");
+	assert_routes_refused("{ relays = ( \"a\", 7 ); } );", "every name must be text in double quotes");
+	assert_routes_refused("\n{ from = \"<>\"; },\n" REST, "test.conf:4: routes[].relays is missing");
+	assert_routes_refused(");", "test.conf:3: routes is empty");
+	assert_routes_refused("7 );", "routes: each must be a group");
+	assert_refused(TWO "routes = { };", "routes must be a list of groups");
+	assert_routes_refused("{ form = \"<>\"; relays = [ \"a\" ]; }," REST,
+	    "unknown option \"routes[].form\"; did you mean \"from\"?");
+	assert_routes_refused("{ name = \"x\"; from = \"<>\"; relays = [ \"a\" ]; },"
+	    "{ name = \"x\"; relays = [ \"b\" ]; } );", "\"x\" is the name of two routes");
+	assert_routes_refused("{ name = \"2\"; from = \"<>\"; relays = [ \"a\" ]; }," REST,
+	    "\"2\" is the name of two routes");
+}
+
+static void
+test_patterns(void **state)
+{
+	static const char *const bad[] = { "", "x", "@x.example", "a@", "*", "a*@x.example", "a b@x.example",
+		"a@*", "a@*.", "a@.x.example", "a@b@*x", "a@x_y", "a,b@x.example", "<a@x.example>", "a@*.*.x" };
+	char text[400];
+
+	for (size_t i = 0; i < lengthof(bad); i++) {
+		(void)snprintf(text, sizeof(text), TWO "routes = ( { from = \"%s\"; relays = [ \"a\" ]; }," REST, bad[i]);
+		assert_refused(text, "routes[].from: the value ");
+		(void)snprintf(text, sizeof(text), TWO "routes = ( { to = \"%s\"; relays = [ \"a\" ]; }," REST, bad[i]);
+		assert_refused(text, "routes[].to: the value ");
+	}
+	assert_routes_refused("{ to = \"<>\"; relays = [ \"a\" ]; }," REST, "routes[].to: the value is not like");
+	assert_routes_refused("{ from = \"a\\x01@x\"; relays = [ \"a\" ]; }," REST, "has a control character");
+}
+
+#define TO_A "relays = [ \"a\" ]; },\n"
+
+/* Each route has mail, and each mail a route. */
+static void
+test_reach(void **state)
+{
+	static const struct { const char *first, *second; bool covered; } cases[] = {
+		{ "", "from = \"a@x\";", true },
+		{ "from = \"*@x\";", "from = \"a@X\";", true },
+		{ "from = \"*@x\";", "from = \"*@x\"; to = \"b@y\";", true },
+		{ "from = \"*@*.x\";", "from = \"*@*.y.x\";", true },
+		{ "user = \"0\";", "from = \"a@x\"; user = \"root\";", true },
+		{ "from = \"<>\";", "from = \"<>\";", true },
+		{ "from = \"*@x\";", "to = \"a@x\";", false },
+		{ "from = \"a@x\";", "from = \"*@x\";", false },
+		{ "from = \"a@x\";", "from = \"A@x\";", false },
+		{ "from = \"*@x\";", "from = \"*@*.x\";", false },
+		{ "from = \"*@*.y.x\";", "from = \"*@*.x\";", false },
+		{ "from = \"*@x\"; to = \"b@y\";", "from = \"*@x\";", false },
+		{ "user = \"0\";", "user = \"1\";", false },
+		{ "user = \"0\";", "from = \"a@x\";", false },
+	};
+	char text[600];
+
+	for (size_t i = 0; i < lengthof(cases); i++) {
+		struct conf *c;
+
+		(void)snprintf(text, sizeof(text), NAMES TWO "routes = (\n{ %s " TO_A "{ %s " TO_A REST,
+		    cases[i].first, cases[i].second);
+		c = load(text);
+		if ((c == NULL) != cases[i].covered)
+			fail_msg("%s\n%s", text, report_text);
+		if (c == NULL)
+			assert_says("test.conf:6: routes: no mail gets to this one: the route in line 5 takes all "
+			    "of it\n");
+		conf_free(c);
+	}
+	assert_refused(TWO "routes = (\n{ from = \"<>\"; relays = [ \"a\", \"b\" ]; } );",
+	    "test.conf:4: routes: the last one must take whatever no other takes");
+}
+
+static void
+test_idle_routes(void **state)
+{
+	struct conf *c = load(NAMES TWO "routes = ( { user = \"no-such-user\";\n relays = [ \"a\" ]; },\n"
+	    "{ relays = [ \"a\" ]; } );");
+
+	assert_non_null(c);
+	assert_int_equal(c->route[0].uid, CONF_NO_UID);
+	assert_says("test.conf:4: warning: routes[].user: there is no user \"no-such-user\" here");
+	assert_says("test.conf:3: warning: no route uses the relay \"b\": it gets no mail\n");
+	conf_free(c);
+}
+
 /* What --dump prints can be loaded, and dumps the same again. */
 static void
 test_dump(void **state)
@@ -311,12 +453,14 @@ test_dump(void **state)
 		NAMES RELAY,
 		NAMES "drain = \"90s\"; listen = [ ];\n relays = ( { host = \"h.example\";\n user = \"q\\\"\\\\\";"
 		"password_command = ( \"/a\", \"\\\"\" ); endpoints = ( { port = 26; }, { port = 27; } ); }, "
-		"{ host = \"i.example\"; insecure = true; } );"
+		"{ host = \"i.example\"; insecure = true; } );",
+		NAMES TWO "routes = ( { name = \"shop\"; from = \"<>\"; to = \"\\\"a b\\\"@X.example\";\n"
+		"user = \"7\"; relays = ( \"b\", \"a\" ); },\n { relays = [ \"a\" ]; } );"
 	};
 	struct buf once, twice;
 	struct conf *c;
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < lengthof(texts); i++) {
 		buf_init(&once, 100000);
 		buf_init(&twice, 100000);
 		c = load(texts[i]);
@@ -327,7 +471,7 @@ test_dump(void **state)
 		assert_non_null(c);
 		for (size_t k = 0; k < nkeys; k++)	/* the places differ, the values must not */
 			assert_non_null(strstr(buf_cstr(&once), keys[k].type == KEY_SECRET ||
-			    keys[k].type == KEY_COMMAND || keys[k].at == offsetof(struct conf_relay, user) ||
+			    keys[k].type == KEY_COMMAND || keys[k].group == GROUP_ROUTE || keys[k].at == offsetof(struct conf_relay, user) ||
 			    keys[k].at == offsetof(struct conf_relay, ca_file) ? "relays" : keys[k].name));
 		assert_true(conf_dump(&twice, c, buf_view(&once), "a.conf"));
 		conf_free(c);
@@ -345,6 +489,13 @@ test_dump(void **state)
 	assert_true(conf_dump(&once, c, view_str(texts[1]), "a.conf"));
 	assert_non_null(strstr(buf_cstr(&once), "drain = \"90s\";\t# a.conf:2\n"));
 	assert_non_null(strstr(buf_cstr(&once), "sandbox = \"required\";\t# default\n"));
+	assert_non_null(strstr(buf_cstr(&once), "relays = [ \"h.example\", \"i.example\" ];\t# default\n"));
+	buf_done(&once);
+	conf_free(c);
+	c = load(texts[2]);
+	buf_init(&once, 100000);
+	assert_true(conf_dump(&once, c, view_str(texts[2]), "a.conf"));
+	assert_non_null(strstr(buf_cstr(&once), "relays = [ \"b\", \"a\" ];\t# a.conf:5\n"));
 	buf_done(&once);
 	conf_free(c);
 }
@@ -431,6 +582,12 @@ main(void)
 		cmocka_unit_test(test_secrecy),
 		cmocka_unit_test(test_login),
 		cmocka_unit_test(test_relations),
+		cmocka_unit_test(test_no_routes),
+		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_bad_routes),
+		cmocka_unit_test(test_patterns),
+		cmocka_unit_test(test_reach),
+		cmocka_unit_test(test_idle_routes),
 		cmocka_unit_test(test_dump),
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_fixed),

@@ -97,7 +97,8 @@ test_example_is_whole(void **state)
 		fail_msg("line %d: %s", config_error_line(&tree), config_error_text(&tree));
 	for (size_t i = 0; i < nkeys; i++) {
 		static const char *const where[GROUP_COUNT] = {
-			"", "limits.", "queue.", "relays.[0].", "relays.[0].endpoints.[0]."
+			"", "limits.", "queue.", "relays.[0].", "relays.[0].endpoints.[0].",
+			"routes.[0]."
 		};
 		char path[200], want[300], line_text[400];
 
