@@ -27,8 +27,9 @@ delivery_give(struct session *s, struct spool_message *m)
 	struct delivery *d = &s->d;
 
 	m->delivery = s;
-	m->lane |= LANE_TRIED;
 	d->m = m;
+	d->route = schedule_route(m);
+	schedule_tried(m, d->route);
 	d->reader = NULL;
 	d->cursor = 0;
 	d->n = 0;
@@ -74,6 +75,20 @@ update_init(struct session *s, struct spool_update *u, size_t nresult)
 	};
 }
 
+/* When a restart is to go on, if those on our route wait until at_ms (INT64_MAX: none are left). */
+static void
+update_resume(struct session *s, struct spool_update *u, int64_t at_ms, bool uncertain)
+{
+	struct relay *r = s->r;
+	int64_t now = loop_now(r->env.loop);
+	int64_t resume = schedule_resume_at(&r->schedule, s->d.m, s->d.route, at_ms, &uncertain);
+
+	if (uncertain)
+		u->flags |= SPOOL_UNCERTAIN;
+	if (resume > now)
+		u->next_ms = loop_wall(r->env.loop) + (resume - now);
+}
+
 static bool
 any_failed(struct spool_message *m)
 {
@@ -91,11 +106,27 @@ fails_now(const struct delivery *d)
 	return d->fates[FATE_FAILED] != 0 || any_failed(d->m);
 }
 
+/* Back into the schedule. What is uncertain for good does not go out before the others have ended. */
+static void
+keep_waiting(struct session *s, const struct outcome_plan *plan, struct spool_message *m, int64_t at_ms)
+{
+	struct relay *r = s->r;
+	bool uncertain = plan->when == WHEN_UNCERTAIN;
+
+	if (uncertain && r->conf->queue.uncertain_then != CONF_UNCERTAIN_RESEND)
+		at_ms = INT64_MAX;
+	else if (plan->when != WHEN_BACKOFF && !uncertain && m->due.key < at_ms)
+		at_ms = m->due.key;	/* keeps its place */
+	relay_wait_route(r, m, s->d.route, at_ms, uncertain);
+}
+
+/* WHEN_NEVER: nobody is left on our route, but on others. */
 static void
 wait_again(struct session *s, const struct outcome_plan *plan, size_t nresult)
 {
 	struct relay *r = s->r;
 	struct spool_message *m = s->d.m;
+	bool later = plan->when == WHEN_BACKOFF || plan->when == WHEN_UNCERTAIN;
 	int64_t now = loop_now(r->env.loop), at = now, backoff;
 	struct spool_update u;
 
@@ -114,22 +145,18 @@ wait_again(struct session *s, const struct outcome_plan *plan, size_t nresult)
 		at = now + r->schedule.params.uncertain_ms;
 		if (at < now + backoff)
 			at = now + backoff;
-		u.flags |= SPOOL_UNCERTAIN;
 	}
-	if (plan->when != WHEN_NOW)
-		u.next_ms = loop_wall(r->env.loop) + (at - now);
+	update_resume(s, &u, plan->when == WHEN_NEVER ? INT64_MAX : at, plan->when == WHEN_UNCERTAIN);
 	(void)let_go(s);
-	if (plan->when != WHEN_NOW && sweep_is_expired(r, m)) {
+	if (later && sweep_is_expired(r, m)) {
 		report_result(r, m, &u);
 		return;
 	}
 	spool_update(r->spool, m, &u, NULL, NULL);
-	if (plan->when == WHEN_UNCERTAIN && uncertain_settle(r, m))
+	keep_waiting(s, plan, m, at);
+	if (schedule_is_uncertain(m) && uncertain_settle(r, m))
 		return;
-	life_waits(r, m, plan->when, u.attempts, at - now);
-	if (plan->when == WHEN_NOW && m->due.key < at)
-		at = m->due.key;	/* keeps its place */
-	relay_wait(r, m, at);
+	life_waits(r, m, later ? plan->when : WHEN_NOW, u.attempts, at - now);
 }
 
 static void
@@ -145,7 +172,7 @@ conclude(struct session *s, size_t nresult)
 	if (++s->messages >= s->up->conf->messages_per_connection)
 		s->retire = true;
 	outcome_plan(d->fates, d->m->lane & LANE_CUTS, &plan);
-	if (plan.when != WHEN_NEVER) {
+	if (plan.when != WHEN_NEVER || schedule_has_others(d->m, d->route)) {
 		wait_again(s, &plan, nresult);
 		return;
 	}
@@ -205,19 +232,26 @@ portion_limit(const struct upstream *u, const struct spool_message *m)
 	return m->nrcpt < limit ? m->nrcpt : limit;
 }
 
+/* Recipient i is still to be sent to, on the route of this session. */
+static bool
+is_ours(const struct delivery *d, uint32_t i)
+{
+	const struct spool_rcpt *rc = &spool_rcpts(d->m)[i];
+
+	return rc->state == SPOOL_QUEUED && schedule_route_of(rc) == d->route;
+}
+
 /* The next recipients that are still to be sent to. */
 static void
 fill_portion(struct session *s)
 {
 	struct delivery *d = &s->d;
-	struct spool_message *m = d->m;
-	const struct spool_rcpt *rc = spool_rcpts(m);
-	uint32_t limit = portion_limit(s->up, m);
+	uint32_t nrcpt = d->m->nrcpt, limit = portion_limit(s->up, d->m);
 
 	make_room(d, limit);
 	d->n = 0;
-	for (; d->cursor < m->nrcpt && d->n < limit; d->cursor++) {
-		if (rc[d->cursor].state != SPOOL_QUEUED)
+	for (; d->cursor < nrcpt && d->n < limit; d->cursor++) {
+		if (!is_ours(d, d->cursor))
 			continue;
 		d->index[d->n] = d->cursor;
 		d->rcpt[d->n].address = d->envelope->rcpt[d->cursor];
@@ -226,12 +260,10 @@ fill_portion(struct session *s)
 }
 
 static bool
-has_more(struct delivery *d)
+has_more(const struct delivery *d)
 {
-	const struct spool_rcpt *rc = spool_rcpts(d->m);
-
 	for (uint32_t i = d->cursor; i < d->m->nrcpt; i++)
-		if (rc[i].state == SPOOL_QUEUED)
+		if (is_ours(d, i))
 			return true;
 	return false;
 }
@@ -295,8 +327,7 @@ mark(struct session *s)
 	struct spool_update u;
 
 	update_init(s, &u, 0);
-	u.flags |= SPOOL_UNCERTAIN;
-	u.next_ms = loop_wall(r->env.loop) + r->schedule.params.uncertain_ms;
+	update_resume(s, &u, loop_now(r->env.loop) + r->schedule.params.uncertain_ms, true);
 	s->mark_pending = true;
 	s->d.marked = true;
 	spool_update(r->spool, s->d.m, &u, on_marked, s);
@@ -467,6 +498,7 @@ delivery_result(struct session *s)
 	stop = d->fates[FATE_WAIT] + d->fates[FATE_CUT] + d->fates[FATE_UNCERTAIN];
 	if (stop == 0 && has_more(d) && !s->lost && !s->quitting) {
 		update_init(s, &u, d->n);
+		update_resume(s, &u, loop_now(s->r->env.loop), false);
 		spool_update(s->r->spool, d->m, &u, NULL, NULL);
 		close_reader(d);
 		return;			/* the next portion follows when the machine is ready */

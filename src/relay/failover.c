@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * failover - mail goes to the first relay of the configuration that is not out
+ * failover - the mail of each route goes to the first relay in its list that is not out
  * (health_is_out()); as soon as an earlier one is back, to that. Sessions that are busy
- * elsewhere finish their message. When all are out all of them wait, and the first that
- * comes back gets it.
+ * elsewhere finish their message. When all of a route are out all of them wait, and the first
+ * that comes back gets it; recipients of the same message on other routes do not wait for it.
  */
 #include "relay/relay_impl.h"
 
 #include "base/banned.h"
 
+_Static_assert(CONF_ROUTES_MAX <= SCHEDULE_ROUTES_MAX, "each route has its place in the schedule");
+
 static const char *
-reason_of(struct relay *r, size_t from, size_t to)
+reason_of(struct relay *r, size_t from, bool earlier)
 {
 	struct account_view account;
 
-	if (to < from)
+	if (earlier)
 		return "usable-again";
 	health_account(r->up[from].health, loop_now(r->env.loop), &account);
 	return account.state == ACCOUNT_AVAILABLE ? "no-port-usable" :
@@ -22,41 +24,105 @@ reason_of(struct relay *r, size_t from, size_t to)
 	    account.state == ACCOUNT_EXHAUSTED ? "account-exhausted" : "account-paused";
 }
 
+/* from and to are places in the route's list. */
 static void
-log_change(struct relay *r, size_t from, size_t to)
+log_change(struct relay *r, size_t route, size_t from, size_t to)
 {
+	const struct conf_route *rt = &r->conf->route[route];
+	const char *reason = reason_of(r, rt->relay[from], to < from);
 	struct log_line l;
 
 	log_begin(&l, r->life, to == 0 ? LEVEL_NOTICE : LEVEL_WARNING, "failover");
-	log_word(&l, "from", r->up[from].conf->name);
-	log_word(&l, "to", r->up[to].conf->name);
-	log_word(&l, "reason", reason_of(r, from, to));
+	if (r->conf->nroute > 1)
+		log_word(&l, "route", rt->name);
+	log_word(&l, "from", r->up[rt->relay[from]].conf->name);
+	log_word(&l, "to", r->up[rt->relay[to]].conf->name);
+	log_word(&l, "reason", reason);
 	log_end(&l);
-	watch_failover(r, from, to, reason_of(r, from, to));
+	watch_failover(r, rt->relay[from], rt->relay[to], to < from, reason);
+}
+
+/* True: its mail goes elsewhere now. */
+static bool
+check_route(struct relay *r, size_t route)
+{
+	const struct conf_route *rt = &r->conf->route[route];
+	struct route_use *use = &r->route[route];
+	int to = -1;
+
+	for (size_t i = 0; i < rt->nrelay && to < 0; i++)
+		if (!health_is_out(r->up[rt->relay[i]].health, loop_now(r->env.loop)))
+			to = (int)i;
+	if (to == use->serving)
+		return false;
+	use->serving = to;
+	/* That all are out is told by the events of each. */
+	if (to >= 0 && (size_t)to != use->served) {
+		log_change(r, route, use->served, (size_t)to);
+		use->served = (size_t)to;
+	}
+	return true;
+}
+
+void
+failover_spread(struct relay *r)
+{
+	struct spool_message *m;
+	size_t pos = 0;
+
+	if (r->conf->nroute == 1 || r->spool == NULL)
+		return;
+	while ((m = spool_next(r->spool, &pos)) != NULL)
+		schedule_place(&r->schedule, m);
 }
 
 void
 failover_check(struct relay *r)
 {
-	int to = -1;
+	bool changed = false;
+	uint32_t out = 0;
 
-	for (size_t i = 0; i < r->nup && to < 0; i++)
-		if (!health_is_out(r->up[i].health, loop_now(r->env.loop)))
-			to = (int)i;
-	if (to == r->serving)
+	for (size_t i = 0; i < r->conf->nroute; i++) {
+		changed = check_route(r, i) || changed;
+		if (r->route[i].serving < 0)
+			out |= ROUTE_BIT(i);
+	}
+	if (!changed)
 		return;
-	r->serving = to;
-	/* That all are out is told by the events of each. */
-	if (to >= 0 && (size_t)to != r->served) {
-		log_change(r, r->served, (size_t)to);
-		r->served = (size_t)to;
+	if (out != r->schedule.out) {
+		schedule_set_out(&r->schedule, out);
+		failover_spread(r);
 	}
 	relay_kick(r);
 	relay_status_changed(r);
 }
 
-bool
+/* Routes that have the relay in their list; with only_in_use, whose mail it gets now. */
+static uint32_t
+routes_of(const struct upstream *u, bool only_in_use)
+{
+	const struct relay *r = u->r;
+	uint32_t routes = 0;
+
+	for (size_t i = 0; i < r->conf->nroute; i++) {
+		const struct conf_route *rt = &r->conf->route[i];
+		int serving = r->route[i].serving;
+
+		for (size_t k = 0; k < rt->nrelay; k++)
+			if (rt->relay[k] == u->index && (!only_in_use || serving < 0 || serving == (int)k))
+				routes |= ROUTE_BIT(i);
+	}
+	return routes;
+}
+
+uint32_t
+failover_listed(const struct upstream *u)
+{
+	return routes_of(u, false);
+}
+
+uint32_t
 failover_serves(const struct upstream *u)
 {
-	return u->r->serving < 0 || (size_t)u->r->serving == u->index;
+	return routes_of(u, true);
 }

@@ -250,8 +250,8 @@ is_usable(struct session *s)
 static bool
 may_give(struct upstream *u)
 {
-	return !u->r->draining && u->r->spool != NULL && failover_serves(u) &&
-	    now_of(u) >= u->pool.pause_until_ms && !health_is_exhausted(u->health, now_of(u));
+	return !u->r->draining && u->r->spool != NULL && now_of(u) >= u->pool.pause_until_ms &&
+	    !health_is_exhausted(u->health, now_of(u));
 }
 
 bool
@@ -264,7 +264,8 @@ pool_idle(struct session *s)
 		session_quit(s);
 		return false;
 	}
-	m = s->mark_pending || !may_give(u) ? NULL : schedule_take(&u->r->schedule, now_of(u));
+	m = s->mark_pending || !may_give(u) ? NULL :
+	    schedule_take(&u->r->schedule, failover_serves(u), now_of(u));
 	if (m != NULL) {
 		delivery_give(s, m);
 		session_set_age(s);
@@ -357,8 +358,8 @@ open_sessions(struct upstream *u)
 
 	for (;;) {
 		take_census(u, &c);
-		if (u->pool.racing || c.all >= limit ||
-		    schedule_count_due(&u->r->schedule, now_of(u), c.opening + 1) <= c.opening)
+		if (u->pool.racing || c.all >= limit || schedule_count_due(&u->r->schedule,
+		    failover_serves(u), now_of(u), c.opening + 1) <= c.opening)
 			return;
 		if (!open_one(u, &c))
 			return;
@@ -385,8 +386,10 @@ static void
 pool_run(void *arg)
 {
 	struct upstream *u = arg;
+	const struct schedule *schedule = &u->r->schedule;
 	struct session *s;
 	int64_t now = now_of(u), next;
+	uint32_t routes;
 
 	if (u->r->spool == NULL || u->r->closing)
 		return;
@@ -397,11 +400,12 @@ pool_run(void *arg)
 		return;
 	}
 	failover_check(u->r);
-	next = schedule_next_at(&u->r->schedule);
-	if (!failover_serves(u)) {
+	routes = failover_serves(u);
+	next = schedule_next_at(schedule, routes);
+	if (routes == 0) {
 		/* Mail goes elsewhere; this one is looked after by its probes, and asked again. */
 		health_mail_waits(u->health, false);
-		if (next != INT64_MAX)
+		if (schedule_next_at(schedule, failover_listed(u)) != INT64_MAX)
 			wake_at(u, now + WAIT_POLL_MS);
 		return;
 	}
@@ -416,12 +420,12 @@ pool_run(void *arg)
 		wake_at(u, next > now ? next : now + WAIT_POLL_MS);
 		return;
 	}
-	while (schedule_first(&u->r->schedule, now) != NULL && (s = idle_session(u)) != NULL) {
+	while (schedule_first(schedule, routes, now) != NULL && (s = idle_session(u)) != NULL) {
 		session_resume(s);	/* it takes a message, or quits */
 	}
-	if (schedule_first(&u->r->schedule, now) != NULL) {
+	if (schedule_first(schedule, routes, now) != NULL) {
 		open_sessions(u);
-	} else if ((next = schedule_next_at(&u->r->schedule)) != INT64_MAX) {
+	} else if ((next = schedule_next_at(schedule, routes)) != INT64_MAX) {
 		wake_at(u, next);
 	}
 }

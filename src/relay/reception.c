@@ -43,6 +43,7 @@ struct txn {
 	size_t		 pending;	/* on its way to the disk */
 	size_t		 held;		/* as counted in reception.bytes */
 	struct life_origin origin;
+	uint8_t		*route;		/* of each recipient; NULL: there is one only */
 };
 
 static void channel_close(struct relay *);
@@ -125,6 +126,7 @@ txn_free(struct txn *t)
 		(void)map_take(&t->r->reception.txns, t->number);
 	list_remove(&t->link);
 	life_origin_done(&t->origin);
+	free(t->route);
 	if (t->r->draining)
 		task_post(t->r->env.loop, &t->r->reception.check);
 	free(t);
@@ -234,6 +236,7 @@ txn_open(struct relay *r, uint64_t number, struct envelope *env)
 	t->spool = spool;
 	t->id = id;
 	life_origin_init(&t->origin, env);
+	t->route = routing_find(r, env);
 	list_push(&c->all, &t->link);
 	map_put(&c->txns, number, t);
 	spool_txn_on_written(spool, on_written, t);
@@ -322,8 +325,10 @@ on_committed(void *owner, spool_id id, const struct err *e)
 	struct txn *t = owner;
 	char text[17], reply[REPLY_MAX];
 
-	if (e == NULL)
+	if (e == NULL) {
 		life_queued(t->r, id, t->size, &t->origin);
+		routing_set(t->r, spool_find(t->r->spool, id), t->route);
+	}
 	if (t->channel && e == NULL)
 		answer(t->r, FRAME_DURABLE, t->number, view_str(spool_id_text(text, id)));
 	else if (t->channel)

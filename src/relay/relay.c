@@ -38,7 +38,7 @@ on_message(void *owner, struct spool_message *m)
 {
 	struct relay *r = owner;
 
-	m->lane = 0;
+	schedule_meet(&r->schedule, m);
 	m->delivery = NULL;
 	if (!has_queued(m)) {
 		report_start(r, m);	/* stopped between its last result and its report */
@@ -103,6 +103,7 @@ relay_kick(struct relay *r)
 {
 	for (size_t i = 0; i < r->nup; i++)
 		pool_kick(&r->up[i]);
+	routing_kick(r);
 }
 
 /* --- messages that wait ---------------------------------------------------------------- */
@@ -113,6 +114,15 @@ relay_wait(struct relay *r, struct spool_message *m, int64_t at_ms)
 	if ((m->flags & SPOOL_HELD) != 0)
 		return;
 	schedule_at(&r->schedule, m, at_ms);
+	relay_kick(r);
+}
+
+void
+relay_wait_route(struct relay *r, struct spool_message *m, unsigned route, int64_t at_ms, bool uncertain)
+{
+	if ((m->flags & SPOOL_HELD) != 0)
+		return;
+	schedule_route_at(&r->schedule, m, route, at_ms, uncertain);
 	relay_kick(r);
 }
 
@@ -223,6 +233,7 @@ close_spool(struct relay *r)
 	for (size_t i = 0; i < r->nup; i++)
 		upstream_end_sessions(&r->up[i]);
 	report_done(r);		/* what is not written yet is written by the next run */
+	routing_done(r);
 	reception_stop(r);
 	sweep_keep_clock(r);
 	spool_close(r->spool, on_spool_closed, r);
@@ -277,7 +288,18 @@ relay_health(struct relay *r, size_t i)
 bool
 relay_in_use(const struct relay *r, size_t i)
 {
-	return r->serving == (int)i;
+	for (size_t k = 0; k < r->conf->nroute; k++)
+		if (relay_of_route(r, k) == (int)i)
+			return true;
+	return false;
+}
+
+int
+relay_of_route(const struct relay *r, size_t k)
+{
+	int at = r->route[k].serving;
+
+	return at < 0 ? -1 : r->conf->route[k].relay[at];
 }
 
 unsigned
@@ -364,7 +386,7 @@ make_schedule(struct relay *r)
 		.uncertain_ms = r->conf->queue.uncertain_ms,
 	};
 
-	schedule_init(&r->schedule, &p, now_of(r));
+	schedule_init(&r->schedule, &p, (unsigned)r->conf->nroute, now_of(r));
 }
 
 static int
@@ -423,6 +445,7 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 	sweep_init(r);
 	network_init(r);
 	report_init(r);
+	routing_init(r);
 	manage_init(r);
 	reception_init(r);
 	for (; r->nup < conf->nrelay; r->nup++) {
@@ -464,6 +487,7 @@ relay_free(struct relay *r)
 	task_cancel(&r->reap);
 	task_cancel(&r->ready);
 	report_done(r);
+	routing_done(r);
 	for (size_t i = 0; i < r->nup; i++)
 		upstream_done(&r->up[i]);
 	while (!list_is_empty(&r->dead))

@@ -78,6 +78,8 @@ unsigned relay_sessions(const struct relay *, size_t i);	/* open upstream */
 const struct port_history *relay_port_history(const struct relay *, size_t i, size_t k);
 const struct trail *relay_trail(const struct relay *, size_t i, size_t k);
 const struct switch_log *relay_switches(const struct relay *);
+/* Of conf.route[k]: where its mail goes now, as in conf.relay; -1: all its relays are out. */
+int relay_of_route(const struct relay *, size_t k);
 const struct conf *relay_conf(const struct relay *);
 const struct relay_env *relay_env(const struct relay *);
 

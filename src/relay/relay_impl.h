@@ -4,7 +4,7 @@
  *
  * relay.c owns everything that there is once: spool, schedule, reports. An upstream is
  * one relay of the configuration: its health, account and sessions. reception takes
- * messages in; pool decides which session is opened where and which message it gets;
+ * messages in; routing finds which routes their recipients take; pool decides which session is opened where and which message it gets;
  * session runs one upstream connection; delivery is the message in a session; probe asks
  * endpoints how they are; report ends messages that failed; sweep looks at clocks and
  * ages; network has all endpoints looked at when the host's network changed; watch is the way
@@ -96,6 +96,7 @@ struct delivery {
 	struct spool_message	*m;		/* NULL: none */
 	struct spool_reader	*reader;
 	const struct envelope	*envelope;	/* the reader's; NULL: still awaited */
+	unsigned		 route;		/* it is sent to the recipients on this one */
 	uint32_t		 cursor;	/* recipients before it had their turn */
 	uint32_t		 n;		/* in this transaction */
 	uint32_t		 cap;
@@ -237,8 +238,8 @@ void watch_init(struct upstream *);
 void watch_done(struct upstream *);
 /* Once a minute at least: how the endpoints are now. */
 void watch_look(struct upstream *);
-/* Mail goes to another relay of the configuration. */
-void watch_failover(struct relay *, size_t from, size_t to, const char *reason);
+/* Mail of a route goes to another relay; back: to one that it prefers. */
+void watch_failover(struct relay *, size_t from, size_t to, bool back, const char *reason);
 /* What a session showed. ready: whether its time is to be counted. */
 void watch_note(struct session *, enum health_class, const char *detail);
 void watch_changed(struct upstream *);		/* log what is new, plan anew */
@@ -272,11 +273,37 @@ void upstream_end_sessions(struct upstream *);
 unsigned upstream_count_sessions(const struct upstream *);	/* that are ready */
 void upstream_network_changed(struct upstream *);
 
-/* --- failover: which relay of the configuration the mail goes to ------------------ */
+/* --- failover: which relay of its route mail goes to ------------------ */
+
+struct route_use {
+	int	serving;	/* place in the route's list that its mail goes to; -1: all are out */
+	size_t	served;		/* the last one that was it */
+};
 
 /* Look again, and log a change. */
 void failover_check(struct relay *);
-bool failover_serves(const struct upstream *);
+/* Messages with several routes: to the one that they wait for best. */
+void failover_spread(struct relay *);
+/* Sets of ROUTE_BIT: routes that have the relay in their list; those whose mail it gets now. */
+uint32_t failover_listed(const struct upstream *);
+uint32_t failover_serves(const struct upstream *);
+
+/* --- routing: which routes the recipients of a message take ------------------------- */
+
+struct routing {
+	struct list	reads;		/* of struct routing_read */
+	unsigned	nreads;
+	struct task	task;
+	struct timer	timer;
+};
+
+void routing_init(struct relay *);
+void routing_done(struct relay *);		/* nothing is read any more */
+void routing_kick(struct relay *);		/* there may be envelopes to read */
+/* One for each recipient; free() it. NULL: there is one route only. */
+uint8_t *routing_find(const struct relay *, const struct envelope *);
+/* Both may be NULL. */
+void routing_set(struct relay *, struct spool_message *, const uint8_t *route);
 
 /* --- report ------------------------------------------------------------------ */
 
@@ -384,10 +411,10 @@ struct relay {
 	const struct conf	*conf;
 	const struct relay_events *events;
 	void			*owner;
-	struct upstream		 up[CONF_RELAYS_MAX];	/* in the order of preference */
+	struct upstream		 up[CONF_RELAYS_MAX];	/* in the order of the configuration */
 	size_t			 nup;
-	int			 serving;	/* the one that mail goes to; -1: all of them are out */
-	size_t			 served;	/* the last one that was it */
+	struct route_use	 route[CONF_ROUTES_MAX];
+	struct routing		 routing;
 	struct spool		*spool;
 	enum spool_health	 spool_health;
 	char			 spool_why[160];
@@ -419,6 +446,8 @@ void relay_status_changed(struct relay *);
 void relay_kick(struct relay *);		/* there may be mail to send */
 /* Wait until at_ms (loop), unless it is held. */
 void relay_wait(struct relay *, struct spool_message *, int64_t at_ms);
+/* The same for its recipients on this route alone. */
+void relay_wait_route(struct relay *, struct spool_message *, unsigned route, int64_t at_ms, bool uncertain);
 void relay_drain_check(struct relay *);
 /* The stored message can't be read. If it is damaged it is held; else it is read again later. */
 void relay_unreadable(struct relay *, struct spool_message *, const struct err *);

@@ -6,18 +6,22 @@
 #include "base/banned.h"
 
 #define JITTER_PERCENT 20
+#define TENTH_MS 100		/* the unit of spool_rcpt.due, counted from the start */
 
 void
-schedule_init(struct schedule *s, const struct schedule_params *params, int64_t loop_ms)
+schedule_init(struct schedule *s, const struct schedule_params *params, unsigned nroutes, int64_t loop_ms)
 {
-	*s = (struct schedule){ .params = *params, .started_ms = loop_ms };
-	heap_init(&s->due);
+	require(nroutes > 0 && nroutes <= SCHEDULE_ROUTES_MAX);
+	*s = (struct schedule){ .params = *params, .nroutes = nroutes, .started_ms = loop_ms };
+	for (unsigned i = 0; i < lengthof(s->due); i++)
+		heap_init(&s->due[i]);
 }
 
 void
 schedule_done(struct schedule *s)
 {
-	heap_done(&s->due);
+	for (unsigned i = 0; i < lengthof(s->due); i++)
+		heap_done(&s->due[i]);
 }
 
 int64_t
@@ -36,6 +40,82 @@ static struct spool_message *
 message_of(struct heap_node *n)
 {
 	return container_of(n, struct spool_message, due);
+}
+
+/* --- one message -------------------------------------------------------------- */
+
+static void
+set_route(struct spool_message *m, unsigned route)
+{
+	m->lane = (uint8_t)((m->lane & ~LANE_ROUTE) | route * LANE_ROUTE_UNIT);
+}
+
+/* Whether its recipients know their own times. */
+static bool
+has_times(const struct schedule *s, const struct spool_message *m)
+{
+	return s->nroutes > 1 && m->nrcpt > 1 && schedule_route(m) != ROUTE_UNKNOWN;
+}
+
+static int32_t
+to_tenths(const struct schedule *s, int64_t at_ms)
+{
+	int64_t ms = at_ms - s->started_ms;
+	int64_t t = ms >= 0 ? ms / TENTH_MS : -((TENTH_MS - 1 - ms) / TENTH_MS);
+
+	return t > INT32_MAX ? INT32_MAX : t < INT32_MIN ? INT32_MIN : (int32_t)t;
+}
+
+static int64_t
+from_tenths(const struct schedule *s, int32_t due)
+{
+	return s->started_ms + (int64_t)due * TENTH_MS;
+}
+
+/* Would the message rather wait for a? Equal times: where fewer wait. */
+static bool
+is_before(const struct schedule *s, const struct spool_rcpt *a, const struct spool_rcpt *b)
+{
+	unsigned x = schedule_route_of(a), y = schedule_route_of(b);
+	bool x_out = (s->out & ROUTE_BIT(x)) != 0, y_out = (s->out & ROUTE_BIT(y)) != 0;
+
+	if (x_out != y_out)
+		return y_out;
+	if (a->due != b->due)
+		return a->due < b->due;
+	return s->due[x].n != s->due[y].n ? s->due[x].n < s->due[y].n : x < y;
+}
+
+static const struct spool_rcpt *
+choose(const struct schedule *s, struct spool_message *m)
+{
+	const struct spool_rcpt *rc = spool_rcpts(m), *best = NULL;
+
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		if (rc[i].state == SPOOL_QUEUED && (best == NULL || is_before(s, &rc[i], best)))
+			best = &rc[i];
+	return best;
+}
+
+static void
+place(struct schedule *s, struct spool_message *m, int64_t at_ms)
+{
+	const struct spool_rcpt *rc;
+
+	schedule_remove(s, m);		/* it does not count itself among those that wait */
+	rc = has_times(s, m) ? choose(s, m) : NULL;
+	if (rc != NULL) {
+		set_route(m, schedule_route_of(rc));
+		at_ms = from_tenths(s, rc->due);
+	}
+	heap_insert(&s->due[schedule_route(m)], &m->due, at_ms);
+}
+
+void
+schedule_meet(const struct schedule *s, struct spool_message *m)
+{
+	m->lane = 0;
+	set_route(m, s->nroutes > 1 ? ROUTE_UNKNOWN : 0);
 }
 
 void
@@ -61,45 +141,175 @@ schedule_add(struct schedule *s, struct spool_message *m, int64_t loop_ms, int64
 }
 
 void
+schedule_set_routes(struct schedule *s, struct spool_message *m, const uint8_t *route)
+{
+	struct spool_rcpt *rc = spool_rcpts(m);
+	bool waits = heap_has(&m->due);
+
+	schedule_remove(s, m);
+	for (uint32_t i = 0; i < m->nrcpt; i++) {
+		require(route[i] < s->nroutes);
+		rc[i].route = (uint8_t)((rc[i].route & ~RCPT_ROUTE) | route[i]);
+		rc[i].due = to_tenths(s, m->due.key);
+	}
+	set_route(m, route[0]);
+	if (waits)
+		place(s, m, m->due.key);
+}
+
+void
 schedule_at(struct schedule *s, struct spool_message *m, int64_t at_ms)
 {
-	heap_update(&s->due, &m->due, at_ms);
+	struct spool_rcpt *rc = spool_rcpts(m);
+
+	for (uint32_t i = 0; has_times(s, m) && i < m->nrcpt; i++)
+		rc[i].due = to_tenths(s, at_ms);
+	place(s, m, at_ms);
+}
+
+void
+schedule_route_at(struct schedule *s, struct spool_message *m, unsigned route, int64_t at_ms,
+    bool uncertain)
+{
+	struct spool_rcpt *rc = spool_rcpts(m);
+
+	for (uint32_t i = 0; i < m->nrcpt; i++) {
+		if (schedule_route_of(&rc[i]) != route)
+			continue;
+		rc[i].due = to_tenths(s, at_ms);
+		rc[i].route = (uint8_t)((rc[i].route & ~RCPT_UNCERTAIN) | (uncertain ? RCPT_UNCERTAIN : 0));
+	}
+	place(s, m, at_ms);
 }
 
 void
 schedule_put_back(struct schedule *s, struct spool_message *m)
 {
-	heap_update(&s->due, &m->due, m->due.key);
+	place(s, m, m->due.key);
 }
 
 void
 schedule_remove(struct schedule *s, struct spool_message *m)
 {
-	heap_remove(&s->due, &m->due);
+	heap_remove(&s->due[schedule_route(m)], &m->due);
+}
+
+void
+schedule_tried(struct spool_message *m, unsigned route)
+{
+	struct spool_rcpt *rc = spool_rcpts(m);
+	bool all = true;
+
+	for (uint32_t i = 0; i < m->nrcpt; i++) {
+		if (schedule_route_of(&rc[i]) == route)
+			rc[i].route |= RCPT_TRIED;
+		else if (rc[i].state == SPOOL_QUEUED && (rc[i].route & RCPT_TRIED) == 0)
+			all = false;
+	}
+	if (all)
+		m->lane |= LANE_TRIED;
+}
+
+static bool
+is_other(const struct spool_rcpt *rc, unsigned route)
+{
+	return rc->state == SPOOL_QUEUED && schedule_route_of(rc) != route;
+}
+
+bool
+schedule_has_others(struct spool_message *m, unsigned route)
+{
+	const struct spool_rcpt *rc = spool_rcpts(m);
+
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		if (is_other(&rc[i], route))
+			return true;
+	return false;
+}
+
+bool
+schedule_is_uncertain(struct spool_message *m)
+{
+	const struct spool_rcpt *rc = spool_rcpts(m);
+
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		if (rc[i].state == SPOOL_QUEUED && (rc[i].route & RCPT_UNCERTAIN) == 0)
+			return false;
+	return true;
+}
+
+int64_t
+schedule_resume_at(const struct schedule *s, struct spool_message *m, unsigned route, int64_t at_ms,
+    bool *io_uncertain)
+{
+	const struct spool_rcpt *rc = spool_rcpts(m);
+	int64_t soonest = at_ms, rest = *io_uncertain ? at_ms : INT64_MIN;
+
+	for (uint32_t i = 0; has_times(s, m) && i < m->nrcpt; i++) {
+		int64_t at = from_tenths(s, rc[i].due);
+
+		if (!is_other(&rc[i], route))
+			continue;
+		if (at < soonest)
+			soonest = at;
+		if ((rc[i].route & RCPT_UNCERTAIN) != 0 && at > rest)
+			rest = at;
+	}
+	*io_uncertain = rest != INT64_MIN;
+	return *io_uncertain ? rest : soonest;
+}
+
+/* --- routes --------------------------------------------------------------------- */
+
+void
+schedule_set_out(struct schedule *s, uint32_t routes)
+{
+	s->out = routes;
+}
+
+void
+schedule_place(struct schedule *s, struct spool_message *m)
+{
+	if (heap_has(&m->due) && has_times(s, m))
+		place(s, m, m->due.key);
+}
+
+static struct heap_node *
+first_of(const struct schedule *s, uint32_t routes)
+{
+	struct heap_node *best = NULL;
+
+	for (unsigned i = 0; i < lengthof(s->due); i++) {
+		struct heap_node *n = (routes & ROUTE_BIT(i)) != 0 ? heap_first(&s->due[i]) : NULL;
+
+		if (n != NULL && (best == NULL || n->key < best->key))
+			best = n;
+	}
+	return best;
 }
 
 struct spool_message *
-schedule_first(const struct schedule *s, int64_t loop_ms)
+schedule_first(const struct schedule *s, uint32_t routes, int64_t loop_ms)
 {
-	struct heap_node *n = heap_first(&s->due);
+	struct heap_node *n = first_of(s, routes);
 
 	return n != NULL && n->key <= loop_ms ? message_of(n) : NULL;
 }
 
 struct spool_message *
-schedule_take(struct schedule *s, int64_t loop_ms)
+schedule_take(struct schedule *s, uint32_t routes, int64_t loop_ms)
 {
-	struct spool_message *m = schedule_first(s, loop_ms);
+	struct spool_message *m = schedule_first(s, routes, loop_ms);
 
 	if (m != NULL)
-		heap_remove(&s->due, &m->due);
+		schedule_remove(s, m);
 	return m;
 }
 
 int64_t
-schedule_next_at(const struct schedule *s)
+schedule_next_at(const struct schedule *s, uint32_t routes)
 {
-	struct heap_node *n = heap_first(&s->due);
+	struct heap_node *n = first_of(s, routes);
 
 	return n != NULL ? n->key : INT64_MAX;
 }
@@ -117,9 +327,14 @@ count_below(const struct heap *h, uint64_t at, int64_t loop_ms, uint32_t max)
 }
 
 uint32_t
-schedule_count_due(const struct schedule *s, int64_t loop_ms, uint32_t max)
+schedule_count_due(const struct schedule *s, uint32_t routes, int64_t loop_ms, uint32_t max)
 {
-	return count_below(&s->due, 0, loop_ms, max);
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < lengthof(s->due); i++)
+		if ((routes & ROUTE_BIT(i)) != 0)
+			n += count_below(&s->due[i], 0, loop_ms, max - n);
+	return n;
 }
 
 /* --- age ------------------------------------------------------------------ */

@@ -165,8 +165,10 @@ on_sweep(void *arg)
 		relay_network_changed(r, "clock");
 	}
 	sweep_keep_clock(r);
-	if (!r->draining)
+	if (!r->draining) {
 		expire_some(r);
+		failover_spread(r);
+	}
 }
 
 void

@@ -200,7 +200,7 @@ keep_switch(struct upstream *u, const struct health_event *ev)
 }
 
 void
-watch_failover(struct relay *r, size_t from, size_t to, const char *reason)
+watch_failover(struct relay *r, size_t from, size_t to, bool back, const char *reason)
 {
 	struct switch_entry *e = switch_log_add(&r->switches);
 	struct account_view account;
@@ -211,8 +211,8 @@ watch_failover(struct relay *r, size_t from, size_t to, const char *reason)
 	snprintf(e->from, sizeof(e->from), "%s", r->up[from].conf->name);
 	snprintf(e->to, sizeof(e->to), "%s", r->up[to].conf->name);
 	snprintf(e->reason, sizeof(e->reason), "%s", reason);
-	if (to < from)
-		return;		/* an earlier one is back: that is all there is to it */
+	if (back)
+		return;		/* that is all there is to it */
 	health_account(r->up[from].health, loop_now(r->env.loop), &account);
 	e->class = account.why_class;
 	buf_init(&why, sizeof(e->evidence) - 1);

@@ -44,9 +44,9 @@ enum spool_rcpt_state {
 /* 8 bytes for each recipient. */
 struct spool_rcpt {
 	uint8_t		state;		/* enum spool_rcpt_state */
-	uint8_t		zero;
+	uint8_t		route;		/* the relay's */
 	uint16_t	code;		/* last reply code, 0: none */
-	uint32_t	zero2;
+	int32_t		due;		/* the relay's */
 };
 
 #define SPOOL_HELD	0x01u	/* by the administrator */

@@ -173,6 +173,45 @@ whichever_is_back_first_gets_it(void **state)
 	assert_int_equal(w->backup.ntaken, 10);
 }
 
+/* The session that is busy there when the first relay is back ends its message, and takes no other. */
+static void
+a_relay_that_is_left_gets_no_more(void **state)
+{
+	struct world *w = two_relays(state);
+
+	w->conf.relay[0].connections = w->conf.relay[1].connections = 1;
+	w->backup.ep->limits.input_max = 4096;
+	smarthost_fault(&w->backup, (struct fault){ AT_BODY, SIP, NULL, 1 });
+	world_all(w, TWIN_REFUSE);
+	world_start(w);
+	mail_big(w, 250000);
+	for (int i = 0; i < 120 && w->backup.transactions == 0; i++)
+		world_run(w, SECONDS(1));
+	assert_int_equal(w->backup.transactions, 1);
+
+	for (size_t i = 0; i < PORTS; i++) {
+		w->port[i].ep->limits.input_max = 4096;
+		smarthost_fault(&w->port[i], (struct fault){ AT_BODY, SIP, NULL, ALWAYS });
+	}
+	world_all(w, TWIN_ACCEPT);
+	for (int i = 0; i < 30 && world_logged(w, "failover", "reason=usable-again") == 0; i++) {
+		relay_probe(w->relay);
+		world_run(w, SECONDS(10));
+	}
+	assert_int_equal(world_logged(w, "failover", "reason=usable-again"), 1);
+	mail_big(w, 300000);
+	mail_many(w, 3, "rest-");
+	for (int i = 0; i < 700 && w->backup.ntaken == 0; i++)
+		world_run(w, SECONDS(1));
+	assert_int_equal(w->backup.ntaken, 1);
+	assert_int_equal(world_queued(w), 4);
+	heal_everywhere(w);
+	assert_true(world_settle(w, HOURS(1)));
+	assert_int_equal(count_many(w, 3, "rest-"), 3);
+	assert_int_equal(w->backup.ntaken, 1);
+	assert_int_equal(w->backup.transactions, 1);
+}
+
 int
 main(void)
 {
@@ -185,6 +224,7 @@ main(void)
 		T(a_used_up_quota_comes_back_after_its_reset),
 		T(a_final_reply_about_the_quota_bounces_nothing),
 		T(whichever_is_back_first_gets_it),
+		T(a_relay_that_is_left_gets_no_more),
 	};
 
 	return scenario_run(tests);

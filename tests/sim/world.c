@@ -67,7 +67,7 @@ conf_init(struct conf *c)
 {
 	static char hostname[] = "web1.example.com", admin[] = "admin@example.com";
 	static char name[] = "main", host[] = "smtp.twin.example", user[] = "web1";
-	static char empty[] = "";
+	static char empty[] = "", route[] = "1";
 
 	*c = (struct conf){ .hostname = hostname, .admin = admin, .default_domain = hostname,
 		.socket = empty, .drain_ms = SECONDS(30) };
@@ -93,6 +93,8 @@ conf_init(struct conf *c)
 		.secret = CONF_SECRET_FILE, .connections = 4, .messages_per_connection = 50,
 		.connection_age_ms = MINUTES(10), .idle_ms = SECONDS(30),
 		.recipients_per_message = 50, .nendpoint = PORTS };
+	c->nroute = 1;
+	c->route[0] = (struct conf_route){ .name = route, .nrelay = 1 };
 	c->relay[0].endpoint[P587] = (struct conf_endpoint){ 587, CONF_TLS_STARTTLS };
 	c->relay[0].endpoint[P465] = (struct conf_endpoint){ 465, CONF_TLS_IMPLICIT };
 	c->relay[0].endpoint[P2525] = (struct conf_endpoint){ 2525, CONF_TLS_STARTTLS };
@@ -635,6 +637,7 @@ world_use_backup(struct world *w)
 	r->host = host;
 	r->user = user;
 	r->nendpoint = 1;
+	w->conf.route[0].relay[w->conf.route[0].nrelay++] = 1;
 	w->secrets = "secret\nother\n";
 }
 
