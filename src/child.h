@@ -24,6 +24,7 @@ struct child_events {
 	void (*on_ended)(void *owner, struct child *, int64_t lived_ms);
 	void (*on_reload)(void *owner, struct child *);
 	void (*on_status)(void *owner, struct child *);
+	void (*on_alarm)(void *owner, struct child *, struct view words);
 	/* Its spawner has gone: it can't be started any more. */
 	void (*on_lost)(void *owner, struct child *);
 };
@@ -49,7 +50,7 @@ struct child {
 	bool		 killed;	/* by us */
 	bool		 refused;	/* the last one ended with ROLE_EXIT_REFUSED */
 	bool		 lost;		/* the spawner has gone: only the channel tells of its end */
-	char		 status[200];	/* what it said last, printable */
+	char		 status[400];	/* what it said last, printable */
 };
 
 /* spawner: a channel to a spawner, kept, or -1. */

@@ -112,6 +112,10 @@ precheck_report(const struct conf *c, struct view text, const char *path, struct
 		return false;		/* as root everything can be read: no answer to the rest */
 	if (read_again(path, &e) != 0)
 		complain(&to, "", &e);
+	if (c->hook != NULL && access(c->hook[0], X_OK) != 0) {
+		(void)err_sys(&e, errno, "hook %s", c->hook[0]);
+		complain(&to, "hook", &e);
+	}
 	for (size_t i = 0; i < c->nrelay; i++) {
 		if (secret_check(&c->relay[i], &e) != 0)
 			complain_relay(&to, i, secret_option(c->relay[i].secret), &e);

@@ -15,7 +15,7 @@
  * Both, at any time: "handover" + stream socket (again whenever the other role
  * is replaced). After "start": "ping", "drain".
  * From a role: "sandbox LEVEL", "ready", "pong TURNS", "status TEXT",
- * "reload" (relay only), "drained". The channel stays open to the role's end.
+ * "reload" and "alarm KIND INDEX on|off TEXT" (relay only; hook.h), "drained". The channel stays open to the role's end.
  */
 #ifndef ROLE_H
 #define ROLE_H

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "control/control.h"
+#include "hook.h"
 #include "relay/relay.h"
 #include "secrets.h"
 #include "sys/fs.h"
@@ -59,7 +60,17 @@ on_reload_wanted(void *owner)
 	role_tell(&m->role, "reload", VIEW(""));
 }
 
-static const struct relay_events relay_events = { on_ready, on_status, on_reload_wanted };
+static void
+on_alarm(void *owner, const struct relay_alarm *a, bool raised)
+{
+	struct relay_main *m = owner;
+	char words[HOOK_WORDS_MAX];
+
+	hook_words(words, a, raised);
+	role_tell(&m->role, "alarm", view_str(words));
+}
+
+static const struct relay_events relay_events = { on_ready, on_status, on_reload_wanted, on_alarm };
 
 static void
 on_handover(void *owner, int fd)

@@ -3,18 +3,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "command.h"
 #include "sys/privilege.h"
 
 #include "base/banned.h"
@@ -155,25 +153,6 @@ now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static void noreturn_fn
-become_command(char **argv, int out)
-{
-	static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-	char *env[] = { path, NULL };
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	sigset_t none;
-
-	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0)
-		_exit(127);
-	(void)syscall(SYS_close_range, 3u, ~0u, 0);	/* all are close-on-exec besides */
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)signal(SIGPIPE, SIG_DFL);
-	(void)setpgid(0, 0);		/* so that what it starts ends with it */
-	(void)execve(argv[0], argv, env);
-	_exit(127);
-}
-
 /* 0 at the end of its output, -1 when it took too long or said too much. */
 static int
 read_output(int fd, struct buf *out, const char *name, struct err *e)
@@ -217,18 +196,12 @@ end_command(pid_t pid, bool failed, const char *name, struct err *e)
 			(void)poll(NULL, 0, 5);
 	}
 	if (!gone) {
-		(void)kill(-pid, SIGKILL);
-		(void)kill(pid, SIGKILL);	/* before it could make its own group */
+		command_kill(pid);
 		(void)waitpid(pid, &status, 0);
 	}
 	if (failed)
 		return -1;
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return err_set(e, ERR_CONFIG, "password_command %s failed (%s %d)%s", name,
-		    WIFEXITED(status) ? "exit status" : "signal",
-		    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
-		    WIFEXITED(status) && WEXITSTATUS(status) == 127 ? ": can't be run" : "");
-	return 0;
+	return command_check(status, "password_command", name, e);
 }
 
 static int
@@ -241,13 +214,11 @@ from_command(struct buf *out, char **argv, struct err *e)
 
 	if (pipe2(fd, O_CLOEXEC) != 0)
 		return err_sys(e, errno, "can't make a pipe");
-	pid = fork();
-	if (pid == 0)
-		become_command(argv, fd[1]);
+	rc = command_start(&pid, &(struct command){ .argv = argv, .in = -1, .out = fd[1], .err = -1 }, e);
 	(void)close(fd[1]);
-	if (pid < 0) {
+	if (rc != 0) {
 		(void)close(fd[0]);
-		return err_sys(e, errno, "can't fork");
+		return -1;
 	}
 	rc = read_output(fd[0], out, argv[0], e);
 	(void)close(fd[0]);

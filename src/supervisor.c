@@ -15,6 +15,7 @@
 #include "base/require.h"
 #include "child.h"
 #include "doors.h"
+#include "hook.h"
 #include "places.h"
 #include "precheck.h"
 #include "role.h"
@@ -57,6 +58,7 @@ struct supervisor {
 	struct doors	 doors;
 	struct places	 places;
 	struct post	 relay, intake;
+	struct hook	 hook;
 	struct notify	 notify;
 	struct io_signal *signals[4];
 	struct timer	 ping;
@@ -271,6 +273,7 @@ reload(struct supervisor *s)
 		return;
 	}
 	log_simple(s->log, LEVEL_NOTICE, "reload", "%s", s->conf_path);
+	hook_reconfigure(&s->hook, conf);
 	conf_free(s->conf);
 	s->conf = conf;
 	(void)close(s->conf_fd);
@@ -411,6 +414,16 @@ on_status(void *owner, struct child *c)
 	show_status(owner);
 }
 
+/* Draining, it speaks of the configuration before. */
+static void
+on_alarm(void *owner, struct child *c, struct view words)
+{
+	struct supervisor *s = owner;
+
+	if (c == &s->relay.child && !c->draining && !s->stopping)
+		hook_hear(&s->hook, words);
+}
+
 static void
 on_lost(void *owner, struct child *c)
 {
@@ -424,7 +437,7 @@ on_lost(void *owner, struct child *c)
 }
 
 static const struct child_events events = {
-	on_started, on_ready, on_ended, on_reload, on_status, on_lost
+	on_started, on_ready, on_ended, on_reload, on_status, on_alarm, on_lost
 };
 
 /* --- signals and watchdog ------------------------------------------------- */
@@ -448,10 +461,12 @@ on_child(void *arg, int signo)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		hook_reaped(&s->hook, pid, status);
 		for (size_t i = 0; i < lengthof(posts); i++)
 			if (posts[i]->child.spawner < 0 && posts[i]->child.pid == pid)
 				child_reaped(&posts[i]->child, status);
+	}
 }
 
 static bool
@@ -607,6 +622,7 @@ serve(struct supervisor *s, int binary, int spawner)
 	timer_init(&s->stop_relay, drain_relay, s);
 	timer_init(&s->stop_kill, kill_all, s);
 	timer_init(&s->ping, ping, s);
+	hook_init(&s->hook, s->loop, s->log, s->conf);
 	s->ping_ms = watchdog > 0 && watchdog < PING_MS ? watchdog : PING_MS;
 	init_post(s, &s->relay, "relay", "posthoused: relay", binary, -1);
 	init_post(s, &s->intake, "intake", "posthoused: intake", binary, spawner);
@@ -616,6 +632,7 @@ serve(struct supervisor *s, int binary, int spawner)
 	loop_run(s->loop);
 	child_done(&s->relay.child);
 	child_done(&s->intake.child);
+	hook_done(&s->hook);
 	for (size_t i = 0; i < lengthof(s->signals); i++)
 		io_signal_free(s->signals[i]);
 }

@@ -74,6 +74,8 @@ struct conf {
 	bool		 syslog;
 	bool		 debug;
 	int64_t		 drain_ms;
+	char		**hook;			/* told of alarms: argv, NULL-terminated; NULL: none */
+	int64_t		 alarm_hold_ms;		/* calm for so long: the alarm is over */
 	unsigned	 history;		/* days kept; 0: none is written */
 	uint64_t	 history_size;		/* of all its files */
 

@@ -49,16 +49,20 @@ dump_addresses(struct dumper *d)
 }
 
 static bool
-dump_command(struct dumper *d, const struct conf_relay *r)
+dump_command(struct dumper *d, char *const *words)
 {
-	char **words = r->command;
-
 	if (!buf_add_byte(d->out, '['))
 		return false;
 	for (size_t i = 0; words[i] != NULL; i++)
 		if (!buf_add_str(d->out, i > 0 ? ", " : " ") || !value_quote(d->out, words[i]))
 			return false;
 	return buf_add_str(d->out, " ]");
+}
+
+static char *const *
+words_at(const struct key *k, const void *base)
+{
+	return *(char *const *const *)(const void *)((const char *)base + k->at);
 }
 
 static bool
@@ -81,7 +85,7 @@ dump_value(struct dumper *d, const struct key *k, const void *base, const config
 	if (k->type == KEY_ADDRESSES)
 		return dump_addresses(d) && end_line(d, s);
 	if (k->type == KEY_COMMAND)
-		return dump_command(d, base) && end_line(d, s);
+		return dump_command(d, words_at(k, base)) && end_line(d, s);
 	if (k->type == KEY_RELAYS)
 		return dump_names(d, base) && end_line(d, s);
 	return value_format(k, base, d->out) && end_line(d, s);
@@ -93,6 +97,8 @@ is_absent(const struct key *k, const void *base)
 {
 	const void *at = (const char *)base + k->at;
 
+	if (k->type == KEY_COMMAND && k->group != GROUP_RELAY)
+		return words_at(k, base) == NULL;
 	if (k->type == KEY_SECRET || k->type == KEY_COMMAND)
 		return ((const struct conf_relay *)base)->secret != (enum conf_secret)k->min;
 	return k->type == KEY_STRING && *(char *const *)at == NULL;

@@ -24,7 +24,7 @@ enum key_type {
 	KEY_DURATION,		/* int64_t, ms; "30s" */
 	KEY_CHOICE,		/* int-sized enum; one of words */
 	KEY_SECRET,		/* char *: a place of a password, its kind in min */
-	KEY_COMMAND,		/* char **: words of a command that prints a password */
+	KEY_COMMAND,		/* char **: words of a command; of a relay: that prints a password */
 	KEY_ADDRESSES,		/* the listen array */
 	KEY_RELAYS,		/* names of relays, kept as their numbers */
 	KEY_SUBGROUP		/* { } or ( { }, ... ): rows of the group in min */

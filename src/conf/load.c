@@ -136,8 +136,9 @@ free_words(char **words)
 }
 
 static void
-take_command(struct loader *ld, const struct key *k, const config_setting_t *s, struct conf_relay *r)
+take_command(struct loader *ld, const struct key *k, const config_setting_t *s, void *base)
 {
+	char ***at = (char ***)(void *)((char *)base + k->at);
 	int n = config_setting_is_array(s) || config_setting_is_list(s) ?
 	    config_setting_length(s) : 0;
 	char **words;
@@ -151,7 +152,7 @@ take_command(struct loader *ld, const struct key *k, const config_setting_t *s, 
 		const char *word = config_setting_get_string_elem(s, i);
 
 		if (word == NULL || (i == 0 && word[0] != '/')) {
-			complain(ld, line_of(s), "relays[].%s: %s", k->name, word == NULL ?
+			complain(ld, line_of(s), "%s%s: %s", group_prefix(k->group), k->name, word == NULL ?
 			    "every word must be text in double quotes" :
 			    "the first word must be an absolute path");
 			free_words(words);
@@ -159,9 +160,10 @@ take_command(struct loader *ld, const struct key *k, const config_setting_t *s, 
 		}
 		words[i] = xstrdup(word);
 	}
-	free_words(r->command);
-	r->command = words;
-	r->secret = CONF_SECRET_COMMAND;
+	free_words(*at);
+	*at = words;
+	if (k->group == GROUP_RELAY)
+		((struct conf_relay *)base)->secret = (enum conf_secret)k->min;
 }
 
 /* Which relays they are is found when all are known: conf/check_routes.c. */
@@ -485,6 +487,7 @@ conf_free(struct conf *c)
 	free(c->runtime_dir);
 	free(c->user);
 	free(c->intake_user);
+	free_words(c->hook);
 	for (size_t i = 0; i < c->nrelay; i++)
 		relay_done(&c->relay[i]);
 	for (size_t i = 0; i < c->nroute; i++) {

@@ -239,6 +239,24 @@ status_relays(struct relay *relay, struct report *r)
 	}
 }
 
+static void
+status_alarms(struct relay *relay, struct report *r)
+{
+	const struct relay_alarm *a;
+	size_t pos = 0;
+
+	report_list(r, "alarms");
+	while ((a = relay_alarm_next(relay, &pos)) != NULL) {
+		report_row(r);
+		report_word(r, "alarm", alarm_info(a->kind)->word);
+		report_word(r, "relay", a->relay);
+		report_time(r, "since", a->since_ms);
+		report_word(r, "text", a->text);
+		report_end(r);
+	}
+	report_end(r);
+}
+
 /* For people only what is to be mended. */
 static void
 status_disk(struct report *r, const struct spool_stats *spool)
@@ -277,6 +295,7 @@ answer_status(struct relay *relay, struct report *r)
 	status_spool(r, &spool);
 	status_history(relay, r);
 	status_relays(relay, r);
+	status_alarms(relay, r);
 	report_object(r, "since_start");
 	report_num(r, "accepted", (int64_t)spool.accepted);
 	report_num(r, "delivered", (int64_t)stats.delivered);

@@ -97,6 +97,19 @@ failover_check(struct relay *r)
 	relay_status_changed(r);
 }
 
+int
+failover_diverted(const struct relay *r, bool *unsure)
+{
+	*unsure = false;
+	for (size_t i = 0; i < r->conf->nroute; i++) {
+		if (r->route[i].serving > 0)
+			return (int)i;
+		if (r->route[i].serving < 0)
+			*unsure = true;
+	}
+	return -1;
+}
+
 /* Routes that have the relay in their list; with only_in_use, whose mail it gets now. */
 static uint32_t
 routes_of(const struct upstream *u, bool only_in_use)

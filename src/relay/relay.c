@@ -165,6 +165,45 @@ put_text(char *text, size_t cap, size_t *at, const char *fmt, ...)
 		*at = cap - 1;
 }
 
+/* "mail goes over main:587" */
+static void
+put_way(struct relay *r, char *text, size_t cap, size_t *at)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < r->nup; i++) {
+		const struct conf_relay *conf = r->up[i].conf;
+
+		if (!relay_in_use(r, i))
+			continue;
+		put_text(text, cap, at, "%s%s", any ? ", " : "; mail goes over ", conf->name);
+		any = true;
+		for (size_t k = 0; k < conf->nendpoint; k++) {
+			struct endpoint_view v;
+
+			health_endpoint(r->up[i].health, k, now_of(r), &v);
+			if (v.current)
+				put_text(text, cap, at, ":%u", (unsigned)conf->endpoint[k].port);
+		}
+	}
+	if (!any)
+		put_text(text, cap, at, "; no relay is usable");
+}
+
+static void
+put_alarms(struct relay *r, char *text, size_t cap, size_t *at)
+{
+	const struct relay_alarm *a;
+	bool any = false;
+	size_t pos = 0;
+
+	while ((a = relay_alarm_next(r, &pos)) != NULL) {
+		put_text(text, cap, at, "%s%s%s%s", any ? ", " : "; alarm: ", alarm_info(a->kind)->word,
+		    a->relay != NULL ? " " : "", a->relay != NULL ? a->relay : "");
+		any = true;
+	}
+}
+
 static void
 put_upstream(struct upstream *u, char *text, size_t cap, size_t *at)
 {
@@ -175,15 +214,15 @@ put_upstream(struct upstream *u, char *text, size_t cap, size_t *at)
 		struct endpoint_view v;
 
 		health_endpoint(u->health, i, now_of(u->r), &v);
-		put_text(text, cap, at, "%s%u %s%s", i != 0 ? ", " : "",
-		    (unsigned)u->conf->endpoint[i].port, endpoint_state_word(v.state),
-		    v.current && relay_in_use(u->r, u->index) ? " (in use)" : "");
+		put_text(text, cap, at, "%s%u %s", i != 0 ? ", " : "", (unsigned)u->conf->endpoint[i].port,
+		    endpoint_state_word(v.state));
 	}
 	health_account(u->health, now_of(u->r), &account);
 	if (account.state != ACCOUNT_AVAILABLE)
 		put_text(text, cap, at, ", account %s", account_state_word(account.state));
 }
 
+/* What matters most comes first: the line may be cut on its way. */
 static void
 on_status_timer(void *arg)
 {
@@ -192,14 +231,21 @@ on_status_timer(void *arg)
 	char text[STATUS_MAX];
 	size_t at = 0;
 
+	alarms_look(r);
 	if (r->spool == NULL || r->events->on_status == NULL)
 		return;
 	spool_stats(r->spool, &st);
 	put_text(text, sizeof(text), &at, "%s%llu messages %s",
 	    r->spool_health != SPOOL_OK ? "new mail refused; " : "",
 	    (unsigned long long)(st.messages + st.found), st.recovering ? "found so far" : "queued");
+	put_way(r, text, sizeof(text), &at);
+	put_alarms(r, text, sizeof(text), &at);
 	for (size_t i = 0; i < r->nup; i++)
 		put_upstream(&r->up[i], text, sizeof(text), &at);
+	if (r->status_text != NULL && strcmp(r->status_text, text) == 0)
+		return;
+	free(r->status_text);
+	r->status_text = xstrdup(text);
 	r->events->on_status(r->owner, text);
 }
 
@@ -439,6 +485,7 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 	task_init(&r->ready, on_ready_task, r);
 	timer_init(&r->status, on_status_timer, r);
 	timer_init(&r->drain, on_drain_timer, r);
+	alarms_init(r);
 	make_history(r);
 	switch_log_init(&r->switches);
 	make_schedule(r);
@@ -484,6 +531,7 @@ relay_free(struct relay *r)
 	network_done(r);
 	timer_cancel(r->env.loop, &r->status);
 	timer_cancel(r->env.loop, &r->drain);
+	alarms_done(r);
 	task_cancel(&r->reap);
 	task_cancel(&r->ready);
 	report_done(r);
@@ -500,5 +548,6 @@ relay_free(struct relay *r)
 	schedule_done(&r->schedule);
 	switch_log_done(&r->switches);
 	history_free(r->history);
+	free(r->status_text);
 	free(r);
 }

@@ -16,6 +16,7 @@
 #include "net/tls.h"
 #include "spool/spool.h"
 #include "sys/log.h"
+#include "relay/alarm.h"
 #include "relay/health.h"
 #include "relay/history.h"
 #include "relay/port_history.h"
@@ -37,10 +38,22 @@ struct relay_env {
 	const char	*sandbox;	/* level reached, for status */
 };
 
+#define ALARM_TEXT_MAX 256
+
+struct relay_alarm {
+	enum alarm_kind	 kind;
+	size_t		 index;		/* of the relay, in the configuration */
+	const char	*relay;		/* its name; NULL: it is about all */
+	int64_t		 since_ms;	/* wall */
+	char		 text[ALARM_TEXT_MAX];	/* one sentence; peers' words may be in it */
+};
+
 struct relay_events {
 	void (*on_ready)(void *owner);				/* mail is accepted */
 	void (*on_status)(void *owner, const char *text);	/* one line for systemctl status */
 	void (*on_reload_wanted)(void *owner);			/* posthousectl reload */
+	/* Raised, or over; over comes also once after start for each that is not raised. */
+	void (*on_alarm)(void *owner, const struct relay_alarm *, bool raised);
 };
 
 /*
@@ -80,6 +93,8 @@ const struct trail *relay_trail(const struct relay *, size_t i, size_t k);
 const struct switch_log *relay_switches(const struct relay *);
 /* Of conf.route[k]: where its mail goes now, as in conf.relay; -1: all its relays are out. */
 int relay_of_route(const struct relay *, size_t k);
+/* Those that are raised and not over; *pos begins with 0. NULL: no more. */
+const struct relay_alarm *relay_alarm_next(const struct relay *, size_t *pos);
 const struct conf *relay_conf(const struct relay *);
 const struct relay_env *relay_env(const struct relay *);
 

@@ -227,6 +227,7 @@ void prober_ended(struct session *, enum health_class, const char *detail);
 struct watch_port {
 	struct port_history	history;
 	struct trail		trail;
+	int64_t			not_after_ms;	/* of the certificate seen last, wall; 0: none */
 };
 
 struct watch {
@@ -238,6 +239,8 @@ void watch_init(struct upstream *);
 void watch_done(struct upstream *);
 /* Once a minute at least: how the endpoints are now. */
 void watch_look(struct upstream *);
+/* The handshake is done and the certificate verified. */
+void watch_tls(struct session *);
 /* Mail of a route goes to another relay; back: to one that it prefers. */
 void watch_failover(struct relay *, size_t from, size_t to, bool back, const char *reason);
 /* What a session showed. ready: whether its time is to be counted. */
@@ -282,6 +285,11 @@ struct route_use {
 
 /* Look again, and log a change. */
 void failover_check(struct relay *);
+/*
+ * The first route whose mail goes elsewhere than to the relay that it lists first; -1: none.
+ * unsure: of some route all relays are out.
+ */
+int failover_diverted(const struct relay *, bool *unsure);
 /* Messages with several routes: to the one that they wait for best. */
 void failover_spread(struct relay *);
 /* Sets of ROUTE_BIT: routes that have the relay in their list; those whose mail it gets now. */
@@ -404,6 +412,25 @@ void life_held_uncertain(struct relay *, const struct spool_message *);
 void life_removed(struct relay *, const struct spool_message *, size_t rcpts);
 void life_unreadable(struct relay *, const struct spool_message *, const struct err *);
 
+/* --- alarms -------------------------------------------------------------------- */
+
+struct alarms_one {
+	struct alarm		alarm;
+	struct relay_alarm	told;
+};
+
+struct alarms {
+	struct alarms_one	 of_relay[ALARM_OF_RELAY_COUNT][CONF_RELAYS_MAX];
+	struct alarms_one	 of_all[ALARM_KIND_COUNT - ALARM_OF_RELAY_COUNT];
+	int64_t			 oldest_ms;	/* age of a message, at the last sweep; -1: not known */
+	struct timer		 timer;
+};
+
+void alarms_init(struct relay *);
+void alarms_done(struct relay *);
+void alarms_look(struct relay *);
+void alarms_sweep(struct relay *);		/* once a minute */
+
 /* --- relay ------------------------------------------------------------------- */
 
 struct relay {
@@ -422,6 +449,7 @@ struct relay {
 	struct history		*history;	/* NULL: none is kept */
 	struct log		*life;		/* log and history, or the log alone */
 	struct switch_log	 switches;
+	struct alarms		 alarms;
 	struct schedule		 schedule;
 	struct age		 age;
 	struct reception	 reception;
@@ -433,6 +461,7 @@ struct relay {
 	struct timer		 sweep;
 	int64_t			 swept_ms;
 	struct timer		 status;
+	char			*status_text;	/* said last; NULL: nothing */
 	struct clock_job	*clock;		/* being written, or NULL */
 	struct network		 network;
 	struct relay_stats	 stats;

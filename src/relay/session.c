@@ -441,6 +441,7 @@ on_tls(void *owner)
 {
 	struct session *s = owner;
 
+	watch_tls(s);
 	client_tls_ready(s->client);
 	session_drive(s);
 }

@@ -165,10 +165,11 @@ on_sweep(void *arg)
 		relay_network_changed(r, "clock");
 	}
 	sweep_keep_clock(r);
-	if (!r->draining) {
-		expire_some(r);
-		failover_spread(r);
-	}
+	if (r->draining)
+		return;
+	expire_some(r);
+	failover_spread(r);
+	alarms_sweep(r);
 }
 
 void

@@ -82,6 +82,19 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 }
 
 void
+watch_tls(struct session *s)
+{
+	struct tls_info info;
+
+	if (s->up->conf->insecure)
+		return;		/* it was not verified, so it says nothing */
+	if (!stream_tls_info(s->stream, &info))
+		return;
+	s->up->watch.port[s->endpoint].not_after_ms = info.not_after_ms;
+	relay_status_changed(s->r);
+}
+
+void
 watch_route(struct upstream *u, const struct health_choice *c)
 {
 	if (!c->changed)

@@ -153,6 +153,195 @@ the_day_is_a_line(void **state)
 	assert_has(ask(w, "ports"), "? unknown, a sign for the worst of 15 minutes, the newest right");
 }
 
+/* --- alarms -------------------------------------------------------------------- */
+
+static void
+heal_all(struct world *w)
+{
+	world_all(w, TWIN_ACCEPT);
+	heal_everywhere(w);
+}
+
+/* Raised so often, over so often, all in all. */
+static void
+check_alarm(const char *file, int line, struct world *w, const char *alarm, unsigned raised, unsigned over)
+{
+	char words[80];
+
+	(void)snprintf(words, sizeof(words), "alarm=%s ", alarm);
+	if (world_logged(w, "alarm", words) == raised && world_logged(w, "alarm-over", words) == over)
+		return;
+	print_error("%s: raised %u times, over %u times\n", alarm, world_logged(w, "alarm", words),
+	    world_logged(w, "alarm-over", words));
+	_fail(file, line);
+}
+#define assert_alarm(w, alarm, raised, over) check_alarm(__FILE__, __LINE__, w, alarm, raised, over)
+
+static void
+an_outage_is_one_alarm(void **state)
+{
+	struct world *w = *state;
+
+	start_warm(w);
+	world_run(w, MINUTES(8));
+	assert_int_equal(w->alarms_raised, 0);
+	/* What is not so is told once, for whoever had raised it before. */
+	assert_int_equal(w->alarms_over, ALARM_KIND_COUNT);
+	cut_all(w);
+	world_mail(w, ALICE, BOB, "one.");
+	world_run(w, MINUTES(3));
+	assert_alarm(w, "relay-down", 1, 0);
+	assert_has(ask(w, "status --json"), "\"alarms\":[{\"alarm\":\"relay-down\",\"relay\":\"main\",\"since\":");
+	assert_has(ask(w, "status"), "no port of smtp.twin.example is usable: 587 down (refused)");
+	/* It comes back for less than the hold, and goes again: nobody is told. */
+	heal_all(w);
+	for (int i = 0; i < 60 && world_logged(w, "relay-up", "") == 0; i++)
+		world_run(w, SECONDS(30));
+	world_run(w, MINUTES(4));
+	assert_alarm(w, "relay-down", 1, 0);
+	cut_all(w);
+	world_mail(w, ALICE, BOB, "two.");
+	world_run(w, MINUTES(10));
+	assert_alarm(w, "relay-down", 1, 0);
+	heal_all(w);
+	world_run(w, MINUTES(30));
+	assert_alarm(w, "relay-down", 1, 1);
+	assert_int_equal(w->alarms_raised, 1);
+	assert_int_equal(w->alarms_over, ALARM_KIND_COUNT + 1);
+	assert_has(ask(w, "status --json"), "\"alarms\":[]");
+}
+
+static void
+another_relay_in_use_is_an_alarm(void **state)
+{
+	struct world *w = *state;
+
+	world_use_backup(w);
+	world_start(w);
+	two_messages(w);
+	cut_all(w);
+	world_mail(w, ALICE, BOB, "two.");
+	world_run(w, MINUTES(3));
+	assert_alarm(w, "failover", 1, 0);
+	assert_has(ask(w, "status"), "mail goes to backup in place of main: no port of smtp.twin.example is usable");
+	heal_all(w);
+	world_run(w, MINUTES(40));
+	assert_alarm(w, "failover", 1, 1);
+	assert_alarm(w, "relay-down", 1, 1);
+}
+
+static void
+a_refused_login_is_an_alarm(void **state)
+{
+	struct world *w = *state;
+
+	fault_everywhere(w, (struct fault){ AT_AUTH, SAY, "535 5.7.8 no", ALWAYS });
+	world_start(w);
+	world_mail(w, ALICE, BOB, "one.");
+	world_run(w, MINUTES(1));
+	assert_alarm(w, "account-blocked", 1, 0);
+	assert_alarm(w, "relay-down", 0, 0);
+	heal_everywhere(w);
+	relay_unblock(w->relay);
+	world_run(w, MINUTES(10));
+	assert_alarm(w, "account-blocked", 1, 1);
+}
+
+static void
+a_rest_is_an_alarm_if_it_is_long(void **state)
+{
+	struct world *w = *state;
+
+	fault_everywhere(w, (struct fault){ AT_AUTH, SAY, "454 4.7.0 later", ALWAYS });
+	world_start(w);
+	world_mail(w, ALICE, BOB, "one.");
+	world_run(w, MINUTES(1));
+	assert_alarm(w, "account-paused", 1, 0);	/* 5 min */
+	heal_everywhere(w);
+	world_run(w, MINUTES(30));
+	assert_alarm(w, "account-paused", 1, 1);
+}
+
+static void
+a_short_rest_is_none(void **state)
+{
+	struct world *w = *state;
+
+	fault_everywhere(w, (struct fault){ AT_MAIL, SAY, "454 4.7.0 too many, slow down", 1 });
+	world_start(w);
+	world_mail(w, ALICE, BOB, "one.");
+	world_run(w, MINUTES(1));
+	assert_int_equal(world_logged(w, "account-paused", ""), 1);	/* 30 s */
+	world_run(w, MINUTES(10));
+	assert_alarm(w, "account-paused", 0, 0);
+}
+
+static void
+mail_that_waits_is_an_alarm(void **state)
+{
+	struct world *w = *state;
+
+	cut_all(w);
+	world_start(w);
+	world_mail(w, ALICE, BOB, "one.");
+	world_run(w, MINUTES(14));
+	assert_alarm(w, "queue-old", 0, 0);
+	world_run(w, MINUTES(4));
+	assert_alarm(w, "queue-old", 1, 0);
+	assert_has(ask(w, "status"), "1 messages are queued, and one has waited for 1");
+	heal_all(w);
+	world_run(w, MINUTES(30));
+	assert_int_equal(world_queued(w), 0);
+	assert_alarm(w, "queue-old", 1, 1);
+}
+
+/* A message that the administrator holds does not wait for us. */
+static void
+held_mail_does_not_wait(void **state)
+{
+	struct world *w = *state;
+
+	cut_all(w);
+	world_start(w);
+	world_mail(w, ALICE, BOB, "one.");
+	assert_has(ask(w, "hold all"), "held until release");
+	world_run(w, MINUTES(40));
+	assert_alarm(w, "queue-old", 0, 0);
+}
+
+/* The twin's certificates end with the year 2099. */
+static void
+a_certificate_that_expires_is_an_alarm(void **state)
+{
+	struct world *w = *state;
+
+	w->loop.wall_ms = INT64_C(4102444800000) - DAYS(14) - MINUTES(30);
+	start_warm(w);
+	world_run(w, MINUTES(20));
+	assert_alarm(w, "certificate-expires", 0, 0);
+	world_run(w, MINUTES(20));
+	assert_alarm(w, "certificate-expires", 1, 0);
+	assert_has(ask(w, "status"), "expires on 2100-01-01");
+}
+
+static void
+refused_mail_is_an_alarm(void **state)
+{
+	struct world *w = *state;
+
+	w->conf.queue.messages_max = 5;
+	world_all(w, TWIN_REFUSE);
+	world_start(w);
+	mail_many(w, 5, "full-");
+	world_run(w, SECONDS(5));
+	assert_alarm(w, "mail-refused", 1, 0);
+	assert_has(ask(w, "status"), "new mail is refused for now: ");
+	world_all(w, TWIN_ACCEPT);
+	assert_true(world_settle(w, MINUTES(5)));
+	world_run(w, MINUTES(7));
+	assert_alarm(w, "mail-refused", 1, 1);
+}
+
 int
 main(void)
 {
@@ -160,6 +349,15 @@ main(void)
 		T(changes_are_told_with_their_evidence),
 		T(one_port_is_told_wholly),
 		T(the_day_is_a_line),
+		T(an_outage_is_one_alarm),
+		T(another_relay_in_use_is_an_alarm),
+		T(a_refused_login_is_an_alarm),
+		T(a_rest_is_an_alarm_if_it_is_long),
+		T(a_short_rest_is_none),
+		T(mail_that_waits_is_an_alarm),
+		T(held_mail_does_not_wait),
+		T(a_certificate_that_expires_is_an_alarm),
+		T(refused_mail_is_an_alarm),
 	};
 
 	return scenario_run(tests);

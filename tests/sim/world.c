@@ -57,9 +57,22 @@ on_status(void *owner, const char *text)
 	require(text[0] != '\0');
 }
 
+static void
+on_alarm(void *owner, const struct relay_alarm *a, bool raised)
+{
+	struct world *w = owner;
+
+	require(!raised || a->text[0] != '\0');
+	if (raised)
+		w->alarms_raised++;
+	else
+		w->alarms_over++;
+}
+
 static const struct relay_events relay_events = {
 	.on_ready = on_ready,
 	.on_status = on_status,
+	.on_alarm = on_alarm,
 };
 
 static void
@@ -70,7 +83,7 @@ conf_init(struct conf *c)
 	static char empty[] = "", route[] = "1";
 
 	*c = (struct conf){ .hostname = hostname, .admin = admin, .default_domain = hostname,
-		.socket = empty, .drain_ms = SECONDS(30) };
+		.socket = empty, .drain_ms = SECONDS(30), .alarm_hold_ms = MINUTES(5) };
 	c->limits.message_size = 50u << 20;
 	c->limits.recipients = 1000;
 	c->limits.connections = 200;

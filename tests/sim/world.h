@@ -48,6 +48,7 @@ struct world {
 	bool			 as_report;	/* it claims that its mail is a report of ours */
 	char			 refusal[200];
 	char			 policy[200];
+	unsigned		 alarms_raised, alarms_over;	/* told to the supervisor */
 	/* the real one, if there is */
 	struct intake		*real;
 	struct list		 senders;

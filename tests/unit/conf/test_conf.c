@@ -97,6 +97,7 @@ test_values(void **state)
 	    "default_domain = \"example.org\"; listen = [ \"127.0.0.1:0\", \"127.0.0.1:0\" ];\n"
 	    "socket = \"\"; state_dir = \"/srv/q\"; runtime_dir = \"/srv/r\"; syslog = true;\n"
 	    "sandbox = \"best-effort\"; drain = \"10s\";\n"
+	    "hook = [ \"/usr/local/bin/alert\", \"a b\" ]; alarm_hold = \"1h\";\n"
 	    "limits = { message_size = 4096; recipients = 7; };\n"
 	    "queue = { bytes_max = \"1G\"; retry_first = \"250ms\"; };\n"
 	    "relays = ( { name = \"m\"; host = \"[::1]\"; user = \"u\\\"\\\\\";\n"
@@ -110,6 +111,11 @@ test_values(void **state)
 	assert_string_equal(c->socket, "");
 	assert_true(c->syslog);
 	assert_int_equal(c->sandbox, SANDBOX_BEST_EFFORT);
+	assert_string_equal(c->hook[0], "/usr/local/bin/alert");
+	assert_string_equal(c->hook[1], "a b");
+	assert_null(c->hook[2]);
+	assert_int_equal(c->alarm_hold_ms, 3600000);
+	assert_int_equal(c->relay[0].secret, CONF_SECRET_COMMAND);
 	assert_int_equal(c->limits.message_size, 4096);
 	assert_int_equal(c->limits.recipients, 7);
 	assert_int_equal(c->queue.bytes_max, 1u << 30);
@@ -298,6 +304,9 @@ test_relations(void **state)
 	    "more than half of queue.bytes_max");
 	assert_refused(RELAY "queue = { bytes_max = \"2G\"; segment_size = \"1G\"; };", "more than a quarter");
 	assert_refused(RELAY "queue = { retry_first = \"2h\"; };", "longer than queue.retry_max");
+	assert_refused(RELAY "hook = \"/bin/alert\";", "hook must be a list of words");
+	assert_refused(RELAY "hook = [ \"alert\" ];", "hook: the first word must be an absolute path");
+	assert_refused(RELAY "hook = [ ];", "hook must be a list of words");
 	assert_refused(RELAY "state_dir = \"/var/x\"; runtime_dir = \"/var/x\";", "the same as state_dir");
 	conf_free(load(RELAY "hostname = \"web1\";"));
 	assert_says("test.conf:2: warning: the host name \"web1\" has no domain");
@@ -451,7 +460,7 @@ test_dump(void **state)
 {
 	static const char *const texts[] = {
 		NAMES RELAY,
-		NAMES "drain = \"90s\"; listen = [ ];\n relays = ( { host = \"h.example\";\n user = \"q\\\"\\\\\";"
+		NAMES "drain = \"90s\"; hook = [ \"/a\", \"\\\"\" ]; listen = [ ];\n relays = ( { host = \"h.example\";\n user = \"q\\\"\\\\\";"
 		"password_command = ( \"/a\", \"\\\"\" ); endpoints = ( { port = 26; }, { port = 27; } ); }, "
 		"{ host = \"i.example\"; insecure = true; } );",
 		NAMES TWO "routes = ( { name = \"shop\"; from = \"<>\"; to = \"\\\"a b\\\"@X.example\";\n"
