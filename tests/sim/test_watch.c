@@ -248,6 +248,23 @@ a_refused_login_is_an_alarm(void **state)
 }
 
 static void
+a_used_up_quota_is_an_alarm(void **state)
+{
+	struct world *w = *state;
+
+	fault_everywhere(w, (struct fault){ AT_MAIL, SAY, "454 4.7.0 Daily message quota exceeded", ALWAYS });
+	world_start(w);
+	world_mail(w, ALICE, BOB, "one.");
+	world_run(w, MINUTES(1));
+	assert_alarm(w, "account-exhausted", 1, 0);
+	assert_alarm(w, "account-paused", 0, 0);
+	heal_everywhere(w);
+	relay_unblock(w->relay);
+	world_run(w, MINUTES(10));
+	assert_alarm(w, "account-exhausted", 1, 1);
+}
+
+static void
 a_rest_is_an_alarm_if_it_is_long(void **state)
 {
 	struct world *w = *state;
@@ -352,6 +369,7 @@ main(void)
 		T(an_outage_is_one_alarm),
 		T(another_relay_in_use_is_an_alarm),
 		T(a_refused_login_is_an_alarm),
+		T(a_used_up_quota_is_an_alarm),
 		T(a_rest_is_an_alarm_if_it_is_long),
 		T(a_short_rest_is_none),
 		T(mail_that_waits_is_an_alarm),
