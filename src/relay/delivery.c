@@ -15,6 +15,8 @@
 
 #include "base/banned.h"
 
+#define CUT_REST_MS	500	/* so that one message does not meet all sessions that die in the same moment */
+
 static void
 on_reader(void *owner)
 {
@@ -115,7 +117,7 @@ keep_waiting(struct session *s, const struct outcome_plan *plan, struct spool_me
 
 	if (uncertain && r->conf->queue.uncertain_then != CONF_UNCERTAIN_RESEND)
 		at_ms = INT64_MAX;
-	else if (plan->when != WHEN_BACKOFF && !uncertain && m->due.key < at_ms)
+	else if (plan->when != WHEN_BACKOFF && !uncertain && !plan->cut && m->due.key < at_ms)
 		at_ms = m->due.key;	/* keeps its place */
 	relay_wait_route(r, m, s->d.route, at_ms, uncertain);
 }
@@ -141,6 +143,8 @@ wait_again(struct session *s, const struct outcome_plan *plan, size_t nresult)
 	    schedule_backoff(&r->schedule.params, u.attempts, r->env.rng) : 0;
 	if (plan->when == WHEN_BACKOFF)
 		at = now + backoff;
+	else if (plan->cut)
+		at = now + CUT_REST_MS;
 	if (plan->when == WHEN_UNCERTAIN) {
 		at = now + r->schedule.params.uncertain_ms;
 		if (at < now + backoff)

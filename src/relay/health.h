@@ -109,6 +109,8 @@ struct health_choice {
 
 /* For the next session. */
 void health_choose(struct health *, int64_t now_ms, struct health_choice *out);
+/* Suspect, and another one is not: the next message goes there, also past a kept connection. */
+bool health_is_avoided(const struct health *, size_t i, int64_t now_ms);
 /* The endpoints to race, best first; returns how many. */
 size_t health_race_order(const struct health *, int64_t now_ms, size_t order[HEALTH_ENDPOINTS_MAX]);
 /* May a session be opened now: account available, and some endpoint eligible or to be raced? */

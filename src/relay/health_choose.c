@@ -103,6 +103,12 @@ health_best(const struct health *h, int except, bool suspects_too, int64_t now_m
 	return best;
 }
 
+bool
+health_is_avoided(const struct health *h, size_t i, int64_t now_ms)
+{
+	return h->ep[i].suspect && health_best(h, (int)i, false, now_ms) >= 0;
+}
+
 size_t
 health_race_order(const struct health *h, int64_t now_ms, size_t order[HEALTH_ENDPOINTS_MAX])
 {

@@ -169,8 +169,10 @@ pool_proven(struct session *s)
 	struct pool *p = &u->pool;
 	bool others = false;
 
-	if (s->kind != SESSION_RACE)
+	if (s->kind != SESSION_RACE) {
+		pool_kick(u);		/* the next one may be opened */
 		return true;
+	}
 	if (s->late || !p->racing) {
 		race_lost(s);
 		return false;
@@ -243,6 +245,8 @@ is_usable(struct session *s)
 
 	if (s->retire || s->quitting || s->phase != SESSION_TALK)
 		return false;
+	if (health_is_avoided(s->up->health, s->endpoint, now_of(s->up)))
+		return false;
 	health_endpoint(s->up->health, s->endpoint, now_of(s->up), &v);
 	return v.state != EP_DOWN && v.state != EP_PROBING && v.state != EP_BLOCKED && v.state != EP_OFF;
 }
@@ -294,6 +298,7 @@ struct census {
 	unsigned	all;		/* sessions for mail */
 	unsigned	opening;	/* not ready yet */
 	unsigned	at[HEALTH_ENDPOINTS_MAX];
+	bool		unproven[HEALTH_ENDPOINTS_MAX];	/* one is on its way there */
 };
 
 static void
@@ -308,6 +313,8 @@ take_census(const struct upstream *u, struct census *c)
 		c->all++;
 		c->opening += !s->ready;
 		c->at[s->endpoint]++;
+		if (!s->proven)
+			c->unproven[s->endpoint] = true;
 	}
 }
 
@@ -341,6 +348,9 @@ open_one(struct upstream *u, const struct census *c)
 		wake_at(u, now + WAIT_POLL_MS);		/* the ramp may allow more by then */
 		return false;
 	}
+	/* One at a time: if the port has died meanwhile, only one attempt is wasted. */
+	if (c->unproven[choice.endpoint])
+		return false;
 	if (p->not_before_ms[choice.endpoint] > now) {
 		wake_at(u, p->not_before_ms[choice.endpoint]);
 		return false;

@@ -243,6 +243,7 @@ void watch_look(struct upstream *);
 void watch_tls(struct session *);
 /* Mail of a route goes to another relay; back: to one that it prefers. */
 void watch_failover(struct relay *, size_t from, size_t to, bool back, const char *reason);
+void watch_dials(struct session *);		/* it begins to connect */
 /* What a session showed. ready: whether its time is to be counted. */
 void watch_note(struct session *, enum health_class, const char *detail);
 void watch_changed(struct upstream *);		/* log what is new, plan anew */

@@ -515,6 +515,7 @@ session_dial(struct session *s)
 
 	s->phase = SESSION_DIAL;
 	life_phase(s);
+	watch_dials(s);
 	s->started_ms = loop_now(s->r->env.loop);
 	timer_set(s->r->env.loop, &s->step, is_short(s) ? PROBE_CONNECT_MS : CONNECT_MS);
 	dial_start(&s->dial, l->address, l->n, s->up->conf->endpoint[s->endpoint].port);

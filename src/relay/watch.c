@@ -17,6 +17,23 @@ watch_endpoint(struct upstream *u, size_t i)
 	return u->endpoint_name[i];
 }
 
+void
+watch_dials(struct session *s)
+{
+	static const char *const words[] = {
+		[SESSION_MAIL] = "mail", [SESSION_RACE] = "race",
+		[SESSION_PROBE] = "probe", [SESSION_PROBE_LOGIN] = "probe-login",
+	};
+	struct upstream *u = s->up;
+	struct log_line l;
+
+	log_begin(&l, u->r->env.log, LEVEL_DEBUG, "connecting");
+	log_word(&l, "relay", u->conf->name);
+	log_word(&l, "endpoint", watch_endpoint(u, s->endpoint));
+	log_word(&l, "for", words[s->kind]);
+	log_end(&l);
+}
+
 static void
 log_probe(struct session *s, enum health_class class, const char *detail)
 {

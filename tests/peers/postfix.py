@@ -121,7 +121,8 @@ class Postfix:
             smtpd_tls_loglevel="1",
         )
 
-    def start(self, port):
+    def write(self):
+        """The configuration, checked."""
         with open(os.path.join(self.conf, "main.cf"), "w") as f:
             for key, value in self.params.items():
                 f.write("%s = %s\n" % (key, value))
@@ -129,6 +130,9 @@ class Postfix:
             f.write("\n".join(self.services) + "\n" + BACKGROUND)
         subprocess.run([SBIN + "postfix", "-c", self.conf, "check"], check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def start(self, port):
+        self.write()
         self.master = subprocess.Popen(
             [SBIN + "postfix", "-c", self.conf, "start-fg"], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)

@@ -235,6 +235,55 @@ port_that_dies_under_traffic(void **state)
 }
 
 static void
+port_that_died_gets_one_new_attempt(void **state)
+{
+	struct world *w = *state;
+	unsigned before;
+
+	start_warm(w);
+	w->port[P587].ep->mode = TWIN_SILENT;
+	twin_endpoint_cut(w->port[P587].ep);
+	before = world_logged(w, "connecting", ":587 for=mail");
+	mail_many(w, 20, "after-");
+	assert_true(world_settle(w, SECONDS(40)));
+	assert_int_equal(count_many(w, 20, "after-"), 20);
+	assert_int_equal(world_logged(w, "connecting", ":587 for=mail"), before + 1);
+}
+
+/* One of them has shown what is the matter: the others are not tried as well. */
+static void
+kept_connections_of_a_suspect_port_get_no_mail(void **state)
+{
+	struct world *w = *state;
+
+	world_start(w);
+	mail_many(w, 40, "before-");
+	assert_true(world_settle(w, SECONDS(20)));
+	assert_true(w->port[P587].sessions > 3);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_MAIL, CUT, NULL, ALWAYS });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	assert_true(world_settle(w, SECONDS(5)));
+	assert_int_equal(world_count(w, "hello-1."), 1);
+	assert_int_equal(world_logged(w, "deferred", "why=cut"), 1);
+}
+
+/* Sessions that die in the same moment must not use up the losses that one message is forgiven. */
+static void
+a_lost_message_rests_a_moment(void **state)
+{
+	struct world *w = *state;
+
+	start_warm(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_MAIL, CUT, NULL, 1 });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, 400);
+	assert_int_equal(world_logged(w, "deferred", "why=cut"), 1);
+	assert_int_equal(world_count(w, "hello-1."), 0);
+	assert_true(world_settle(w, SECONDS(2)));
+	assert_int_equal(world_count(w, "hello-1."), 1);
+}
+
+static void
 all_dead_for_two_hours(void **state)
 {
 	struct world *w = *state;
@@ -541,6 +590,9 @@ main(void)
 		T(a_port_that_falls_silent_is_left_soon),
 		T(a_lone_slow_port_gets_its_time),
 		T(port_that_dies_under_traffic),
+		T(port_that_died_gets_one_new_attempt),
+		T(kept_connections_of_a_suspect_port_get_no_mail),
+		T(a_lost_message_rests_a_moment),
 		T(all_dead_for_two_hours),
 		T(name_server_down_keeps_mail),
 		T(a_route_that_is_left_is_left_at_once),

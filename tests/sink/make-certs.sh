@@ -1,18 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# make-certs.sh DIR: a CA and the certificates that posthouse-sink shows, made
+# make-certs.sh DIR [NAME]: a CA and the certificates that posthouse-sink shows, made
 # on the spot: ca.pem, and NAME.pem + NAME.key for good, expired, self-signed,
 # wrong-name (valid, but for another host) and wrong-use (for clients only).
-# Their names are localhost, 127.0.0.1 and ::1.
+# Their names are localhost, 127.0.0.1, ::1 and NAME.
 
 set -eu
-dir=${1:?usage: make-certs.sh DIR}
+dir=${1:?usage: make-certs.sh DIR [NAME]}
+names=DNS:localhost,IP:127.0.0.1,IP:::1${2:+,DNS:$2}
 mkdir -p "$dir"
 cd "$dir"
 OPENSSL=${OPENSSL:-openssl}
 
-cat >openssl.cnf <<'END'
+cat >openssl.cnf <<END
 [req]
 distinguished_name = dn
 prompt = no
@@ -36,13 +37,13 @@ basicConstraints = critical, CA:TRUE
 keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash
 [here]
-subjectAltName = DNS:localhost, IP:127.0.0.1, IP:::1
+subjectAltName = $names
 extendedKeyUsage = serverAuth
 [elsewhere]
 subjectAltName = DNS:elsewhere.example.net
 extendedKeyUsage = serverAuth
 [client]
-subjectAltName = DNS:localhost, IP:127.0.0.1, IP:::1
+subjectAltName = $names
 extendedKeyUsage = clientAuth
 END
 

@@ -177,10 +177,10 @@ class Sink(Process):
     USER = "web1"
     PASSWORD = "correct-horse-battery"
 
-    def __init__(self, folder, certs, extra=(), binary=None):
+    def __init__(self, folder, certs, extra=(), binary=None, wrapper=()):
         self.dir = pathlib.Path(folder)
         super().__init__(
-            [binary or BUILD / "tests/sink/posthouse-sink", "--certs", certs, "--dir", self.dir,
+            [*wrapper, binary or BUILD / "tests/sink/posthouse-sink", "--certs", certs, "--dir", self.dir,
              "--user", self.USER, "--password", self.PASSWORD, "--control", "-", "--events",
              *extra], "posthouse-sink")
         self.wait_line("^ready$")
@@ -538,8 +538,8 @@ def workplace(name, keep=True):
     shutil.rmtree(path)
 
 
-def make_certs(folder):
-    subprocess.run([TOP / "tests/sink/make-certs.sh", folder], check=True)
+def make_certs(folder, *names):
+    subprocess.run([TOP / "tests/sink/make-certs.sh", folder, *names], check=True)
     return pathlib.Path(folder)
 
 

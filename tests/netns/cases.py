@@ -1,0 +1,415 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What happens to mail when a path breaks: one case is a fault, some ports, a moment.
+
+run() plays a case with one program in a world of its own and measures; check() holds
+what posthouse promises against the figures.
+"""
+
+import contextlib
+import dataclasses
+import re
+import threading
+import time
+
+import faults
+import lib
+import programs
+import space
+
+CAP = 120.0             # seconds that are waited for a message of another program
+FIRST = 3.0             # a dead preferred port at start costs about a second; sanitizers more
+MOVED = 20.0 + 5.0      # what was not past the final dot has moved
+AT_ONCE = 5.0           # a message that ran into no time-out
+
+# Class -> words of the sentence that posthousectl ports has for it.
+MEANS = {
+    "filtered": "filtered on the way",
+    "refused": "nothing listens on the port",
+    "no_route": "no route to the host",
+    "local_denied": "forbids the connection",
+    "no_banner": "no greeting came",
+    "tls_handshake": "TLS handshake failed",
+    "starttls_missing": "STARTTLS is not offered",
+    "wants_starttls": "speaks plain SMTP first",
+    "cut_before_dot": "broke before the message was complete",
+    "cut_after_dot": "broke before the message was confirmed",
+}
+
+
+@dataclasses.dataclass
+class Case:
+    moment: str                 # start, traffic, idle, or silent at a step
+    fault: str                  # a name of faults.all_faults(), or none
+    ports: tuple = ("587",)
+    expect: tuple = ()          # classes that may be named for the first of the ports
+    size: int = 0               # of the message
+    peers: str = "never"        # beside posthouse: always, or only in the long run
+    quick: bool = False         # ends within seconds: part of make check
+
+    @property
+    def title(self):
+        what = "nothing is wrong" if self.fault == "none" else \
+            f"{self.fault} on {', '.join(self.ports)}"
+        return f"{what}, {self.moment}"
+
+
+ALL = ("587", "465", "2525")
+# Of connections that break, wherever they are.
+BROKEN = ("no_banner", "tls_handshake", "cut_before_dot", "cut_after_dot")
+CASES = [
+    Case("start", "none", peers="always", quick=True),
+    Case("start", "drop", expect=("filtered",), peers="always", quick=True),
+    Case("start", "reset", expect=("refused",), peers="always", quick=True),
+    Case("start", "unreachable", expect=("no_route",), peers="long"),
+    Case("start", "prohibited", expect=("no_route", "local_denied"), peers="long", quick=True),
+    Case("start", "one-way", expect=("filtered",), peers="long"),
+    Case("start", "loss", peers="long"),
+    Case("start", "stripped", expect=("starttls_missing",), peers="always", quick=True),
+    Case("start", "blanked", expect=("starttls_missing",)),
+    Case("start", "mute", expect=("no_banner",), peers="long"),
+    Case("start", "answers", ALL, expect=("starttls_missing",)),
+    Case("start", "mtu", expect=("cut_before_dot",), size=400000, peers="long"),
+    Case("start", "family", ALL, peers="long", quick=True),
+    Case("start", "forbidden", expect=("local_denied",), peers="long", quick=True),
+    Case("start", "drop", ("587", "465"), expect=("filtered",), peers="always"),
+    Case("traffic", "drop", expect=("filtered", *BROKEN), peers="long"),
+    Case("traffic", "reset", expect=("refused", *BROKEN), peers="long"),
+    Case("traffic", "unreachable", expect=("no_route", *BROKEN)),
+    Case("traffic", "prohibited", expect=("no_route", "local_denied", *BROKEN)),
+    Case("traffic", "one-way", expect=("filtered", *BROKEN)),
+    Case("traffic", "loss"),
+    Case("idle", "drop", expect=("filtered", "cut_before_dot"), peers="long"),
+    Case("idle", "reset", expect=("refused", "cut_before_dot")),
+    Case("idle", "one-way", expect=("filtered", "cut_before_dot")),
+    Case("silent at data", "silent", expect=("filtered", "cut_before_dot"), peers="long"),
+    Case("silent at dot", "silent", expect=("filtered", "cut_after_dot")),
+]
+
+
+@dataclasses.dataclass
+class Result:
+    case: Case
+    program: str
+    first: float = None         # seconds until the message was there; None: not in time
+    wasted: int = 0             # attempts to connect to a faulty port after the fault
+    probes: int = 0             # besides: without mail
+    lost: int = 0
+    returned: int = 0           # given up: the sender is told
+    repeated: int = 0
+    uncertain: int = 0          # past the final dot, no reply: listed, sent again later
+    waiting: int = 0            # still in the queue at the end
+    logins: int = 0
+    clear: int = 0              # bytes of packets with a login or an envelope in clear
+    note: str = ""
+
+    def line(self):
+        when = f"{self.first:6.2f} s" if self.first is not None else f"> {CAP:.0f} s"
+        return (f"{self.program:10} {when}  wasted {self.wasted}"
+                + (f" (+{self.probes} probes)" if self.probes else "")
+                + f"  lost {self.lost}  returned {self.returned}  repeated {self.repeated}  uncertain {self.uncertain}"
+                f"  waiting {self.waiting}  logins {self.logins}  clear {self.clear}"
+                + (f"  {self.note}" if self.note else ""))
+
+
+class World:
+    """A path, a smarthost behind it, and what goes over the wire."""
+
+    def __init__(self, place, certs, case, stack):
+        self.place = place
+        self.certs = certs
+        self.path = space.Path()
+        stack.callback(self.path.close)
+        self.path.resolve(place, six=case.fault == "family")
+        self.wire = space.Wire(self.path, (lib.Sink.PASSWORD, lib.Sink.USER, "alice@example.com",
+                                           "bob@example.net"))
+        stack.callback(self.wire.kill)
+        ports = [w for name, number in space.NUMBERS.items()
+                 for w in ("--port", f"{name}:{'implicit' if name == '465' else 'starttls'}:{number}")]
+        self.sink = lib.Sink(place / "sink", certs, wrapper=self.path.provider.enter(),
+                             extra=["--address", "::" if self.path.six else "0.0.0.0", *ports])
+        stack.callback(self.sink.kill)
+
+
+class Run:
+    """One program, one case."""
+
+    def __init__(self, world, program, case, limit):
+        self.world = world
+        self.program = program
+        self.case = case
+        self.limit = limit
+        self.fault = faults.all_faults().get(case.fault)
+        self.ours = isinstance(program, programs.Posthouse)
+        self.sent = {}          # token -> time.monotonic() of its submission
+        self.ids = {}           # token -> id, where the program tells one
+        self.broken = None      # time.monotonic() of the fault
+        self.broken_wall = 0.0  # time.time(), to compare with packets
+
+    def break_path(self):
+        if self.fault is not None:
+            self.broken_wall = self.fault.apply(self.world.path,
+                                                [space.NUMBERS[p] for p in self.case.ports])
+        self.broken = time.monotonic()
+
+    def submit(self, size=0):
+        token = lib.new_token()
+        self.sent[token] = time.monotonic()
+        self.ids[token] = self.program.submit(token, size)
+        return token
+
+    def arrived(self):
+        """Token -> times of arrival, as time.monotonic()."""
+        found = {}
+        for m in self.world.sink.messages():
+            token = m.header("X-Token")
+            if token in self.sent:
+                found.setdefault(token, []).append(m.at)
+        return found
+
+    def uncertain(self):
+        """Tokens whose final dot got no reply: the log says so, and they are sent again later."""
+        if not self.ours:
+            return set()
+        ids = set(re.findall(r"\buncertain id=([0-9a-f]{16}) to=", self.program.log()))
+        return {t for t, i in self.ids.items() if i in ids}
+
+    def wait(self, tokens, seconds=None):
+        """Until these have arrived, or are uncertain; False: too late."""
+        end = time.monotonic() + (seconds or self.limit)
+        sink = self.world.sink
+        while not set(tokens) <= set(self.arrived()) | self.uncertain():
+            if time.monotonic() > end:
+                return False
+            with sink.changed:
+                sink.changed.wait(0.25)     # what it says, or another program's log
+        return True
+
+    def must_arrive(self, tokens):
+        if not self.wait(tokens, lib.PATIENCE):
+            raise lib.Failure("no mail arrives even without the fault:\n" + self.program.log()[-3000:])
+
+    # --- moments: each returns the tokens whose arrival is measured ---
+
+    def start(self):
+        self.break_path()
+        self.program.start()
+        token = self.submit(self.case.size)
+        self.wait([token])
+        return [token]
+
+    def traffic(self):
+        """Messages one after another, at most four under way when the path breaks."""
+        for port in ALL:
+            self.world.sink.set(port, "delay", 30)
+        self.program.start()
+        tokens = []
+        for n in range(12):
+            tokens.append(self.submit())
+            self.must_arrive(tokens[:max(0, n - 3)])
+        self.break_path()
+        tokens += [self.submit() for _ in range(12)]
+        self.wait(tokens)
+        return tokens
+
+    def idle(self):
+        """One connection is kept, if the program keeps any; then several messages come at once."""
+        self.program.start()
+        self.must_arrive([self.submit()])
+        self.break_path()
+        tokens = [self.submit() for _ in range(6)]
+        self.wait(tokens)
+        return tokens
+
+    def silent(self, step):
+        """The smarthost says nothing at this step, and then the path drops everything."""
+        sink = self.world.sink
+        sink.fault("587", step, "hang", times=1)
+        self.program.start()
+        self.submit()
+        sink.wait_line(rf"^\* fault 587 \d+ {step}$", timeout=self.limit)
+        self.break_path()
+        self.submit()
+        self.wait(self.sent)
+        return list(self.sent)
+
+    def play(self):
+        moment, _, step = self.case.moment.partition(" at ")
+        tokens = self.silent(step) if step else getattr(self, moment)()
+        return self.measure(tokens)
+
+    def settle(self):
+        """Until what has arrived is out of the queue, or is known to be uncertain."""
+        end = time.monotonic() + (lib.PATIENCE if self.ours else 5)
+        pace = threading.Event()
+        while (self.program.waiting() & set(self.arrived())) - self.uncertain():
+            if time.monotonic() > end:
+                return
+            pace.wait(0.1)
+
+    # --- figures ---
+
+    def measure(self, tokens):
+        r = Result(self.case, self.program.name)
+        if self.ours:
+            self.check_words()
+        self.settle()
+        arrived, uncertain = self.arrived(), self.uncertain()
+        late = [arrived[t][0] - max(self.sent[t], self.broken) for t in tokens
+                if t in arrived and t not in uncertain]
+        missing = [t for t in tokens if t not in arrived and t not in uncertain]
+        r.first = max(late) if late and not missing else None
+        r.repeated = sum(len(times) > 1 for t, times in arrived.items() if t not in uncertain)
+        r.uncertain = len(uncertain)
+        left = self.program.waiting()
+        r.waiting = len(left)
+        returned = self.program.returned()
+        r.returned = len(returned)
+        r.lost = len(set(self.sent) - set(arrived) - left - returned)
+        for port in ALL:
+            n = self.world.sink.stats(port)
+            r.logins += n["logins"] + n["logins_refused"]
+            r.clear += n["clear_auth"] + n["clear_mail"]
+        self.program.stop()
+        r.clear += self.world.wire.clear_bytes()
+        self.count_attempts(r)
+        return r
+
+    def is_dead(self, port, family):
+        return self.case.fault != "none" and port in self.case.ports and \
+            (self.case.fault != "family" or family == "6")
+
+    def count_attempts(self, r):
+        """To faulty ports, after the fault, that carried no mail."""
+        used = {}
+        for m in self.world.sink.messages():
+            used.setdefault(m.port, set()).add(m.session)
+        for port in self.case.ports:
+            kinds = self.kinds(port)
+            seen = self.world.wire.connections(port)
+            if self.ours and self.case.fault not in ("forbidden", "family") and len(kinds) != len(seen):
+                raise lib.Failure(f"{port}: the log has {len(kinds)} connections, the wire {len(seen)}")
+            if self.case.fault == "forbidden":      # no packet leaves
+                r.wasted += sum(k in ("mail", "race") for k in kinds)
+                r.probes += sum(k.startswith("probe") for k in kinds)
+                continue
+            kinds = kinds if len(kinds) == len(seen) else ["mail"] * len(seen)
+            new = [k for k, (at, _, family) in zip(kinds, seen)
+                   if at > self.broken_wall and self.is_dead(port, family)]
+            probes = sum(k.startswith("probe") for k in new)
+            fine = len(used.get(port, ())) if self.case.fault == "loss" else 0
+            r.wasted += max(0, len(new) - probes - fine)
+            r.probes += probes
+
+    def kinds(self, port):
+        """What each connection to the port was for, in order."""
+        if not self.ours:
+            return []
+        return re.findall(rf"\bconnecting relay=\S+ endpoint={space.SMARTHOST}:{port} for=(\S+)",
+                          self.program.log())
+
+    # --- what posthouse says ---
+
+    def check_words(self):
+        """Log and posthousectl ports name the right class of the first faulty port, in words."""
+        if not self.case.expect:
+            return
+        endpoint = f"{space.SMARTHOST}:{self.case.ports[0]}"
+        line = self.program.daemon.process.wait_line(
+            rf"endpoint={endpoint} .*\bclass=({'|'.join(self.case.expect)})\b")
+        said = self.program.daemon.ports()[self.case.ports[0]]
+        if said["class"] not in self.case.expect or MEANS[said["class"]] not in said["why"]:
+            raise lib.Failure(f"posthousectl ports says {said}; the log: {line}")
+        named = set(re.findall(rf" endpoint={endpoint} .*\bclass=(\w+)", self.program.log()))
+        if named - {"ok"} - set(self.case.expect):
+            raise lib.Failure(f"the log names {named}, not only {self.case.expect}")
+
+
+def check(r):
+    """What posthouse promises."""
+    case = r.case
+    limit = FIRST if case.moment == "start" and case.fault not in ("mtu", "loss", "mute") else MOVED
+    wrong = []
+    if case.fault != "answers" and (r.first is None or r.first > limit):
+        wrong.append(f"not there within {limit} s")
+    if r.wasted > len(case.ports) and case.moment == "start" and \
+            case.fault not in ("loss", "family", "answers"):
+        wrong.append("more than one attempt wasted for each dead port")
+    if r.wasted > 1 and case.moment != "start" and case.fault != "loss":
+        wrong.append("more than one new attempt wasted")
+    if r.lost or r.returned or r.repeated:
+        wrong.append("lost, returned or repeated")
+    if r.clear:
+        wrong.append("something went in clear")
+    if r.waiting > r.uncertain:
+        wrong.append("mail still waits")
+    if wrong:
+        raise lib.Failure("; ".join(wrong) + "\n" + r.line())
+
+
+def play(case, kind, certs):
+    """A Result; space.CantDo if the kernel can't."""
+    limit = lib.PATIENCE if kind is programs.Posthouse else CAP
+    with lib.workplace("netns") as place, contextlib.ExitStack() as stack:
+        world = World(place, certs, case, stack)
+        program = kind(world)
+        stack.callback(program.stop)
+        run = Run(world, program, case, limit)
+        if run.fault is not None:
+            stack.callback(run.fault.stop)
+        try:
+            result = (special(case) or Run.play)(run)
+            if kind is programs.Posthouse:
+                check(result)
+        except BaseException:
+            (place / "program.log").write_text(program.log())
+            (place / "wire.log").write_text(world.wire.text())
+            raise
+        return result
+
+
+# --- cases with a course of their own ---
+
+def answers_everywhere(run):
+    """Mail waits while a proxy stands in front of all ports, and goes when it is gone."""
+    run.break_path()
+    run.program.start()
+    token = run.submit()
+    log = run.program.daemon.process
+    for port in ("587", "2525"):
+        log.wait_line(rf"endpoint={space.SMARTHOST}:{port} .*class=starttls_missing")
+    log.wait_line(rf"endpoint={space.SMARTHOST}:465 .*class=wants_starttls")
+    if run.arrived():
+        raise lib.Failure("mail went through the proxy")
+    run.check_words()
+    run.case = dataclasses.replace(run.case, expect=())
+    run.fault.stop()
+    run.world.path.rules()
+    run.broken = time.monotonic()
+    run.program.daemon.ctl("probe")
+    run.wait([token])
+    return run.measure([token])
+
+
+def cloud(run):
+    """Both preferred ports are filtered: nothing runs into a time-out, for more than a minute."""
+    run.start()
+    if not run.ours:
+        return run.measure(list(run.sent))
+    end, pace = time.monotonic() + 65, threading.Event()
+    while time.monotonic() < end:
+        token = run.submit()
+        if not run.wait([token]) or run.arrived()[token][0] - run.sent[token] > AT_ONCE:
+            raise lib.Failure("a message ran into a time-out")
+        pace.wait(2)        # the minute itself is what is measured
+    late = sorted(times[0] - run.sent[t] for t, times in run.arrived().items())
+    result = run.measure(list(run.sent)[:1])
+    result.note = f"{len(late)} messages in {65} s, the slowest {late[-1]:.2f} s"
+    return result
+
+
+def special(case):
+    if case.fault == "answers":
+        return answers_everywhere
+    if case.ports == ("587", "465"):
+        return cloud
+    return None
