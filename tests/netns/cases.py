@@ -48,11 +48,15 @@ class Case:
 
     @property
     def title(self):
-        what = "nothing is wrong" if self.fault == "none" else \
-            f"{self.fault} on {', '.join(self.ports)}"
-        return f"{what}, {self.moment}"
+        return f"{self.what()}, {self.moment}"
+
+    def what(self):
+        if self.fault in NO_FAULT:
+            return NO_FAULT[self.fault]
+        return f"{self.fault} on {', '.join(self.ports)}"
 
 
+NO_FAULT = {"none": "nothing is wrong", "login": "the password is wrong"}
 ALL = ("587", "465", "2525")
 # Of connections that break, wherever they are.
 BROKEN = ("no_banner", "tls_handshake", "cut_before_dot", "cut_after_dot")
@@ -72,6 +76,7 @@ CASES = [
     Case("start", "family", ALL, peers="long", quick=True),
     Case("start", "forbidden", expect=("local_denied",), peers="long", quick=True),
     Case("start", "drop", ("587", "465"), expect=("filtered",), peers="always"),
+    Case("start", "login", ALL, peers="always"),
     Case("traffic", "drop", expect=("filtered", *BROKEN), peers="long"),
     Case("traffic", "reset", expect=("refused", *BROKEN), peers="long"),
     Case("traffic", "unreachable", expect=("no_route", *BROKEN)),
@@ -126,7 +131,8 @@ class World:
         ports = [w for name, number in space.NUMBERS.items()
                  for w in ("--port", f"{name}:{'implicit' if name == '465' else 'starttls'}:{number}")]
         self.sink = lib.Sink(place / "sink", certs, wrapper=self.path.provider.enter(),
-                             extra=["--address", "::" if self.path.six else "0.0.0.0", *ports])
+                             extra=["--address", "::" if self.path.six else "0.0.0.0", *ports,
+                                    *(["--password", "changed"] if case.fault == "login" else [])])
         stack.callback(self.sink.kill)
 
 
@@ -275,7 +281,7 @@ class Run:
         return r
 
     def is_dead(self, port, family):
-        return self.case.fault != "none" and port in self.case.ports and \
+        return self.case.fault not in NO_FAULT and port in self.case.ports and \
             (self.case.fault != "family" or family == "6")
 
     def count_attempts(self, r):
@@ -329,7 +335,12 @@ def check(r):
     case = r.case
     limit = FIRST if case.moment == "start" and case.fault not in ("mtu", "loss", "mute") else MOVED
     wrong = []
-    if case.fault != "answers" and (r.first is None or r.first > limit):
+    if case.fault == "login":
+        if r.logins != 1 or r.waiting != 1:
+            wrong.append("not exactly one login, or the message does not wait")
+    elif r.waiting > r.uncertain:
+        wrong.append("mail still waits")
+    if case.fault not in ("answers", "login") and (r.first is None or r.first > limit):
         wrong.append(f"not there within {limit} s")
     if r.wasted > len(case.ports) and case.moment == "start" and \
             case.fault not in ("loss", "family", "answers"):
@@ -340,8 +351,6 @@ def check(r):
         wrong.append("lost, returned or repeated")
     if r.clear:
         wrong.append("something went in clear")
-    if r.waiting > r.uncertain:
-        wrong.append("mail still waits")
     if wrong:
         raise lib.Failure("; ".join(wrong) + "\n" + r.line())
 
@@ -407,7 +416,21 @@ def cloud(run):
     return result
 
 
+def wrong_password(run):
+    """How often is it tried within a minute?"""
+    run.break_path()
+    run.program.start()
+    run.submit()
+    run.world.sink.wait_line(r"^\* login \S+ \d+ refused$")
+    threading.Event().wait(60)      # the minute itself is what is measured
+    result = run.measure(list(run.sent))
+    result.note = "within a minute"
+    return result
+
+
 def special(case):
+    if case.fault == "login":
+        return wrong_password
     if case.fault == "answers":
         return answers_everywhere
     if case.ports == ("587", "465"):

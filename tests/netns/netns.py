@@ -90,7 +90,8 @@ def check_played(can, score):
 def cell(r):
     if r is None:
         return "-"
-    when = f"{r.first:.1f} s" if r.first is not None else f"not within {cases.CAP:.0f} s"
+    when = f"{r.first:.1f} s" if r.first is not None else \
+        "waits" if r.case.fault == "login" else f"not within {cases.CAP:.0f} s"
     extra = "".join(f" +{n} {what}" for n, what in ((r.uncertain, "uncertain"), (r.returned, "returned"),
                                                      (r.repeated, "repeated")) if n)
     return f"{when} / {r.wasted} / {r.lost}{extra} / {r.logins}"
@@ -101,8 +102,7 @@ def table(score, names):
     for case in cases.CASES:
         found = [score.results.get((case.title, n)) for n in names]
         if any(found):
-            what = "none" if case.fault == "none" else f"{case.fault} on {', '.join(case.ports)}"
-            rows.append(f"| {what} | {case.moment} | " + " | ".join(map(cell, found)) + " |")
+            rows.append(f"| {case.what()} | {case.moment} | " + " | ".join(map(cell, found)) + " |")
     return "\n".join(rows)
 
 
