@@ -15,7 +15,8 @@
 
 #include "base/banned.h"
 
-#define CUT_REST_MS	500	/* so that one message does not meet all sessions that die in the same moment */
+/* So that one message does not meet all sessions that die in the same moment. */
+#define CUT_REST_MS	500
 
 static void
 on_reader(void *owner)

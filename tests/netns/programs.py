@@ -22,6 +22,8 @@ import space
 sys.path.insert(0, str(space.HERE.parent / "peers"))
 import postfix  # noqa: E402
 
+# It must not outlive a test that is killed.
+MORTAL = ("setpriv", "--pdeathsig=KILL", "--")
 AS_NOBODY = ("setpriv", f"--reuid={lib.ORDINARY}", f"--regid={lib.ORDINARY}", "--clear-groups",
              "--pdeathsig=KILL", "--")
 
@@ -147,7 +149,7 @@ class Postfix:
         p = self.instance
         p.write()
         p.master = subprocess.Popen(
-            self.world.path.host.enter("/usr/sbin/postfix", "-c", p.conf, "start-fg"),
+            self.world.path.host.enter(*MORTAL, "/usr/sbin/postfix", "-c", p.conf, "start-fg"),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True)
         space.wait_for_file(os.path.join(p.queue, "public/pickup"), p.master)
@@ -218,8 +220,9 @@ class Nullmailer:
         return "nullmailer " + name.split("_")[1].replace("%3a", ":")
 
     def start(self):
-        self.process = lib.Process(self.world.path.host.enter(self.prefix / "usr/sbin/nullmailer-send"),
-                                   "nullmailer-send", env=self.environment, merge=True)
+        self.process = lib.Process(
+            self.world.path.host.enter(*MORTAL, self.prefix / "usr/sbin/nullmailer-send"),
+            "nullmailer-send", env=self.environment, merge=True)
         self.process.wait_line("Rescanning queue")
 
     def submit(self, token, size=0):
