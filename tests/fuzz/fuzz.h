@@ -7,12 +7,30 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/alloc.h"
 #include "base/require.h"
 #include "base/view.h"
 
 /* Always 0. What must hold is checked with require(). */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* mutate.c; called before anything else. */
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+/* One run, in memory of its own size, so that a sanitizer sees each byte too far. */
+static inline void
+fuzz_run(struct view v)
+{
+	uint8_t *copy = xzalloc(v.n > 0 ? v.n : 1);
+
+	if (v.n > 0)
+		memcpy(copy, v.p, v.n);
+	require(LLVMFuzzerTestOneInput(copy, v.n) == 0);
+	free(copy);
+}
 
 /* The first byte of *io as a number for choices, 0 when there is none. */
 static inline unsigned

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/alloc.h"
 #include "base/buf.h"
 #include "fuzz.h"
 
@@ -16,18 +15,6 @@
 
 #define FILE_BYTES_MAX	(4u << 20)
 #define PREFIX_MAX	600
-
-/* In memory of its own size, so that a sanitizer sees each byte too far. */
-static void
-run(struct view v)
-{
-	uint8_t *copy = xzalloc(v.n > 0 ? v.n : 1);
-
-	if (v.n > 0)
-		memcpy(copy, v.p, v.n);
-	require(LLVMFuzzerTestOneInput(copy, v.n) == 0);
-	free(copy);
-}
 
 static bool
 run_file(const char *path)
@@ -49,9 +36,9 @@ run_file(const char *path)
 		buf_grew(&b, n);
 	} while (n > 0);
 	(void)fclose(f);	/* was only read */
-	run(buf_view(&b));
+	fuzz_run(buf_view(&b));
 	for (size_t i = 0; i < buf_len(&b) && i < PREFIX_MAX; i++)
-		run(view_first(buf_view(&b), i));
+		fuzz_run(view_first(buf_view(&b), i));
 	buf_done(&b);
 	return true;
 }
@@ -92,6 +79,7 @@ main(int argc, char **argv)
 	char dir[4096];
 	int n;
 
+	(void)LLVMFuzzerInitialize(&argc, &argv);	/* does not come back if it has worked */
 	for (int i = 1; i < argc; i++)
 		if (!run_file(argv[i]))
 			return 1;
