@@ -314,9 +314,11 @@ offline_check(struct offline *o, bool json)
 	int status;
 	bool ok;
 
-	do
-		walk_check(o->walk);
-	while (offline_refresh(o));
+	while (!walk_check(o->walk))
+		if (!offline_refresh(o)) {
+			say("posthoused gives segments back faster than they can be checked; try again");
+			return EX_TEMPFAIL;
+		}
 	walk_totals(o->walk, &t);
 	buf_init(&out, OUTPUT_MAX);
 	report_begin(&r, &out, json);

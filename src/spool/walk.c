@@ -28,6 +28,7 @@ struct walk {
 	struct walk_fault *fault;
 	size_t		 nfaults;
 	size_t		 nseen;		/* of the segments, by walk_is_stale() */
+	bool		 stale;		/* something looked damaged, and a segment was gone by then */
 	/* the message that is looked at */
 	int		 fd;
 	uint32_t	 open_number;
@@ -54,11 +55,24 @@ note_fault(struct walk *w, const struct walk_fault *f, const char *fmt, ...)
 	va_end(ap);
 }
 
+/*
+ * Something looks damaged. It tells nothing if a segment is gone that was listed: what was read may
+ * be of its next use.
+ */
+static bool
+is_moot(struct walk *w)
+{
+	w->stale = w->stale || walk_is_stale(w);
+	return w->stale;
+}
+
 static void
 note_unreadable(struct walk *w, const struct segment *sg, const char *why)
 {
 	struct walk_fault f = { .kind = WALK_SEGMENT, .segment = sg->number };
 
+	if (is_moot(w))
+		return;
 	w->totals.unreadable++;
 	note_fault(w, &f, "%s", why);
 }
@@ -194,8 +208,8 @@ check_summary(struct walk *w, const struct segment *sg, const struct scan_record
 	struct buf text;
 
 	buf_init(&text, SUMMARY_MAX);
-	if (!summary_check(x->payload, x->at) || !summary_put(&text, w->replay.gather) ||
-	    !view_eq(buf_view(&text), x->payload)) {
+	if ((!summary_check(x->payload, x->at) || !summary_put(&text, w->replay.gather) ||
+	    !view_eq(buf_view(&text), x->payload)) && !is_moot(w)) {
 		w->totals.damaged++;
 		w->totals.damaged_bytes += x->length;
 		note_fault(w, &f, "the summary of the segment does not say what its records say");
@@ -235,7 +249,7 @@ replay_segment(struct walk *w, struct segment *sg, bool last)
 				check_summary(w, sg, &x);
 			continue;
 		}
-		if (result != SCAN_DAMAGE)
+		if (result != SCAN_DAMAGE || is_moot(w))
 			break;
 		damaged = true;
 		w->totals.damaged++;
@@ -292,7 +306,7 @@ walk_all(struct walk *w, struct err *e)
 	for (size_t i = 0; i < w->nsegments; i++)
 		if (read_start(w, w->segment[i], e) < 0)
 			return -1;
-	for (size_t i = 0; i < w->nsegments; i++)
+	for (size_t i = 0; i < w->nsegments && !w->stale; i++)
 		replay_segment(w, w->segment[i], i + 1 == w->nsegments);
 	w->totals.segments = w->nsegments;
 	collect(w);
@@ -314,7 +328,7 @@ walk_new(struct walk **out, struct fs *fs, struct err *e)
 			walk_free(w);
 			return -1;
 		}
-		if (!walk_is_stale(w)) {
+		if (!is_moot(w)) {
 			*out = w;
 			return 0;
 		}
@@ -469,7 +483,7 @@ check_message(struct walk *w, const struct spool_message *m, struct err *e)
 	return walk_text(w, m, put_nowhere, NULL, e);
 }
 
-void
+bool
 walk_check(struct walk *w)
 {
 	for (size_t i = 0; i < w->nmessages; i++) {
@@ -479,9 +493,12 @@ walk_check(struct walk *w)
 
 		if (check_message(w, m, &e) == 0)
 			continue;
+		if (is_moot(w))
+			return false;
 		w->totals.incomplete++;
 		note_fault(w, &f, "%s", e.text);
 	}
+	return true;
 }
 
 /* --- what was said last ----------------------------------------------------------------- */

@@ -4,8 +4,8 @@
  *
  * Blocks; for posthousectl. While a daemon writes to the same spool, what is found is a
  * moment old: the last records may be missing, and a message may be finished by now.
- * What looks damaged is read twice, and if the daemon gave a segment back meanwhile, all
- * is read anew, so that no fault is told that is none.
+ * What looks damaged is read twice, and if the daemon gave a segment back meanwhile, which it
+ * may have written over by then, all is read anew, so that no fault is told that is none.
  */
 #ifndef SPOOL_WALK_H
 #define SPOOL_WALK_H
@@ -40,8 +40,11 @@ struct walk_fault {
 int walk_new(struct walk **out, struct fs *, struct err *) must_use;
 void walk_free(struct walk *);
 void walk_totals(const struct walk *, struct walk_totals *out);
-/* Reads every queued message, with all its chunks. */
-void walk_check(struct walk *);
+/*
+ * Reads every queued message, with all its chunks. False: one can't be read, but then a segment is
+ * gone, too, so it says nothing; a new walk has to be checked.
+ */
+bool walk_check(struct walk *) must_use;
 /* The first WALK_FAULTS_MAX of them; NULL at the end. */
 #define WALK_FAULTS_MAX 10000u
 const struct walk_fault *walk_fault(const struct walk *, size_t i);

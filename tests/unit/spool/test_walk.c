@@ -115,7 +115,7 @@ walk_disk(struct fs *fs, struct walk_totals *totals)
 
 	if (walk_new(&walk, fs, &e) < 0)
 		fail_msg("%s", e.text);
-	walk_check(walk);
+	assert_true(walk_check(walk));
 	walk_totals(walk, totals);
 	return walk;
 }
@@ -356,6 +356,49 @@ test_released_meanwhile(void **state)
 	teardown(&p);
 }
 
+/* It is given back and written over while a message is read there. */
+static void
+write_over(struct spy *spy, uint8_t *at, uint64_t offset, uint64_t n)
+{
+	memset(at, 0, (size_t)n);
+	spy->on_read = NULL;
+	world_finish(&spy->pair->w, spy->id);
+	world_run(&spy->pair->w, 5000);
+}
+
+static void
+test_used_again_meanwhile(void **state)
+{
+	struct walk_totals totals;
+	struct commit c[2];
+	struct pair p;
+	struct spy spy = { .fs.ops = &spy_ops, .real = &p.fs, .pair = &p };
+	struct walk *walk;
+
+	for (unsigned which = 0; which < 2; which++) {
+		setup(&p);
+		world_accept(&p.w, 100000, 1, &c[0]);
+		world_reopen(&p.w);
+		world_accept(&p.w, 3000, 2, &c[1]);
+		world_reopen(&p.w);
+		spy.id = c[0].id;
+		spy.reads = 0;
+		/* Once while all is read, once while messages are. */
+		spy.on_read = which == 0 ? write_over : NULL;
+		walk = walk_disk(&spy.fs, &totals);
+		spy.on_read = which == 0 ? NULL : write_over;
+		assert_int_equal(walk_check(walk), which == 0);
+		assert_null(walk_fault(walk, 0));
+		walk_totals(walk, &totals);
+		assert_int_equal(totals.damaged + totals.incomplete + totals.unreadable, 0);
+		walk_free(walk);
+		walk = walk_disk(&spy.fs, &totals);
+		assert_int_equal(totals.messages, 1);
+		walk_free(walk);
+		teardown(&p);
+	}
+}
+
 static void
 test_never_at_rest(void **state)
 {
@@ -414,6 +457,7 @@ main(void)
 		cmocka_unit_test(test_lost_start),
 		cmocka_unit_test(test_last_answer),
 		cmocka_unit_test(test_released_meanwhile),
+		cmocka_unit_test(test_used_again_meanwhile),
 		cmocka_unit_test(test_never_at_rest),
 		cmocka_unit_test(test_written_meanwhile),
 	};
