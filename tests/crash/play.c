@@ -623,15 +623,23 @@ play_damage_abandon(struct sent *x)
 }
 
 void
+play_expect_message(struct sent *x)
+{
+	char base[DISK_NAME];
+
+	(void)snprintf(base, sizeof(base), "message-%016llx", (unsigned long long)x->id);
+	play_expect_copy(x->play, base, ".bin");
+	require(buf_len(&x->play->copy[x->play->ncopies - 1].bytes) > buf_len(&x->text));
+}
+
+void
 play_set_aside(struct sent *x)
 {
 	struct play *p = x->play;
 	struct err why = { 0 };
-	char base[DISK_NAME];
 
 	(void)err_set(&why, ERR_DAMAGED, "damaged");
 	spool_quarantine(p->w.spool, message_of(x), &why);
 	play_run(p, ANSWER_MS);
-	(void)snprintf(base, sizeof(base), "message-%016llx", (unsigned long long)x->id);
-	play_expect_copy(p, base, ".bin");
+	play_expect_message(x);
 }

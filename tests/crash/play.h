@@ -113,6 +113,8 @@ enum damage_expects { DAMAGE_ALONE, DAMAGE_COPIED };
 void play_damage(struct sent *x, char type, size_t byte, uint8_t bits, enum damage_expects);
 /* In the S in front of x, the lowest bit of the first digit of "from=" that is not 0. */
 void play_damage_abandon(struct sent *x);
+/* All of x is in quarantine/ now, and has to stay. */
+void play_expect_message(struct sent *x);
 /* The spool is told that x is damaged, and copies it. */
 void play_set_aside(struct sent *x);
 /* A file is in quarantine/ now, with its note: from here on it has to be. */

@@ -15,6 +15,46 @@
 
 #define SYNC_MS	1500	/* by then outcomes are synced */
 
+static void
+settle(struct play *p)
+{
+	play_run(p, SYNC_MS);
+}
+
+static struct sent *
+accept_small(struct play *p, uint32_t nrcpt)
+{
+	return play_accept(p, play_size(p, 100, 3000), nrcpt);
+}
+
+static void
+finish_and_settle(struct sent *x)
+{
+	play_finish(x);
+	settle(x->play);
+}
+
+/* Its write or sync is going to fail. */
+static struct sent *
+refuse(struct play *p, size_t most)
+{
+	struct sent *x = play_begin(p, play_size(p, 100, most), 1);
+
+	play_commit(x);
+	play_run(p, 20);
+	play_refused(x);
+	return x;
+}
+
+/* Nothing fails any more, and what was refused before the next message counts no more. */
+static void
+well_again(struct play *p)
+{
+	accept_small(p, 1);
+	settle(p);
+	p->failing = false;
+}
+
 /* --- messages of one record ------------------------------------------------------------ */
 
 static void
@@ -32,8 +72,7 @@ small(struct play *p)
 	play_finish(a);
 	play_run(p, 20);		/* written, not synced */
 	play_accept(p, play_size(p, 500, 3000), 1);
-	play_finish(b);
-	play_run(p, SYNC_MS);
+	finish_and_settle(b);
 	(void)play_accept(p, 10, 1);
 }
 
@@ -50,8 +89,7 @@ big(struct play *p)
 	play_update(b);
 	play_finish(a);
 	(void)play_accept(p, play_size(p, 66000, 130000), 1);
-	play_finish(b);
-	play_run(p, SYNC_MS);
+	finish_and_settle(b);
 }
 
 static void
@@ -76,8 +114,7 @@ interleaved(struct play *p)
 	play_accepted(a);
 	play_accepted(b);
 	play_accepted(c);
-	play_finish(b);
-	play_run(p, SYNC_MS);
+	finish_and_settle(b);
 }
 
 static void
@@ -99,7 +136,7 @@ aborted(struct play *p)
 	play_run(p, 20);
 	play_finish(c);
 	play_accept(p, play_size(p, 1, 2000), 1);
-	play_run(p, SYNC_MS);
+	settle(p);
 	/* One stays open to the end: chunks without a commit. */
 	b = play_begin(p, 200000, 1);
 	play_append(b, 140000);
@@ -120,8 +157,7 @@ look_alikes(struct play *p)
 		play_commit(a);
 		play_run(p, 20);
 	}
-	play_finish(a);
-	play_run(p, SYNC_MS);
+	finish_and_settle(a);
 }
 
 /* --- outcomes ---------------------------------------------------------------------------------- */
@@ -140,16 +176,15 @@ outcomes(struct play *p)
 	play_update(b);
 	play_run(p, 20);
 	play_update(a);
-	play_run(p, SYNC_MS);
+	settle(p);
 	play_update(a);
 	play_accept(p, play_size(p, 1, 500), 1);	/* syncs it, too */
 	play_update(b);
 	play_finish(a);
 	play_run(p, 20);
 	play_update(b);
-	play_run(p, SYNC_MS);
-	play_finish(b);
-	play_run(p, SYNC_MS);
+	settle(p);
+	finish_and_settle(b);
 }
 
 static void
@@ -158,18 +193,18 @@ bounces(struct play *p)
 	struct sent *a, *b, *report;
 
 	play_open(p);
-	a = play_accept(p, play_size(p, 100, 3000), 2);
-	b = play_accept(p, play_size(p, 100, 3000), 1);
+	a = accept_small(p, 2);
+	b = accept_small(p, 1);
 	play_update(a);
 	report = play_bounce(a, play_size(p, 100, 2000));
 	play_run(p, 50);
 	require(report->id != 0);
 	play_update(report);
 	(void)play_bounce(b, play_size(p, 40000, 60000));
-	play_run(p, SYNC_MS);
+	settle(p);
 	play_finish(report);
 	play_accept(p, play_size(p, 1, 500), 1);
-	play_run(p, SYNC_MS);
+	settle(p);
 }
 
 /* --- segments ------------------------------------------------------------------------------------- */
@@ -206,7 +241,7 @@ rotation(struct play *p)
 	struct sent *a, *b, *c;
 
 	play_open(p);
-	a = play_accept(p, play_size(p, 100, 3000), 2);
+	a = accept_small(p, 2);
 	fill_unwatched(p, 3);
 	b = play_begin(p, 250000, 1);
 	play_append(b, play_size(p, 66000, 130000));	/* chunks before, the commit behind the rotation */
@@ -219,9 +254,9 @@ rotation(struct play *p)
 	play_accepted(b);
 	play_accepted(c);
 	play_update(a);
-	play_run(p, SYNC_MS);
+	settle(p);
 	play_finish(a);
-	play_accept(p, play_size(p, 100, 3000), 1);
+	accept_small(p, 1);
 }
 
 static void
@@ -230,23 +265,21 @@ release(struct play *p)
 	struct sent *a, *b, *c;
 
 	play_open(p);
-	a = play_accept(p, play_size(p, 100, 3000), 2);
+	a = accept_small(p, 2);
 	b = play_begin(p, 250000, 1);
 	play_append(b, 70000);		/* pins the first segment, as nothing else will */
 	fill_unwatched(p, 5);
-	play_finish(a);
-	play_run(p, SYNC_MS);
+	finish_and_settle(a);
 	play_commit(b);
-	c = play_accept(p, play_size(p, 100, 3000), 1);
+	c = accept_small(p, 1);
 	play_accepted(b);
 	play_finish(b);
 	play_run(p, 20);		/* written: not released yet */
 	play_update(c);
-	play_run(p, SYNC_MS);		/* released */
+	settle(p);		/* released */
 	fill_unwatched(p, 4);
-	play_finish(c);
-	play_run(p, SYNC_MS);
-	play_accept(p, play_size(p, 100, 3000), 1);
+	finish_and_settle(c);
+	accept_small(p, 1);
 }
 
 /* Behind what is new stand the records of an earlier use. */
@@ -256,22 +289,22 @@ recycling(struct play *p)
 	struct sent *a;
 
 	play_open(p);
-	a = play_accept(p, play_size(p, 100, 3000), 1);
+	a = accept_small(p, 1);
 	fill_unwatched(p, 9);
-	play_run(p, SYNC_MS);
+	settle(p);
 	play_finish(a);
-	play_run(p, SYNC_MS);		/* a segment has become a spare */
-	a = play_accept(p, play_size(p, 100, 3000), 1);
+	settle(p);		/* a segment has become a spare */
+	a = accept_small(p, 1);
 	fill_unwatched(p, 4);
 	play_finish(play_accept(p, play_size(p, 200000, 220000), 1));	/* and is begun again */
 	play_update(a);
-	play_accept(p, play_size(p, 100, 3000), 2);
-	play_run(p, SYNC_MS);
+	accept_small(p, 2);
+	settle(p);
 	play_finish(a);
 	play_commit(play_begin(p, play_size(p, 66000, 90000), 1));
-	play_run(p, SYNC_MS);
+	settle(p);
 	fill_unwatched(p, 6);
-	play_accept(p, play_size(p, 100, 3000), 1);
+	accept_small(p, 1);
 }
 
 /* What is alive in the oldest segment is copied forward, with its outcome, and the segment goes. */
@@ -281,26 +314,25 @@ stragglers(struct play *p)
 	struct sent *a, *b, *c;
 
 	play_open(p);
-	a = play_accept(p, play_size(p, 100, 3000), 3);
+	a = accept_small(p, 3);
 	b = play_accept(p, play_size(p, 140000, 160000), 1);
-	c = play_accept(p, play_size(p, 100, 3000), 8);	/* its outcome is more than a sector */
+	c = accept_small(p, 8);	/* its outcome is more than a sector */
 	play_update(a);
-	play_run(p, SYNC_MS);
+	settle(p);
 	play_update(a);
 	fill_unwatched(p, 13);
 	play_update(c);
 	fill(p, 5);			/* the fourth is closed */
 	play_update(a);
 	play_run(p, 50);
-	play_finish(c);
-	play_run(p, SYNC_MS);
+	finish_and_settle(c);
 	fill_unwatched(p, 2);
-	play_run(p, SYNC_MS);
+	settle(p);
 	play_finish(b);
 	play_run(p, 20);
 	play_power_loss(p);
 	play_update(a);
-	play_run(p, SYNC_MS);
+	settle(p);
 }
 
 /* Several one after another: what ends a message stands in the next one. */
@@ -310,12 +342,11 @@ release_many(struct play *p)
 	struct sent *a;
 
 	play_open(p);
-	a = play_accept(p, play_size(p, 100, 3000), 1);
+	a = accept_small(p, 1);
 	fill_unwatched(p, 14);
-	play_run(p, SYNC_MS);
-	play_finish(a);
-	play_run(p, SYNC_MS);
-	play_accept(p, play_size(p, 100, 3000), 1);
+	settle(p);
+	finish_and_settle(a);
+	accept_small(p, 1);
 }
 
 /* --- failures ---------------------------------------------------------------------------------------- */
@@ -323,25 +354,21 @@ release_many(struct play *p)
 static void
 failed_sync(struct play *p)
 {
-	struct sent *a, *b, *c;
+	struct sent *a, *b;
 
 	play_open(p);
-	a = play_accept(p, play_size(p, 100, 3000), 2);
-	b = play_accept(p, play_size(p, 100, 3000), 1);
+	a = accept_small(p, 2);
+	b = accept_small(p, 1);
 	p->failing = true;
 	play_update(a);
 	play_finish(b);
 	play_run(p, 20);
 	disk_fail(p->disk, TWIN_SYNC, 0, 1, EIO);
-	c = play_begin(p, play_size(p, 100, 3000), 1);
-	play_commit(c);
-	play_run(p, 20);
-	play_refused(c);
-	play_accept(p, play_size(p, 100, 3000), 1);	/* in the next segment */
-	play_run(p, SYNC_MS);
+	(void)refuse(p, 3000);
+	accept_small(p, 1);	/* in the next segment */
+	settle(p);
 	p->failing = false;
-	play_finish(a);
-	play_run(p, SYNC_MS);
+	finish_and_settle(a);
 }
 
 /*
@@ -354,20 +381,17 @@ failed_stop(struct play *p)
 	struct sent *b;
 
 	play_open(p);
-	play_accept(p, play_size(p, 100, 3000), 2);
+	accept_small(p, 2);
 	p->failing = true;
 	disk_fail(p->disk, TWIN_SYNC, 0, 3, EIO);
-	b = play_begin(p, play_size(p, 100, 9000), 1);
-	play_commit(b);
-	play_run(p, 20);
-	play_refused(b);
+	b = refuse(p, 9000);
 	play_close(p);
 	b->fate = FATE_GONE;
 	play_run(p, 0);
 	play_open(p);
 	p->failing = false;
-	play_accept(p, play_size(p, 100, 3000), 1);
-	play_run(p, SYNC_MS);
+	accept_small(p, 1);
+	settle(p);
 }
 
 /* Cut off or not: only the next segment says for good that it does not count. */
@@ -377,7 +401,7 @@ failed_write(struct play *p)
 	struct sent *a, *b;
 
 	play_open(p);
-	a = play_accept(p, play_size(p, 100, 3000), 2);
+	a = accept_small(p, 2);
 	p->failing = true;
 	disk_fail(p->disk, TWIN_WRITE, 0, 1, EIO);
 	b = play_begin(p, play_size(p, 4000, 9000), 1);
@@ -385,38 +409,30 @@ failed_write(struct play *p)
 	play_run(p, 20);
 	play_refused(b);
 	play_update(a);
-	play_accept(p, play_size(p, 100, 3000), 1);
-	play_run(p, SYNC_MS);
-	p->failing = false;
+	well_again(p);
 	play_bounce(a, 500);
-	play_run(p, SYNC_MS);
+	settle(p);
 }
 
 /* Chunks of a message that goes on are in the range that is lost. */
 static void
 lost_chunks(struct play *p)
 {
-	struct sent *a, *b, *c;
+	struct sent *a, *b;
 
 	play_open(p);
-	a = play_accept(p, play_size(p, 100, 3000), 2);
+	a = accept_small(p, 2);
 	b = play_begin(p, 250000, 1);
 	play_append(b, 140000);
 	play_run(p, 20);
 	p->failing = true;
 	disk_fail(p->disk, TWIN_SYNC, 0, 1, EIO);
-	c = play_begin(p, play_size(p, 100, 3000), 1);
-	play_commit(c);
-	play_run(p, 20);
-	play_refused(c);
+	(void)refuse(p, 3000);
 	play_commit(b);
 	play_run(p, 20);
 	play_refused(b);
-	play_accept(p, play_size(p, 100, 3000), 1);
-	play_run(p, SYNC_MS);
-	p->failing = false;
-	play_finish(a);
-	play_run(p, SYNC_MS);
+	well_again(p);
+	finish_and_settle(a);
 }
 
 /* The commit waits in a batch of its own behind the sync that loses the chunks. */
@@ -441,27 +457,22 @@ lost_before_commit(struct play *p)
 	play_run(p, 100);
 	play_refused(a);
 	play_refused(more[0]);
-	play_accept(p, play_size(p, 100, 3000), 1);
-	play_run(p, SYNC_MS);
-	p->failing = false;
-	play_accept(p, play_size(p, 100, 3000), 1);
+	well_again(p);
+	accept_small(p, 1);
 }
 
 static void
 degraded(struct play *p)
 {
-	struct sent *a, *b, *c;
+	struct sent *a, *b;
 
 	play_open(p);
-	a = play_accept(p, play_size(p, 100, 3000), 2);
-	b = play_accept(p, play_size(p, 100, 3000), 1);
+	a = accept_small(p, 2);
+	b = accept_small(p, 1);
 	p->failing = true;
 	play_update(a);
 	disk_fail(p->disk, TWIN_SYNC, 0, 2, EIO);
-	c = play_begin(p, play_size(p, 100, 3000), 1);
-	play_commit(c);
-	play_run(p, 20);
-	play_refused(c);
+	(void)refuse(p, 3000);
 	play_bounce(b, 400);		/* delivery goes on */
 	play_run(p, 100);
 	play_update(a);
@@ -469,7 +480,7 @@ degraded(struct play *p)
 	p->failing = false;
 	play_finish(a);
 	play_run(p, 70000);
-	play_accept(p, play_size(p, 100, 3000), 1);
+	accept_small(p, 1);
 }
 
 /* Syncing at a rotation fails: the seal, then the start of the next segment. */
@@ -479,7 +490,7 @@ failed_rotation(struct play *p)
 	struct sent *a, *b;
 
 	play_open(p);
-	a = play_accept(p, play_size(p, 100, 3000), 2);
+	a = accept_small(p, 2);
 	fill_unwatched(p, 4);
 	play_update(a);
 	p->failing = true;
@@ -487,11 +498,8 @@ failed_rotation(struct play *p)
 	b = play_begin(p, play_size(p, 210000, 230000), 1);
 	play_commit(b);
 	play_run(p, 20000);
-	play_accept(p, play_size(p, 100, 3000), 1);
-	play_run(p, SYNC_MS);
-	p->failing = false;
-	play_finish(a);
-	play_run(p, SYNC_MS);
+	well_again(p);
+	finish_and_settle(a);
 }
 
 /* --- starts and stops ---------------------------------------------------------------------------------- */
@@ -502,7 +510,7 @@ restarts(struct play *p)
 	struct sent *a, *b;
 
 	play_open(p);
-	a = play_accept(p, play_size(p, 100, 3000), 3);
+	a = accept_small(p, 3);
 	b = play_accept(p, play_size(p, 66000, 90000), 1);
 	play_update(a);
 	play_run(p, 20);
@@ -518,10 +526,10 @@ restarts(struct play *p)
 	play_commit(play_begin(p, play_size(p, 66000, 90000), 1));
 	play_power_loss(p);
 	play_update(a);
-	play_run(p, SYNC_MS);
+	settle(p);
 	play_power_loss(p);
 	(void)play_bounce(a, 700);
-	play_run(p, SYNC_MS);
+	settle(p);
 	play_close(p);
 }
 
@@ -535,9 +543,9 @@ damage(struct play *p, char type, size_t byte, bool closed)
 
 	p->may_trouble = "damaged";
 	play_open(p);
-	a = play_accept(p, play_size(p, 100, 3000), 1);
+	a = accept_small(p, 1);
 	b = play_accept(p, play_size(p, 70000, 90000), 2);
-	c = play_accept(p, play_size(p, 100, 3000), 1);
+	c = accept_small(p, 1);
 	if (closed)
 		play_close(p);
 	else
@@ -548,15 +556,17 @@ damage(struct play *p, char type, size_t byte, bool closed)
 	play_open(p);
 	if (spool_find(p->w.spool, hurt->id) != NULL)
 		play_set_aside(hurt);
+	else if (type == RECORD_COMMIT)
+		play_expect_message(hurt);	/* found by the id */
 	play_update(c);
-	play_run(p, SYNC_MS);
+	settle(p);
 	play_finish(c);
 	if (spool_find(p->w.spool, b->id) != NULL)
 		play_finish(b);
 	if (spool_find(p->w.spool, a->id) != NULL)
 		play_finish(a);
-	play_run(p, SYNC_MS);		/* released: the copy is all there is */
-	play_accept(p, play_size(p, 100, 3000), 1);
+	settle(p);		/* released: the copy is all there is */
+	accept_small(p, 1);
 }
 
 static void
@@ -591,18 +601,17 @@ damaged_start(struct play *p)
 
 	p->may_trouble = "";		/* more than one thing, in any words */
 	play_open(p);
-	a = play_accept(p, play_size(p, 100, 3000), 1);
+	a = accept_small(p, 1);
 	play_close(p);
 	play_open(p);
-	b = play_accept(p, play_size(p, 100, 3000), 1);
+	b = accept_small(p, 1);
 	play_close(p);
 	play_damage(a, RECORD_START, 70, 1, DAMAGE_ALONE);
 	play_open(p);
 	play_update(a);
-	play_run(p, SYNC_MS);
+	settle(p);
 	play_finish(a);
-	play_finish(b);
-	play_run(p, SYNC_MS);
+	finish_and_settle(b);
 }
 
 /* A wrong digit there would abandon what was accepted. */
@@ -620,17 +629,16 @@ damaged_abandon(struct play *p)
 	play_commit(refused);
 	play_run(p, 20);
 	play_refused(refused);
-	b = play_accept(p, play_size(p, 100, 3000), 1);
+	b = accept_small(p, 1);
 	p->failing = false;
 	play_finish(play_accept(p, 100, 1));
-	play_run(p, SYNC_MS);
+	settle(p);
 	play_die(p);
 	play_open(p);			/* the next segment knows the nonce of that one */
 	play_die(p);
 	play_damage_abandon(b);
 	play_open(p);
-	play_finish(a);
-	play_run(p, SYNC_MS);
+	finish_and_settle(a);
 }
 
 /* The only one that could know the nonce is the segment itself: it is set aside whole. */
@@ -642,14 +650,14 @@ lost_start(struct play *p)
 
 	p->may_trouble = "";
 	play_open(p);
-	a = play_accept(p, play_size(p, 100, 3000), 1);
+	a = accept_small(p, 1);
 	play_close(p);
 	play_damage(a, RECORD_START, 70, 1, DAMAGE_ALONE);
 	a->hurt = true;
 	play_open(p);
 	(void)snprintf(base, sizeof(base), "%016x", a->segment);
 	play_expect_copy(p, base, ".seg");
-	play_accept(p, play_size(p, 100, 3000), 1);
+	accept_small(p, 1);
 }
 
 /* --- a full disk --------------------------------------------------------------------------------------- */
@@ -663,25 +671,23 @@ full(struct play *p)
 	p->disk->space = 9 * SEGMENT + SEGMENT / 2;
 	p->w.params.segment_size = SEGMENT;
 	play_open(p);
-	a = play_accept(p, play_size(p, 100, 3000), 2);
-	b = play_accept(p, play_size(p, 100, 3000), 1);
+	a = accept_small(p, 2);
+	b = accept_small(p, 1);
 	c = play_accept(p, 200000, 1);
 	fill_unwatched(p, 3);
 	p->disk->space = 2 * SEGMENT + SEGMENT / 2;	/* others have filled it */
-	play_run(p, SYNC_MS);
+	settle(p);
 	if (spool_find(p->w.spool, a->id) != NULL)
 		play_update(a);
-	play_run(p, SYNC_MS);
-	play_finish(b);
-	play_run(p, SYNC_MS);
+	settle(p);
+	finish_and_settle(b);
 	play_finish(c);
 	play_update(a);
-	play_run(p, SYNC_MS);
+	settle(p);
 	p->disk->space = 0;
 	play_run(p, 5000);
-	play_accept(p, play_size(p, 100, 3000), 1);
-	play_finish(a);
-	play_run(p, SYNC_MS);
+	accept_small(p, 1);
+	finish_and_settle(a);
 }
 
 const struct work works[] = {
