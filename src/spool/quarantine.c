@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "spool/quarantine.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/crc32c.h"
 #include "base/date.h"
+#include "spool/scan.h"
 
 #include "base/banned.h"
 
@@ -150,6 +152,116 @@ quarantine_segment(struct fs *fs, uint32_t number, const struct quarantine_note 
 	return 0;
 }
 
+/* --- chunks without a commit -------------------------------------------------------- */
+
+struct numbers {
+	uint32_t	 first, last;	/* that are wanted */
+	uint32_t	*number;
+	size_t		 n;
+};
+
+static bool
+see_segment(void *arg, const char *name)
+{
+	struct numbers *w = arg;
+	uint64_t number;
+
+	if (!segment_number(name, true, &number) || number < w->first || number > w->last)
+		return true;
+	if ((w->n & (w->n - 1)) == 0)
+		w->number = xrealloc(w->number, (w->n != 0 ? w->n * 2 : 1) * sizeof(*w->number));
+	w->number[w->n++] = (uint32_t)number;
+	return true;
+}
+
+static int
+compare_numbers(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int
+copy_chunks_of(struct copy *c, int fd, const struct segment *sg, spool_id id, struct err *e)
+{
+	enum scan_result result;
+	struct scan_record x;
+	struct scan sc;
+	int rc = 0;
+
+	/* Whatever can be read, also behind a tear. */
+	scan_init(&sc, c->fs, fd, sg, true);
+	do {
+		result = scan_next(&sc, &x, e);
+		if (result == SCAN_RECORD && x.head.type == RECORD_CHUNK && x.head.id == id)
+			rc = copy_bytes(c, fd, x.at, x.length, e);
+	} while (rc == 0 && (result == SCAN_RECORD || result == SCAN_DAMAGE));
+	scan_done(&sc);
+	return result == SCAN_FAIL ? -1 : rc;
+}
+
+static int
+search_segment(struct copy *c, uint32_t number, spool_id id, struct err *e)
+{
+	char name[SEGMENT_NAME_MAX];
+	struct segment_start start;
+	struct segment sg = { .number = number, .abandon_from = UINT64_MAX };
+	int fd = fs_open(c->fs, segment_name(name, DIR_LOG, number), FS_READ, e);
+	int64_t size;
+	uint64_t room;
+	int rc = -1;
+
+	if (fd < 0)
+		return e->errnum == ENOENT ? 0 : -1;
+	size = fs_size(c->fs, fd, e);
+	if (size >= 0 && segment_read_start(c->fs, fd, &start, &room, e) == 0) {
+		sg.size = (uint64_t)size;
+		sg.nonce = start.nonce;
+		rc = copy_chunks_of(c, fd, &sg, id, e);
+	} else if (e->kind == ERR_DAMAGED) {
+		rc = 0;			/* the rest is worth having */
+	}
+	fs_close(c->fs, fd);
+	return rc;
+}
+
+/* A message's id names a segment that was current when it began. */
+static int
+search_chunks(struct copy *c, uint32_t last, spool_id id, struct err *e)
+{
+	struct numbers w = { .first = (uint32_t)(id >> 24), .last = last };
+	struct err why = { 0 };
+	int rc = fs_list(c->fs, DIR_LOG, see_segment, &w, &why);
+
+	if (w.n > 1)
+		qsort(w.number, w.n, sizeof(*w.number), compare_numbers);
+	for (size_t i = 0; i < w.n && rc == 0; i++)
+		rc = search_segment(c, w.number[i], id, &why);
+	free(w.number);
+	if (rc < 0 && e != NULL)
+		*e = why;
+	return rc;
+}
+
+int
+quarantine_chunks(struct fs *fs, uint32_t last, const struct quarantine_note *note, struct err *e)
+{
+	char base[BASE_MAX];
+	struct copy c;
+	int rc = copy_begin(&c, fs, message_base(base, note->message), e);
+
+	if (rc <= 0)
+		return rc;
+	rc = put_note(fs, base, last, 0, 0, note, e);
+	if (rc == 0)
+		rc = search_chunks(&c, last, note->message, e);
+	if (rc == 0)
+		rc = copy_end(&c, e);
+	fs_close(fs, c.fd);
+	return rc;
+}
+
 /* --- a message -------------------------------------------------------------------- */
 
 /* The extents, if this is the message's C record and nothing of it is damaged. */
@@ -202,7 +314,9 @@ copy_chunks(struct copy *c, const struct quarantine_source *src, spool_id id, st
 		return 0;
 	known = read_commit(c->fs, fd, src, id, &lines);
 	fs_close(c->fs, fd);
-	for (uint32_t i = 0; known && i < lines.nextent && rc == 0; i++) {
+	if (!known)
+		return search_chunks(c, src->segment, id, e);
+	for (uint32_t i = 0; i < lines.nextent && rc == 0; i++) {
 		const struct extent *x = &lines.extent[i];
 
 		rc = copy_part(c, x->segment, (uint64_t)x->offset64 * RECORD_UNIT, record_room(x->length), e);

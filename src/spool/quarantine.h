@@ -24,12 +24,18 @@ int quarantine_range(struct fs *, int from, uint32_t number, uint64_t at, uint64
 /* A whole segment leaves log/. */
 int quarantine_segment(struct fs *, uint32_t number, const struct quarantine_note *, struct err *) must_use;
 
+/*
+ * The chunks of a message whose C is lost, wherever they are up to this segment. From the loop's
+ * view they are dead: nothing else keeps them.
+ */
+int quarantine_chunks(struct fs *, uint32_t last, const struct quarantine_note *, struct err *) must_use;
+
 /* Where a message is. */
 struct quarantine_source {
 	uint32_t	segment;
 	uint64_t	nonce, at, length;
 };
-/* Its record and, where the record can be read, its chunks, as they are. */
+/* Its record and its chunks, as they are. */
 int quarantine_message(struct fs *, const struct quarantine_source *, const struct quarantine_note *,
     struct err *);
 

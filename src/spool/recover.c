@@ -38,6 +38,7 @@ struct recovery {
 	struct err	 e;
 	int		 fd;		/* opened by the job */
 	struct err	 quarantine_err;
+	unsigned	 rescued;	/* messages of which the chunks were copied */
 	struct buf	 text;		/* of a summary */
 	uint64_t	 end;		/* of the records */
 	uint64_t	 new_size;	/* of the segment; 0: as it was */
@@ -190,6 +191,18 @@ set_aside(struct recovery *rc)
 	return quarantine_segment(rc->s->env.fs, rc->walked->number, &n, &rc->e) == 0;
 }
 
+/* Chunks without the C that would name them are dead, and would go with their segments. */
+static void
+rescue(struct recovery *rc, uint32_t last, spool_id id)
+{
+	struct quarantine_note n = note(rc, id, "the record that completes the message is damaged; these are "
+	    "the parts of it that stand in front of that");
+
+	if (rc->quarantine_err.kind == ERR_NONE &&
+	    quarantine_chunks(rc->s->env.fs, last, &n, &rc->quarantine_err) == 0)
+		rc->rescued++;
+}
+
 static void
 quarantine_damage(struct recovery *rc)
 {
@@ -199,6 +212,37 @@ quarantine_damage(struct recovery *rc)
 	/* Failure is told by the err. */
 	(void)quarantine_range(rc->s->env.fs, rc->fd, rc->walked->number, rc->damage.at, rc->damage.length,
 	    &n, &rc->quarantine_err);
+	if (rc->damage.head.type == RECORD_COMMIT)
+		rescue(rc, rc->walked->number, rc->damage.head.id);
+	else if (rc->damage.head.type == 0)
+		replay_lost_header(&rc->replay);
+}
+
+/* Now it is known which of them have no commit. */
+static void
+rescue_lost(struct recovery *rc)
+{
+	spool_id id;
+
+	err_clear(&rc->quarantine_err);
+	for (size_t pos = 0; (id = replay_next_lost(&rc->replay, &pos)) != 0;)
+		rescue(rc, (uint32_t)(rc->first - 1), id);
+}
+
+static void
+tell_rescued(struct recovery *rc)
+{
+	struct spool *s = rc->s;
+
+	s->quarantined += rc->rescued;
+	if (rc->rescued != 0)
+		trouble(s, "a damaged record completes a message, or may do so: the parts of %u messages are "
+		    "copied to quarantine", rc->rescued);
+	if (rc->quarantine_err.kind == ERR_NONE)
+		return;
+	s->unreadable = true;
+	trouble(s, "the parts of a message whose last record is damaged can't be copied to quarantine, all "
+	    "segments are kept: %s", rc->quarantine_err.text);
 }
 
 /*
@@ -278,6 +322,7 @@ tell_damage(struct recovery *rc)
 		    "quarantine, the segment is kept: %s", rc->walked->number, (unsigned long long)x->at,
 		    (unsigned long long)x->length, rc->quarantine_err.text);
 		rc->walked->kept = true;
+		s->unreadable = true;	/* nor may those go that hold its chunks */
 		return;
 	}
 	s->quarantined++;
@@ -416,6 +461,7 @@ order_run(struct job *job)
 	struct spool_message *m;
 	bool in_order = true;
 
+	rescue_lost(rc);
 	rc->message = xcalloc(rc->replay.found->n, sizeof(struct spool_message *));
 	for (size_t pos = 0; (m = index_next(rc->replay.found, &pos)) != NULL;) {
 		m->flags |= SPOOL_UNTOLD;
@@ -469,6 +515,7 @@ order_done(struct job *job)
 	struct recovery *rc = container_of(job, struct recovery, job);
 	struct spool *s = rc->s;
 
+	tell_rescued(rc);
 	s->nuntold = (uint32_t)rc->n;
 	s->index = index_join(rc->replay.found, s->index);
 	rc->replay.found = NULL;

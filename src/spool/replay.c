@@ -27,6 +27,7 @@ replay_init(struct replay *rp)
 {
 	*rp = (struct replay){ .found = index_new() };
 	map_init(&rp->holds);
+	map_init(&rp->open);
 }
 
 void
@@ -37,6 +38,7 @@ replay_done(struct replay *rp)
 	for (size_t pos = 0; (h = map_next(&rp->holds, &pos)) != NULL;)
 		free(h);
 	map_done(&rp->holds);
+	map_done(&rp->open);
 	index_free(rp->found);
 	rp->found = NULL;
 }
@@ -178,6 +180,38 @@ see_update(struct replay *rp, uint64_t id, struct view payload, uint32_t segment
 	m->outcome_offset64 = (uint32_t)(x->at / RECORD_UNIT);
 }
 
+/* What the map of chunks holds for an id: not looked at, but for this difference. */
+static void *
+mark(struct replay *rp, bool suspect)
+{
+	return suspect ? (void *)&rp->open : (void *)rp;
+}
+
+static void
+see_chunk(struct replay *rp, uint64_t id)
+{
+	if (id != 0 && map_get(&rp->open, id) == NULL)
+		map_put(&rp->open, id, mark(rp, false));
+}
+
+void
+replay_lost_header(struct replay *rp)
+{
+	for (size_t pos = 0; map_next(&rp->open, &pos) != NULL;)
+		rp->open.slot[pos - 1].value = mark(rp, true);
+}
+
+spool_id
+replay_next_lost(struct replay *rp, size_t *pos)
+{
+	void *value;
+
+	while ((value = map_next(&rp->open, pos)) != NULL)
+		if (value == mark(rp, true))
+			return rp->open.slot[*pos - 1].key;
+	return 0;
+}
+
 void
 replay_record(struct replay *rp, uint32_t segment, const struct scan_record *x)
 {
@@ -188,7 +222,11 @@ replay_record(struct replay *rp, uint32_t segment, const struct scan_record *x)
 	case RECORD_MESSAGE:
 		see_message(rp, x->head.id, x->payload, segment, x);
 		break;
+	case RECORD_CHUNK:
+		see_chunk(rp, x->head.id);
+		break;
 	case RECORD_COMMIT:
+		(void)map_take(&rp->open, x->head.id);
 		see_commit(rp, x->head.id, x->payload, segment, x);
 		break;
 	case RECORD_UPDATE:
@@ -206,7 +244,7 @@ replay_record(struct replay *rp, uint32_t segment, const struct scan_record *x)
 		}
 		break;
 	default:
-		break;		/* S, B, T, Z, V, and what a later version adds */
+		break;		/* S, T, Z, V, and what a later version adds */
 	}
 }
 

@@ -14,6 +14,7 @@ struct replay {
 	struct index	*found;
 	uint64_t	unclear;	/* good records whose text makes no sense */
 	struct map	 holds;		/* of copies without an outcome behind them, by id */
+	struct map	 open;		/* ids with chunks and no C yet, in the segments that were walked */
 	struct summary	*gather;	/* NULL; or takes what the records say, too; not owned */
 };
 
@@ -21,6 +22,10 @@ void replay_init(struct replay *);
 void replay_done(struct replay *);		/* frees the messages */
 /* Records in the order of the log. Idempotent. payload must be valid during the call. */
 void replay_record(struct replay *, uint32_t segment, const struct scan_record *);
+/* A header could not be read: it may have been that of the C of anything that is open. */
+void replay_lost_header(struct replay *);
+/* Next of those that have no C even now; start with *pos = 0. 0: no more. */
+spool_id replay_next_lost(struct replay *, size_t *pos);
 /* The same of a whole segment at once, by its summary, which was checked. */
 void replay_summary(struct replay *, uint32_t segment, struct view text);
 

@@ -428,6 +428,63 @@ test_recovery_syncs_first(void **state)
 	teardown(&p);
 }
 
+/* A name in log/ that is acted on is made durable first: kill -9 may have come in front of its sync. */
+static void
+test_recovery_syncs_names(void **state)
+{
+	struct twin_fs left;
+	struct world after;
+	struct commit a;
+	struct pair p;
+	const char *name;
+
+	setup(&p);
+	world_accept(&p.w, 500, 1, &a);
+	world_close(&p.w);
+	name = twin_fs_name(&p.fs, "log", 0);
+	assert_int_equal(fs_rename(&p.fs.fs, name, "elsewhere", NULL), 0);
+	assert_int_equal(fs_sync_dir(&p.fs.fs, "log", NULL), 0);
+	assert_int_equal(fs_rename(&p.fs.fs, "elsewhere", name, NULL), 0);
+	world_open(&p.w);
+	world_run(&p.w, 50);
+	assert_int_equal(p.w.ntold, 1);
+	twin_fs_crash(&left, &p.fs, TWIN_KEEP_SYNCED, 1);
+	world_start(&after, &left);
+	assert_int_equal(after.ntold, 1);
+	world_end(&after);
+	teardown(&p);
+}
+
+/* An epoch without a record would prove that the one before it was synced. */
+static void
+test_no_empty_epoch_at_stop(void **state)
+{
+	struct commit a;
+	struct record r = { 0 };
+	const uint8_t *bytes;
+	uint64_t size, epoch = 0;
+	struct pair p;
+
+	for (unsigned unsynced = 0; unsynced < 2; unsynced++) {
+		setup(&p);
+		world_accept(&p.w, 500, 1, &a);
+		if (unsynced)
+			world_finish(&p.w, a.id);
+		world_run(&p.w, 20);
+		world_close(&p.w);
+		bytes = twin_fs_content(&p.fs, twin_fs_name(&p.fs, "log", 0), &size);
+		epoch = 0;
+		for (uint64_t at = 0; at < size; at += record_room(r.length)) {
+			assert_true(record_get_any(&r, bytes + at));
+			assert_true(r.epoch == epoch || r.epoch == epoch + 1);
+			epoch = r.epoch;
+		}
+		assert_int_equal(r.type, RECORD_SEAL);
+		assert_int_equal(epoch, 2 + unsynced);
+		teardown(&p);
+	}
+}
+
 static int
 deny_log(void *arg, enum twin_op op, const char *name)
 {
@@ -519,6 +576,8 @@ main(void)
 		cmocka_unit_test(test_lost_start),
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_recovery_syncs_first),
+		cmocka_unit_test(test_recovery_syncs_names),
+		cmocka_unit_test(test_no_empty_epoch_at_stop),
 		cmocka_unit_test(test_recovery_syncs_every_tail),
 		cmocka_unit_test(test_accept_while_recovering),
 	};

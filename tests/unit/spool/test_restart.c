@@ -43,15 +43,6 @@ test_stop_in_recovery(void **state)
 
 /* --- space ----------------------------------------------------------------------- */
 
-static void
-hold(struct pair *p, spool_id id)
-{
-	struct spool_update u = { .flags = SPOOL_HELD, .endpoint = "" };
-
-	spool_update(p->w.spool, spool_find(p->w.spool, id), &u, NULL, NULL);
-	world_run(&p->w, 2000);
-}
-
 /* Start after start, most of them after a kill, behind a message that keeps the first segment. */
 static void
 test_many_restarts(void **state)
@@ -61,7 +52,7 @@ test_many_restarts(void **state)
 
 	setup(&p);
 	world_accept(&p.w, 500, 1, &held);
-	hold(&p, held.id);
+	world_hold(&p.w, held.id);
 	for (unsigned i = 0; i < 50; i++) {
 		world_accept(&p.w, 3000, i, &c);
 		world_finish(&p.w, c.id);
@@ -288,102 +279,6 @@ test_room_for_outcomes(void **state)
 	teardown(&p);
 }
 
-/* --- damage ------------------------------------------------------------------------ */
-
-static uint64_t
-find_chunk(struct pair *p, spool_id id, unsigned which)
-{
-	return world_find(&p->fs, twin_fs_name(&p->fs, "log", 0), 'B', id, which);
-}
-
-static bool
-note_says(struct pair *p, const char *name, const char *words)
-{
-	uint64_t size;
-	const uint8_t *text = twin_fs_content(&p->fs, name, &size);
-
-	return text != NULL && view_search(view_of(text, size), view_str(words)) < size;
-}
-
-/* A body that fails its check when it is read: one copy, one note. */
-static void
-test_damaged_body(void **state)
-{
-	char name[80], note[80], id[17];
-	struct buf text;
-	struct commit c, d;
-	struct spool_stats st;
-	uint32_t nrcpt;
-	uint64_t size;
-	struct pair p;
-	struct err e;
-
-	setup(&p);
-	world_accept(&p.w, 200000, 1, &c);
-	world_accept(&p.w, 10, 2, &d);
-	twin_fs_damage(&p.fs, twin_fs_name(&p.fs, "log", 0), find_chunk(&p, c.id, 1) + 1000);
-	buf_init(&text, 1u << 20);
-	assert_int_equal(world_read(&p.w, c.id, &text, &nrcpt, &e), READER_BAD);
-	assert_int_equal(e.kind, ERR_DAMAGED);
-	spool_quarantine(p.w.spool, spool_find(p.w.spool, c.id), &e);
-	spool_quarantine(p.w.spool, spool_find(p.w.spool, c.id), &e);
-	hold(&p, c.id);
-	(void)snprintf(name, sizeof(name), "quarantine/message-%s.bin", spool_id_text(id, c.id));
-	(void)snprintf(note, sizeof(note), "quarantine/message-%s.why", id);
-	assert_non_null(twin_fs_content(&p.fs, name, &size));
-	assert_true(size > 200000);
-	assert_true(note_says(&p, note, e.text));
-	assert_true(note_says(&p, note, id));
-	spool_stats(p.w.spool, &st);
-	assert_int_equal(st.quarantined, 1);
-	assert_true(world_has(&p.w, d.id, 10, 2));
-	world_reopen(&p.w);
-	assert_true(spool_find(p.w.spool, c.id)->flags & SPOOL_HELD);
-	spool_stats(p.w.spool, &st);
-	assert_int_equal(st.quarantined, 1);
-	assert_int_equal(st.messages, 2);
-	buf_done(&text);
-	teardown(&p);
-}
-
-/* Found when it is read: in the queue until it is removed; and no number is used up by its name. */
-static void
-test_damaged_envelope(void **state)
-{
-	struct commit c, d;
-	struct buf text;
-	struct pair p;
-	struct err e;
-	uint32_t nrcpt;
-	char note[80], id[17];
-
-	setup(&p);
-	buf_init(&text, 1u << 20);
-	world_accept(&p.w, 200000, 1, &c);
-	world_accept(&p.w, 10, 2, &d);
-	twin_fs_damage(&p.fs, twin_fs_name(&p.fs, "log", 0), find_chunk(&p, c.id, 0) + 70);
-	world_close(&p.w);
-	for (unsigned run = 0; run < 2; run++) {
-		world_open(&p.w);
-		world_run(&p.w, 100);
-		assert_int_equal(p.w.ntold, 2);
-		assert_int_equal(world_read(&p.w, c.id, &text, &nrcpt, &e), READER_BAD);
-		assert_int_equal(e.kind, ERR_DAMAGED);
-		spool_quarantine(p.w.spool, spool_find(p.w.spool, c.id), &e);
-		world_close(&p.w);
-	}
-	(void)snprintf(note, sizeof(note), "quarantine/message-%s.why", spool_id_text(id, c.id));
-	assert_true(note_says(&p, note, "check"));
-	world_open(&p.w);
-	world_run(&p.w, 100);
-	world_finish(&p.w, c.id);
-	world_finish(&p.w, d.id);
-	world_run(&p.w, 3000);
-	assert_int_equal(twin_fs_count(&p.fs, "log"), 1);
-	buf_done(&text);
-	teardown(&p);
-}
-
 /* Names that are no numbers of segments. */
 static void
 test_foreign_names(void **state)
@@ -553,8 +448,6 @@ main(void)
 		cmocka_unit_test(test_small_disk),
 		cmocka_unit_test(test_no_strays),
 		cmocka_unit_test(test_room_for_outcomes),
-		cmocka_unit_test(test_damaged_body),
-		cmocka_unit_test(test_damaged_envelope),
 		cmocka_unit_test(test_foreign_names),
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_unreadable_for_a_while),

@@ -287,6 +287,15 @@ world_finish(struct world *w, spool_id id)
 	require(spool_find(w->spool, id) == NULL);
 }
 
+void
+world_hold(struct world *w, spool_id id)
+{
+	struct spool_update u = { .flags = SPOOL_HELD, .endpoint = "" };
+
+	spool_update(w->spool, spool_find(w->spool, id), &u, NULL, NULL);
+	world_run(w, 2000);
+}
+
 static void
 on_ready(void *owner)
 {
@@ -340,8 +349,8 @@ world_has(struct world *w, spool_id id, size_t size, uint64_t seed)
 	return same;
 }
 
-uint64_t
-world_find(const struct twin_fs *fs, const char *name, uint8_t type, spool_id id, unsigned which)
+bool
+world_seek(const struct twin_fs *fs, const char *name, uint8_t type, spool_id id, unsigned which, uint64_t *out)
 {
 	char text[17];
 	uint64_t size, i;
@@ -352,8 +361,18 @@ world_find(const struct twin_fs *fs, const char *name, uint8_t type, spool_id id
 		if (at[i] == '@' && at[i + 2] == ' ' && (type == 0 || at[i + 1] == type) &&
 		    memcmp(at + i + 20, text, 16) == 0 && which-- == 0)
 			break;
-	require(i + 64 <= size);	/* it was written */
-	return i;
+	*out = i;
+	return i + 64 <= size;
+}
+
+uint64_t
+world_find(const struct twin_fs *fs, const char *name, uint8_t type, spool_id id, unsigned which)
+{
+	uint64_t at;
+	bool there = world_seek(fs, name, type, id, which, &at);
+
+	require(there);		/* it was written */
+	return at;
 }
 
 void

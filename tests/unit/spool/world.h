@@ -68,9 +68,13 @@ void accept_many(struct pair *, struct commit *, unsigned n, size_t size);	/* se
 /* The stored text is that of size and seed, and the envelope is right. */
 bool world_has(struct world *, spool_id, size_t size, uint64_t seed);
 void world_finish(struct world *, spool_id);
+void world_hold(struct world *, spool_id);	/* recorded and synced */
 /* The whole text, or READER_BAD. */
 enum reader_result world_read(struct world *, spool_id, struct buf *out, uint32_t *nrcpt, struct err *);
 /* Offset of a record of this type (0: any) and id in the file, the first or a later one. */
+bool world_seek(const struct twin_fs *, const char *name, uint8_t type, spool_id id, unsigned which,
+    uint64_t *out);
+/* The same; it must be there. */
 uint64_t world_find(const struct twin_fs *, const char *name, uint8_t type, spool_id id, unsigned which);
 /* Overwrite the S record at the start of a segment's content by one with this text. */
 void world_write_start(uint8_t *segment, const char *text);
