@@ -417,7 +417,8 @@ answer_action(struct relay *relay, const struct request *q, struct relay_ack *ac
 		relay_probe(relay);
 		break;
 	case REQUEST_UNBLOCK:
-		relay_unblock(relay);
+		if (relay_unblock(relay, q->relay, e) < 0)
+			return -1;
 		break;
 	case REQUEST_RELOAD:
 		relay_want_reload(relay);

@@ -5,7 +5,10 @@
 
 #include "base/banned.h"
 
-enum argument { ARGUMENT_NONE, ARGUMENT_ID, ARGUMENT_ID_OR_LAST, ARGUMENT_ID_OR_ALL, ARGUMENT_ID_OR_NONE };
+enum argument {
+	ARGUMENT_NONE, ARGUMENT_ID, ARGUMENT_ID_OR_LAST, ARGUMENT_ID_OR_ALL, ARGUMENT_ID_OR_NONE,
+	ARGUMENT_RELAY_OR_NONE
+};
 
 static const struct {
 	const char	*word;
@@ -22,7 +25,7 @@ static const struct {
 	[REQUEST_RELEASE] = { "release", ARGUMENT_ID_OR_ALL, false },
 	[REQUEST_REMOVE] = { "remove", ARGUMENT_ID_OR_ALL, false },
 	[REQUEST_PROBE] = { "probe", ARGUMENT_NONE, false },
-	[REQUEST_UNBLOCK] = { "unblock", ARGUMENT_NONE, false },
+	[REQUEST_UNBLOCK] = { "unblock", ARGUMENT_RELAY_OR_NONE, false },
 	[REQUEST_RELOAD] = { "reload", ARGUMENT_NONE, false },
 	[REQUEST_CAT] = { "cat", ARGUMENT_ID, false },
 };
@@ -85,6 +88,7 @@ check_argument(const struct request *r, struct err *e)
 	case ARGUMENT_ID_OR_ALL:
 		return !given ? err_set(e, ERR_INPUT, "%s needs a message id or \"all\"", word) : 0;
 	case ARGUMENT_ID_OR_NONE:
+	case ARGUMENT_RELAY_OR_NONE:
 		return 0;
 	}
 	return 0;
@@ -123,6 +127,10 @@ request_parse(struct request *out, struct view line, bool read_only, struct err 
 			if (find_command(word, &r, e) < 0)
 				return -1;
 			have_command = true;
+		} else if (commands[r.command].argument == ARGUMENT_RELAY_OR_NONE) {
+			if (r.relay.n != 0)
+				return err_set(e, ERR_INPUT, "one relay at a time");
+			r.relay = word;
 		} else if (r.id != 0 || r.all || r.last) {
 			return err_set(e, ERR_INPUT, "one message id at a time");
 		} else if (parse_id(word, &r, e) < 0) {

@@ -26,6 +26,7 @@ struct request {
 	bool			last;		/* explain: it is "last" */
 	uint64_t		id;		/* 0: none given */
 	uint64_t		limit;
+	struct view		relay;		/* unblock: this one; of the line. "": all */
 	struct view		why;		/* ports: this one, wholly; of the line. "": all */
 };
 

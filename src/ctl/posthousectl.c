@@ -46,7 +46,7 @@ static const char usage_text[] =
     "  release ID|all    undo hold\n"
     "  remove ID|all     delete without a bounce\n"
     "  probe             look at all ports now\n"
-    "  unblock           use a blocked account or port again\n"
+    "  unblock [RELAY]   use blocked accounts and ports again\n"
     "  reload            read the configuration again\n"
     "  check             read all of the spool; is it whole?\n"
     "  export [ID ...]   copy messages out, with --maildir DIR or --mbox FILE\n"

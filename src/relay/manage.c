@@ -170,13 +170,27 @@ relay_probe(struct relay *r)
 	}
 }
 
-void
-relay_unblock(struct relay *r)
+static void
+unblock(struct upstream *u)
 {
+	health_unblock(u->health, loop_now(u->r->env.loop));
+	guard_forgive(u);
+	watch_changed(u);
+}
+
+int
+relay_unblock(struct relay *r, struct view name, struct err *e)
+{
+	bool found = false;
+
 	for (size_t i = 0; i < r->nup; i++) {
-		health_unblock(r->up[i].health, loop_now(r->env.loop));
-		watch_changed(&r->up[i]);
+		if (name.n != 0 && !view_eq(name, view_str(r->up[i].conf->name)))
+			continue;
+		unblock(&r->up[i]);
+		found = true;
 	}
+	return found ? 0 : err_set(e, ERR_INPUT, "there is no relay \"%.*s\" in the configuration; posthousectl "
+	    "status lists them", VIEW_ARG(view_first(name, 64)));
 }
 
 void

@@ -221,7 +221,7 @@ pool_login_gate(struct session *s)
 		return false;
 	}
 	p->login = s;
-	return true;
+	return guard_login(s);
 }
 
 void
@@ -229,6 +229,7 @@ pool_login_done(struct session *s, bool good)
 {
 	struct upstream *u = s->up;
 
+	guard_answered(s, good);
 	u->pool.login_ok_ms = good ? now_of(u) : 0;
 	if (u->pool.login == s)
 		u->pool.login = NULL;

@@ -282,6 +282,7 @@ close_spool(struct relay *r)
 	routing_done(r);
 	reception_stop(r);
 	sweep_keep_clock(r);
+	guard_refresh(r);
 	spool_close(r->spool, on_spool_closed, r);
 }
 
@@ -491,6 +492,7 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 	make_schedule(r);
 	sweep_init(r);
 	network_init(r);
+	guard_init(r);
 	report_init(r);
 	routing_init(r);
 	manage_init(r);
@@ -501,6 +503,7 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 		(void)view_split(&secrets, '\n', &line);	/* none: it stays empty */
 		upstream_init(&r->up[r->nup], r, r->nup, line);
 	}
+	guard_start(r);
 	return r;
 }
 
@@ -529,6 +532,7 @@ relay_free(struct relay *r)
 		upstream_stop(&r->up[i]);
 	sweep_done(r);
 	network_done(r);
+	guard_done(r);
 	timer_cancel(r->env.loop, &r->status);
 	timer_cancel(r->env.loop, &r->drain);
 	alarms_done(r);

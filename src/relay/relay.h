@@ -114,7 +114,8 @@ void relay_hold(struct relay *, struct spool_message *, bool hold, struct relay_
 /* No bounce. -1 if it is just being sent. */
 int relay_remove(struct relay *, struct spool_message *, struct relay_ack *, struct err *) must_use;
 void relay_probe(struct relay *);				/* all endpoints, now */
-void relay_unblock(struct relay *);
+/* Accounts and ports of the relay of that name, or of all of them (""). -1: there is none. */
+int relay_unblock(struct relay *, struct view name, struct err *) must_use;
 void relay_want_reload(struct relay *);
 /*
  * What the host's network is, or may be, has changed: all endpoints are looked at soon, at most

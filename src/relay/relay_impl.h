@@ -16,9 +16,11 @@
 
 #include "base/map.h"
 #include "handover/frame.h"
+#include "relay/accounts.h"
 #include "relay/age.h"
 #include "relay/dial.h"
 #include "relay/history.h"
+#include "relay/keep.h"
 #include "relay/lookup.h"
 #include "relay/outcome.h"
 #include "relay/port_history.h"
@@ -251,6 +253,47 @@ void watch_changed(struct upstream *);		/* log what is new, plan anew */
 void watch_route(struct upstream *, const struct health_choice *);
 const char *watch_endpoint(struct upstream *, size_t i);	/* "smtp.example.net:587" */
 
+/* --- guard: what is known of each login, across restarts ------------------------ */
+
+struct guard {
+	struct keep	 file, key_file;
+	uint8_t		 key[FINGERPRINT_KEY_SIZE];
+	bool		 key_kept;	/* on disk */
+	struct accounts	 old;		/* of the run before */
+	struct accounts	 written;	/* given to the file last */
+	int64_t		 written_at_ms;
+	bool		 again;		/* after the write that is under way */
+	bool		 failing;
+	uint64_t	 changes;	/* that somebody waits for; how far they are being written, */
+	uint64_t	 writing, kept;	/* and are on disk, or given up */
+	struct task	 task;
+};
+
+/* Of one upstream. */
+struct login {
+	bool		 known;		/* it has a fingerprint */
+	uint8_t		 fingerprint[FINGERPRINT_SIZE];
+	bool		 proven;	/* has worked once */
+	bool		 proved;	/* by this process, and since the last refusal */
+	unsigned	 open;		/* begun, and no answer seen; in a row */
+	uint64_t	 mark;		/* the change that says so; 0: none */
+};
+
+void guard_init(struct relay *);		/* reads the files */
+void guard_adopt(struct upstream *);		/* what they say of this one */
+void guard_start(struct relay *);		/* all are adopted */
+void guard_done(struct relay *);
+void guard_look(struct relay *);		/* write what has changed */
+/* The same, and what was waited while an account is not available. */
+void guard_refresh(struct relay *);
+/* True: log in now; false: it was parked until the disk knows of it. */
+bool guard_login(struct session *);
+/* The login is over; if no answer came nothing is known of it. */
+void guard_answered(struct session *, bool good);
+/* The account is blocked: nobody else tries the same credentials. */
+void guard_refused(struct upstream *);
+void guard_forgive(struct upstream *);		/* the administrator says so */
+
 /* --- upstream: one relay of the configuration ------------------------------------ */
 
 struct upstream {
@@ -261,6 +304,7 @@ struct upstream {
 	uint8_t			*secret;
 	size_t			 nsecret;
 	char			*endpoint_name[HEALTH_ENDPOINTS_MAX];
+	struct login		 login;
 	struct health		*health;
 	struct lookup		 lookup;
 	struct list		 sessions;
@@ -463,8 +507,9 @@ struct relay {
 	int64_t			 swept_ms;
 	struct timer		 status;
 	char			*status_text;	/* said last; NULL: nothing */
-	struct clock_job	*clock;		/* being written, or NULL */
 	struct network		 network;
+	struct keep		 clock;		/* its file */
+	struct guard		 guard;
 	struct relay_stats	 stats;
 	bool			 draining, closing;
 	struct timer		 drain;

@@ -3,9 +3,6 @@
  * sweep - once a minute: has the wall clock jumped, was the host asleep, which
  * messages are too old; and the file that remembers the clock.
  */
-#include <stdlib.h>
-
-#include "base/alloc.h"
 #include "relay/relay_impl.h"
 
 #include "base/banned.h"
@@ -37,6 +34,7 @@ look_at_clock(struct relay *r)
 	/* Certificates are judged by it; and after a sleep the host may be on another network. */
 	relay_network_changed(r, "clock");
 	keep_clock(r);
+	guard_refresh(r);
 }
 
 bool
@@ -65,65 +63,29 @@ expire_some(struct relay *r)
 
 /* --- the clock's file ----------------------------------------------------------------------- */
 
-struct clock_job {
-	struct job	 job;
-	struct relay	*r;		/* NULL: it has ended meanwhile */
-	struct fs	*fs;
-	struct buf	 text;
-	struct err	 e;
-	bool		 ok;
-};
-
 static void
-clock_run(struct job *job)
+on_kept(void *owner, const struct err *e)
 {
-	struct clock_job *j = container_of(job, struct clock_job, job);
+	struct relay *r = owner;
 
-	j->ok = fs_replace(j->fs, "", CLOCK_NAME, buf_view(&j->text), &j->e) == 0;
-}
-
-static void
-clock_free(struct clock_job *j)
-{
-	buf_done(&j->text);
-	free(j);
-}
-
-static void
-clock_done(struct job *job)
-{
-	struct clock_job *j = container_of(job, struct clock_job, job);
-
-	if (j->r != NULL) {
-		if (!j->ok)
-			log_simple(j->r->env.log, LEVEL_WARNING, "clock-not-kept", "%s", j->e.text);
-		j->r->clock = NULL;
-	}
-	clock_free(j);
+	if (e != NULL)
+		log_simple(r->env.log, LEVEL_WARNING, "clock-not-kept", "%s", e->text);
 }
 
 /* Only while there is mail whose age matters: an idle host's disk sleeps. */
 static void
 keep_clock(struct relay *r)
 {
-	struct clock_job *j;
 	struct spool_stats st;
+	struct buf text;
 
 	spool_stats(r->spool, &st);
-	if (r->clock != NULL || st.messages == 0)
+	if (keep_is_busy(&r->clock) || st.messages == 0)
 		return;
-	j = xzalloc(sizeof(*j));
-	j->job.run = clock_run;
-	j->job.done = clock_done;
-	j->r = r;
-	j->fs = r->env.fs;
-	buf_init(&j->text, AGE_TEXT_MAX);
-	if (!age_text(&r->age, &j->text)) {
-		clock_free(j);
-		return;
-	}
-	r->clock = j;
-	worker_submit(r->env.reader, &j->job);
+	buf_init(&text, AGE_TEXT_MAX);
+	if (age_text(&r->age, &text))
+		keep_write(&r->clock, &text);
+	buf_done(&text);
 }
 
 void
@@ -136,16 +98,12 @@ sweep_keep_clock(struct relay *r)
 static void
 clock_load(struct relay *r)
 {
-	uint8_t text[AGE_TEXT_MAX];
-	int fd = fs_open(r->env.fs, CLOCK_NAME, FS_READ, NULL);
-	int64_t n;
+	struct buf text;
 
-	if (fd < 0)
-		return;		/* the first start */
-	n = fs_read(r->env.fs, fd, text, sizeof(text), 0, NULL);
-	fs_close(r->env.fs, fd);
-	if (n > 0)
-		age_read(&r->age, view_of(text, (size_t)n));
+	buf_init(&text, AGE_TEXT_MAX + 1);
+	if (keep_read(&r->clock, &text, AGE_TEXT_MAX, NULL) == 0)	/* or it is the first start */
+		age_read(&r->age, buf_view(&text));
+	buf_done(&text);
 }
 
 static void
@@ -165,6 +123,7 @@ on_sweep(void *arg)
 		relay_network_changed(r, "clock");
 	}
 	sweep_keep_clock(r);
+	guard_look(r);
 	if (r->draining)
 		return;
 	expire_some(r);
@@ -177,6 +136,8 @@ sweep_init(struct relay *r)
 {
 	timer_init(&r->sweep, on_sweep, r);
 	age_init(&r->age, now_of(r), loop_wall(r->env.loop));
+	r->clock = (struct keep){ .fs = r->env.fs, .worker = r->env.reader, .name = CLOCK_NAME,
+		.on_kept = on_kept, .owner = r };
 	clock_load(r);
 	r->swept_ms = now_of(r);
 }
@@ -191,6 +152,5 @@ void
 sweep_done(struct relay *r)
 {
 	timer_cancel(r->env.loop, &r->sweep);
-	if (r->clock != NULL)
-		r->clock->r = NULL;
+	keep_done(&r->clock);
 }

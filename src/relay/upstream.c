@@ -31,6 +31,7 @@ upstream_init(struct upstream *u, struct relay *r, size_t index, struct view sec
 	u->health = health_new(&p, loop_now(r->env.loop), r->env.rng);
 	lookup_init(&u->lookup, r->env.net, conf->host);
 	watch_init(u);
+	guard_adopt(u);
 	pool_init(u);
 	prober_init(u);
 }

@@ -92,6 +92,8 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 		pool_slow_down(u);
 	health_endpoint(u->health, s->endpoint, now, &before);
 	health_note(u->health, s->endpoint, &sample, now);
+	if (class == HEALTH_AUTH_REFUSED)
+		guard_refused(u);
 	health_endpoint(u->health, s->endpoint, now, &after);
 	trail_add(&port->trail, &sample, &before, &after, now);
 	port_history_note(&port->history, port_mark_of(&after), now);
@@ -263,6 +265,7 @@ watch_run(void *arg)
 			keep_switch(u, &ev);
 	}
 	watch_look(u);
+	guard_look(u->r);
 	failover_check(u->r);
 	prober_plan(u);
 	pool_kick(u);

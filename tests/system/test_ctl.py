@@ -226,6 +226,7 @@ def test_acting():
         expect(len(sink.messages()) == 2, "a removed message was sent")
 
         expect(ask(posthouse, "unblock")["done"].startswith("account and ports"), "unblock")
+        expect(ask(posthouse, "unblock", "main")["done"].startswith("account and ports"), "unblock")
         for command in ("probe", "unblock", "flush"):
             expect(text(posthouse, command).startswith("done: "), command)
         done = posthouse.ctl("status")["since_start"]
@@ -300,8 +301,10 @@ def test_wrong_use():
             refused(posthouse, 1, f"{command} needs a message id", command, "all")
         for command in ("hold", "release", "remove"):
             refused(posthouse, 1, f'{command} needs a message id or "all"', command)
-        for command in ("status", "ports", "failover", "queue", "probe", "unblock", "reload"):
+        for command in ("status", "ports", "failover", "queue", "probe", "reload"):
             refused(posthouse, 1, f"{command} takes no message id", command, ids[0])
+        refused(posthouse, 1, 'no relay "other"', "unblock", "other")
+        refused(posthouse, 1, "one relay at a time", "unblock", "main", "main")
         refused(posthouse, EX_USAGE, 'unknown command "frobnicate"', "frobnicate")
         refused(posthouse, EX_USAGE, 'unknown command "frobnicate"', "--json", "frobnicate")
         refused(posthouse, EX_USAGE, 'did you mean "status"', "stauts")

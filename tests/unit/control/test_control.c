@@ -54,6 +54,9 @@ test_requests(void **state)
 	assert_true(good("ports", true).why.n == 0);
 	q = good("failover --limit 3", true);
 	assert_true(q.command == REQUEST_FAILOVER && q.limit == 3);
+	q = good("unblock main --json", false);
+	assert_true(q.command == REQUEST_UNBLOCK && q.json && view_eq(q.relay, VIEW("main")));
+	assert_true(good("unblock", false).relay.n == 0);
 	q = good("flush", false);
 	assert_true(!q.all && q.id == 0);
 }
@@ -84,6 +87,7 @@ test_bad_requests(void **state)
 	bad("ports --why ", false, ERR_INPUT);
 	bad("queue --why 587", false, ERR_INPUT);
 	bad("failover last", false, ERR_INPUT);
+	bad("unblock main backup", false, ERR_INPUT);
 }
 
 /* The status socket is open to everybody: nothing that changes or shows mail. */
@@ -98,6 +102,7 @@ test_read_only_socket_refuses_the_rest(void **state)
 	bad("remove all", true, ERR_DENIED);
 	bad("probe", true, ERR_DENIED);
 	bad("unblock", true, ERR_DENIED);
+	bad("unblock main", true, ERR_DENIED);
 	bad("reload", true, ERR_DENIED);
 }
 
