@@ -147,7 +147,7 @@ ports_account(struct relay *relay, size_t which, struct report *r)
 	if (a.state == ACCOUNT_AVAILABLE)
 		return;
 	(void)snprintf(key, sizeof(key), "%s account", relay_conf(relay)->relay[which].name);
-	(void)snprintf(text, sizeof(text), "%s: %s (%s). %s", account_state_word(a.state),
+	(void)snprintf(text, sizeof(text), "%s: %s (%s); %s", account_state_word(a.state),
 	    health_class_info(a.why_class)->sentence, a.detail, health_account_advice(health));
 	report_word(r, key, text);
 }

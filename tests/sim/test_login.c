@@ -401,7 +401,7 @@ bad_files_are_told_and_forgotten(void **state)
 	world_start(w);
 	world_mail(w, ALICE, BOB, "last.");
 	assert_true(world_settle(w, SECONDS(10)));
-	assert_int_equal(world_logged(w, "accounts-forgotten", "spool/accounts: "), 5);
+	assert_int_equal(world_logged(w, "accounts-forgotten", "spool/accounts: "), 6);
 }
 
 /* A secret is in neither file, nor is what it could be looked up by. */
