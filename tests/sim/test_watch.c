@@ -242,7 +242,7 @@ a_refused_login_is_an_alarm(void **state)
 	assert_alarm(w, "account-blocked", 1, 0);
 	assert_alarm(w, "relay-down", 0, 0);
 	heal_everywhere(w);
-	relay_unblock(w->relay);
+	assert_int_equal(relay_unblock(w->relay, VIEW(""), NULL), 0);
 	world_run(w, MINUTES(10));
 	assert_alarm(w, "account-blocked", 1, 1);
 }
@@ -259,7 +259,7 @@ a_used_up_quota_is_an_alarm(void **state)
 	assert_alarm(w, "account-exhausted", 1, 0);
 	assert_alarm(w, "account-paused", 0, 0);
 	heal_everywhere(w);
-	relay_unblock(w->relay);
+	assert_int_equal(relay_unblock(w->relay, VIEW(""), NULL), 0);
 	world_run(w, MINUTES(10));
 	assert_alarm(w, "account-exhausted", 1, 1);
 }
