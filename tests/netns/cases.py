@@ -56,6 +56,7 @@ class Case:
         return f"{self.fault} on {', '.join(self.ports)}"
 
 
+HERE = ("forbidden", "routeless", "swallowed")      # nothing of it is seen on the wire
 NO_FAULT = {"none": "nothing is wrong", "login": "the password is wrong"}
 ALL = ("587", "465", "2525")
 # Of connections that break, wherever they are.
@@ -75,6 +76,8 @@ CASES = [
     Case("start", "mtu", expect=("cut_before_dot",), size=400000, peers="long"),
     Case("start", "family", ALL, peers="long", quick=True),
     Case("start", "forbidden", expect=("local_denied",), peers="long", quick=True),
+    Case("start", "routeless", expect=("no_route",), quick=True),
+    Case("start", "swallowed", expect=("filtered",)),
     Case("start", "drop", ("587", "465"), expect=("filtered",), peers="always"),
     Case("start", "login", ALL, peers="always"),
     Case("traffic", "drop", expect=("filtered", *BROKEN), peers="long"),
@@ -292,9 +295,9 @@ class Run:
         for port in self.case.ports:
             kinds = self.kinds(port)
             seen = self.world.wire.connections(port)
-            if self.ours and self.case.fault not in ("forbidden", "family") and len(kinds) != len(seen):
+            if self.ours and self.case.fault not in (*HERE, "family") and len(kinds) != len(seen):
                 raise lib.Failure(f"{port}: the log has {len(kinds)} connections, the wire {len(seen)}")
-            if self.case.fault == "forbidden":      # no packet leaves
+            if self.case.fault in HERE:      # no packet leaves
                 r.wasted += sum(k in ("mail", "race") for k in kinds)
                 r.probes += sum(k.startswith("probe") for k in kinds)
                 continue

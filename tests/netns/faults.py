@@ -141,16 +141,16 @@ class Silent(Rule):
             raise lib.Failure(f"the connection says {seen}, not timeout")
 
 
-class Forbidden(Fault):
-    """Before any packet leaves: connect(2) fails at once."""
+class Here(Fault):
+    """By the host's own routing rules, before any packet leaves: connect(2) fails at once."""
 
-    sees = "EACCES"
-
-    def __init__(self):
-        super().__init__("forbidden", "the host itself forbids the port (EACCES)")
+    def __init__(self, name, meaning, sees, rule):
+        super().__init__(name, meaning)
+        self.sees = sees
+        self.rule = rule
 
     def apply(self, path, ports):
-        path.host.ip("".join(f"rule add ipproto tcp dport {p} prohibit\n" for p in ports))
+        path.host.ip("".join(f"rule add ipproto tcp dport {p} {self.rule}\n" for p in ports))
         return time.time()
 
 
@@ -209,7 +209,11 @@ def all_faults():
         Proxy("blanked", "a proxy overwrites the keyword STARTTLS", "blanked"),
         Proxy("answers", "a proxy answers in the provider's place on every port", "answers"),
         Proxy("mute", "a proxy accepts connections and says nothing", "silent"),
-        Mtu(), Family(), Silent(), Forbidden())}
+        Mtu(), Family(), Silent(),
+        Here("forbidden", "the host itself forbids the port (EACCES)", "EACCES", "prohibit"),
+        Here("routeless", "the host has no route for the port", "ENETUNREACH", "unreachable"),
+        Here("swallowed", "the host's routing swallows what goes to the port (EINVAL)", "EINVAL",
+             "blackhole"))}
 
 
 def try_out(name):
