@@ -380,8 +380,6 @@ turn(struct compaction *c)
 
 	if (c->reading != NULL)
 		return step(c->reading) != STEP_WAIT;
-	if (c->budget <= 0 && c->under_way > 0)
-		return false;
 	m = next_message(c);
 	if (m != NULL && space_check_copy(c->s, message_stored(m), &e) < 0)
 		c->failed = true;

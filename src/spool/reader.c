@@ -387,7 +387,7 @@ is_written(const struct spool_reader *r)
 {
 	const struct segment *sg = log_segment(r->s, r->next.segment);
 
-	return sg != NULL && sg != r->s->releasing && r->next.at + RECORD_HEADER <= sg->written;
+	return sg != NULL && r->next.at + RECORD_HEADER <= sg->written;
 }
 
 static void
