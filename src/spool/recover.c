@@ -193,10 +193,9 @@ set_aside(struct recovery *rc)
 
 /* Chunks without the C that would name them are dead, and would go with their segments. */
 static void
-rescue(struct recovery *rc, uint32_t last, spool_id id)
+rescue(struct recovery *rc, uint32_t last, spool_id id, const char *why)
 {
-	struct quarantine_note n = note(rc, id, "the record that completes the message is damaged; these are "
-	    "the parts of it that stand in front of that");
+	struct quarantine_note n = note(rc, id, why);
 
 	if (rc->quarantine_err.kind == ERR_NONE &&
 	    quarantine_chunks(rc->s->env.fs, last, &n, &rc->quarantine_err) == 0)
@@ -213,7 +212,8 @@ quarantine_damage(struct recovery *rc)
 	(void)quarantine_range(rc->s->env.fs, rc->fd, rc->walked->number, rc->damage.at, rc->damage.length,
 	    &n, &rc->quarantine_err);
 	if (rc->damage.head.type == RECORD_COMMIT)
-		rescue(rc, rc->walked->number, rc->damage.head.id);
+		rescue(rc, rc->walked->number, rc->damage.head.id, "the record that completes the message is "
+		    "damaged; these are its parts");
 	else if (rc->damage.head.type == 0)
 		replay_lost_header(&rc->replay);
 }
@@ -226,7 +226,8 @@ rescue_lost(struct recovery *rc)
 
 	err_clear(&rc->quarantine_err);
 	for (size_t pos = 0; (id = replay_next_lost(&rc->replay, &pos)) != 0;)
-		rescue(rc, (uint32_t)(rc->first - 1), id);
+		rescue(rc, (uint32_t)(rc->first - 1), id, "perhaps the record that completes the message is "
+		    "damaged; these are its parts, or what came of it before it was given up");
 }
 
 static void

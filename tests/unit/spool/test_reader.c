@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Reading back: every size around the borders, from cache and disk, and outcomes. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -208,6 +209,35 @@ test_outcome_chain(void **state)
 	teardown(&p);
 }
 
+/* Written again after a failure, they lead on to what was synced before it. */
+static void
+test_outcome_chain_mended(void **state)
+{
+	unsigned calls = 0;
+	struct commit c, refused;
+	struct pair p;
+
+	for (unsigned seal = 0; seal < 2; seal++) {
+		setup(&p);
+		world_commit(&p.w, world_fill(&p.w, 100, 1, 3), &c);
+		world_run(&p.w, 20);
+		update(&p, c.id, 2, SPOOL_DELIVERED, 250, "taken", &calls);
+		world_run(&p.w, 2000);
+		update(&p, c.id, 0, SPOOL_QUEUED, 450, "first", &calls);
+		world_run(&p.w, 5);
+		update(&p, c.id, 0, SPOOL_QUEUED, 451, "second", &calls);
+		twin_fs_fail(&p.fs, TWIN_SYNC, 0, 1, EIO);
+		/* In this segment, or in the next one: then it is the old one's end that fails. */
+		world_accept(&p.w, seal ? 1100000 : 100, 2, &refused);
+		assert_int_equal(refused.e.kind, ERR_SYSTEM);
+		world_run(&p.w, 2000);
+		check_outcome(&p, c.id);
+		world_reopen(&p.w);
+		check_outcome(&p, c.id);
+		teardown(&p);
+	}
+}
+
 /* A damaged body is told of, never given. */
 static void
 test_damage(void **state)
@@ -239,6 +269,7 @@ main(void)
 		cmocka_unit_test(test_big_envelope),
 		cmocka_unit_test(test_freed_while_reading),
 		cmocka_unit_test(test_outcome_chain),
+		cmocka_unit_test(test_outcome_chain_mended),
 		cmocka_unit_test(test_damage),
 	};
 
