@@ -236,14 +236,13 @@ find_last(struct ending *g, struct view address)
 	return &g->last[g->nlast++];
 }
 
+/* Those that the line names. */
 static void
-learn_queued(struct ending *g, const struct story_fact *f)
+learn_recipients(struct ending *g, const struct story_fact *f)
 {
 	struct view pairs = f->pairs, key;
 	struct buf value;
 
-	g->received_ms = f->at_ms;
-	g->size = story_number(f, "size");
 	buf_init(&value, STORY_VALUE_MAX);
 	while (story_pair(&pairs, &key, &value)) {
 		if (view_eq(key, VIEW("to")))
@@ -252,6 +251,14 @@ learn_queued(struct ending *g, const struct story_fact *f)
 			g->uid = (int64_t)story_number(f, "uid");
 	}
 	buf_done(&value);
+}
+
+static void
+learn_queued(struct ending *g, const struct story_fact *f)
+{
+	g->received_ms = f->at_ms;
+	g->size = story_number(f, "size");
+	learn_recipients(g, f);
 	story_value(f, "from", &g->from);
 	story_value(f, "peer", &g->peer);
 }
@@ -272,6 +279,8 @@ learn(struct ending *g, const struct story_fact *f)
 
 	if (story_is(f, "queued")) {
 		learn_queued(g, f);
+	} else if (story_is(f, "removed")) {
+		learn_recipients(g, f);
 	} else if (story_is(f, "waits")) {
 		g->attempts = story_number(f, "attempts");
 	} else if (story_is(f, "attempt")) {

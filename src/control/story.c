@@ -446,6 +446,20 @@ tell_expired(struct buf *out, const struct story_fact *f)
 }
 
 static void
+tell_removed(struct buf *out, const struct story_fact *f)
+{
+	struct buf to;
+
+	buf_init(&to, STORY_VALUE_MAX);
+	say(out, "removed by the administrator, without a bounce");
+	if (story_value(f, "to", &to)) {
+		say(out, ", before it went");
+		say_recipients(out, f);
+	}
+	buf_done(&to);
+}
+
+static void
 tell_finished(struct buf *out, const struct story_fact *f)
 {
 	static const char *const keys[] = { "delivered", "failed", "expired", "removed" };
@@ -526,7 +540,7 @@ static const struct {
 	{ "report-dropped", NULL, "nobody is told of the failure: ", "why" },
 	{ "held", tell_held, NULL, NULL },
 	{ "released", NULL, "released by the administrator", NULL },
-	{ "removed", NULL, "removed by the administrator, without a bounce", NULL },
+	{ "removed", tell_removed, NULL, NULL },
 	{ "damaged", NULL, "the stored message is damaged: ", "reason" },
 	{ "unreadable", NULL, "the stored message can't be read now: ", "reason" },
 	{ "finished", tell_finished, NULL, NULL },

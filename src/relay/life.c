@@ -332,12 +332,22 @@ life_held_uncertain(struct relay *r, const struct spool_message *m)
 }
 
 void
-life_removed(struct relay *r, const struct spool_message *m, size_t rcpts)
+life_removed(struct relay *r, struct spool_message *m, const struct envelope *env, size_t rcpts)
 {
+	const struct spool_rcpt *rc = spool_rcpts(m);
 	struct log_line l;
+	size_t n = 0;
 
 	begin(&l, r, LEVEL_INFO, "removed", m);
 	log_num(&l, "rcpts", (int64_t)rcpts);
+	for (uint32_t i = 0; env != NULL && i < env->nrcpt && i < m->nrcpt; i++) {
+		if (rc[i].state != SPOOL_QUEUED)
+			continue;
+		n += env->rcpt[i].n;
+		if (n > LIFE_ORIGIN_MAX)
+			break;
+		log_text(&l, "to", env->rcpt[i]);
+	}
 	log_end(&l);
 }
 

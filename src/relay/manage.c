@@ -11,6 +11,8 @@
 
 #include "base/banned.h"
 
+#define PEEK_MAX 1000	/* envelopes looked at in one turn of the loop */
+
 struct relay_ack {
 	struct list	 link;		/* in r->acks */
 	unsigned	 pending;	/* records that are not written yet */
@@ -135,12 +137,35 @@ relay_hold(struct relay *r, struct spool_message *m, bool hold, struct relay_ack
 		relay_flush_message(r, m);
 }
 
+/*
+ * The envelope, if it can be had without waiting for the disk; for the log alone, so a removal of
+ * very many stays quick. *reader has it.
+ */
+static const struct envelope *
+peek_envelope(struct relay *r, struct spool_message *m, struct spool_reader **reader)
+{
+	const struct envelope *env = NULL;
+
+	if (r->peek_turn != r->env.loop->turns) {
+		r->peek_turn = r->env.loop->turns;
+		r->peeked = 0;
+	}
+	if (r->peeked++ >= PEEK_MAX)
+		return NULL;
+	*reader = spool_reader_new(r->spool, m, NULL, NULL);	/* freed before it could call */
+	if (spool_reader_envelope(*reader, &env, NULL) == READER_DATA)
+		return env;
+	r->peeked = PEEK_MAX;		/* nor are the others of this turn at hand, most likely */
+	return NULL;
+}
+
 int
 relay_remove(struct relay *r, struct spool_message *m, struct relay_ack *a, struct err *e)
 {
 	struct spool_result *res;
 	struct spool_rcpt *rc = spool_rcpts(m);
 	struct spool_update u = { .attempts = m->attempts, .endpoint = "" };
+	struct spool_reader *reader = NULL;
 	char id[17];
 
 	if (m->delivery != NULL)
@@ -152,7 +177,8 @@ relay_remove(struct relay *r, struct spool_message *m, struct relay_ack *a, stru
 	u.result = res;
 	r->stats.removed += u.nresult;
 	schedule_remove(&r->schedule, m);
-	life_removed(r, m, u.nresult);
+	life_removed(r, m, peek_envelope(r, m, &reader), u.nresult);
+	spool_reader_free(reader);
 	life_finish(r, m, &u, NULL, expect(a), a);
 	free(res);
 	relay_status_changed(r);

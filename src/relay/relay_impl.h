@@ -454,7 +454,8 @@ void life_finish(struct relay *, struct spool_message *, const struct spool_upda
     const struct spool_bounce *, void (*on_written)(void *owner), void *owner);
 void life_held(struct relay *, const struct spool_message *, bool hold);
 void life_held_uncertain(struct relay *, const struct spool_message *);
-void life_removed(struct relay *, const struct spool_message *, size_t rcpts);
+/* env: NULL if it is not at hand. */
+void life_removed(struct relay *, struct spool_message *, const struct envelope *env, size_t rcpts);
 void life_unreadable(struct relay *, const struct spool_message *, const struct err *);
 
 /* --- alarms -------------------------------------------------------------------- */
@@ -501,6 +502,8 @@ struct relay {
 	struct list		 dead;		/* sessions to be freed */
 	struct reporter		 reporter;
 	struct list		 acks;			/* of struct relay_ack */
+	uint64_t		 peek_turn;	/* of the loop, in which so many envelopes were looked at */
+	unsigned		 peeked;
 	struct task		 reap;
 	struct task		 ready;
 	struct timer		 sweep;

@@ -150,7 +150,9 @@ a_message_that_leaves_meanwhile(void **state)
 	world_mail(w, ALICE, BOB, "one.");
 	world_run(w, SECONDS(5));
 	told(w, remove_it, (const char *const[]){ "ok\n", "\nstate:             removed\n",
-	    "removed by the administrator before 1 had got it", "left the queue: 1 removed", NULL });
+	    "removed by the administrator before 1 had got it",
+	    "removed by the administrator, without a bounce, before it went to <" BOB ">",
+	    "left the queue: 1 removed", NULL });
 }
 
 /* The history alone does not tell that a message has left. */

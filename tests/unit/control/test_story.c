@@ -86,6 +86,8 @@ test_sentences(void **state)
 		{ T "held 1", "held by the administrator" },
 		{ T "released 1", "released by the administrator" },
 		{ T "removed " ID "rcpts=1", "removed by the administrator, without a bounce" },
+		{ T "removed " ID "rcpts=3 to=\"b@c\" to=\"d@e\"", "removed by the administrator, without a "
+		  "bounce, before it went to <b@c>, <d@e> and 1 more" },
 		{ T "damaged " ID "reason=\"crc\"", "the stored message is damaged: crc" },
 		{ T "unreadable " ID "reason=\"io\"", "the stored message can't be read now: io" },
 		{ T "finished " ID "delivered=2 failed=1 report=0069030a4c000009",
