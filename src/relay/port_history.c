@@ -100,6 +100,23 @@ port_history_note(struct port_history *h, enum port_mark mark, int64_t now_ms)
 }
 
 void
+port_history_restore(struct port_history *h, const enum port_mark mark[PORT_SLOTS], int64_t age_ms,
+    int64_t now_ms)
+{
+	int64_t now = now_ms / PORT_SLOT_MS, passed = age_ms / PORT_SLOT_MS;
+
+	if (h->seen_ms >= 0 || age_ms < 0 || passed >= PORT_SLOTS)
+		return;
+	advance(h, now, PORT_UNSEEN);
+	for (int64_t i = 0; i + passed < PORT_SLOTS; i++) {
+		int64_t number = now - i - passed;
+
+		/* Soon after a boot that is a time before it: the ring takes it all the same. */
+		h->slot[(number + 2 * PORT_SLOTS) % PORT_SLOTS] = (uint8_t)mark[PORT_SLOTS - 1 - i];
+	}
+}
+
+void
 port_history_read(const struct port_history *h, int64_t now_ms, enum port_mark out[PORT_SLOTS])
 {
 	struct port_history copy = *h;
@@ -111,6 +128,7 @@ port_history_read(const struct port_history *h, int64_t now_ms, enum port_mark o
 	for (int64_t i = 0; i < PORT_SLOTS; i++) {
 		int64_t number = copy.newest - (PORT_SLOTS - 1) + i;
 
-		out[i] = number < 0 ? PORT_UNSEEN : (enum port_mark)copy.slot[number % PORT_SLOTS];
+		/* Below 0 is what was restored from before a boot, or nothing. */
+		out[i] = (enum port_mark)copy.slot[(number + 2 * PORT_SLOTS) % PORT_SLOTS];
 	}
 }

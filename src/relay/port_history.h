@@ -35,6 +35,10 @@ void port_history_note(struct port_history *, enum port_mark, int64_t now_ms);
 /* The oldest slot first; the last one is that of now. */
 void port_history_read(const struct port_history *, int64_t now_ms, enum port_mark out[PORT_SLOTS]);
 
+/* What another process saw, that ended age_ms ago; before the first note. */
+void port_history_restore(struct port_history *, const enum port_mark mark[PORT_SLOTS], int64_t age_ms,
+    int64_t now_ms);
+
 const char *port_mark_word(enum port_mark);
 char port_mark_sign(enum port_mark);		/* printable ASCII */
 

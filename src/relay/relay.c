@@ -283,6 +283,7 @@ close_spool(struct relay *r)
 	reception_stop(r);
 	sweep_keep_clock(r);
 	guard_refresh(r);
+	watch_keep(r);
 	spool_close(r->spool, on_spool_closed, r);
 }
 
@@ -488,7 +489,7 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 	timer_init(&r->drain, on_drain_timer, r);
 	alarms_init(r);
 	make_history(r);
-	switch_log_init(&r->switches);
+	switch_log_init(&r->switches, loop_wall(env->loop));
 	make_schedule(r);
 	sweep_init(r);
 	network_init(r);
@@ -504,6 +505,7 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 		upstream_init(&r->up[r->nup], r, r->nup, line);
 	}
 	guard_start(r);
+	watch_keep_init(r);
 	return r;
 }
 
@@ -536,6 +538,7 @@ relay_free(struct relay *r)
 	timer_cancel(r->env.loop, &r->status);
 	timer_cancel(r->env.loop, &r->drain);
 	alarms_done(r);
+	watch_keep_done(r);
 	task_cancel(&r->reap);
 	task_cancel(&r->ready);
 	report_done(r);

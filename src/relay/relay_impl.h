@@ -239,6 +239,17 @@ struct watch {
 
 void watch_init(struct upstream *);
 void watch_done(struct upstream *);
+/* The file that outlasts a restart. */
+struct watch_file {
+	struct keep	keep;
+	int64_t		kept_ms;		/* when, and what was there then */
+	uint64_t	kept_switches, kept_delivered;
+};
+
+void watch_keep_init(struct relay *);		/* reads it */
+void watch_keep_done(struct relay *);
+void watch_keep(struct relay *);		/* write it, now */
+void watch_keep_sweep(struct relay *);		/* if there is reason to; once a minute */
 /* Once a minute at least: how the endpoints are now. */
 void watch_look(struct upstream *);
 /* The handshake is done and the certificate verified. */
@@ -495,6 +506,7 @@ struct relay {
 	struct history		*history;	/* NULL: none is kept */
 	struct log		*life;		/* log and history, or the log alone */
 	struct switch_log	 switches;
+	struct watch_file	 ports;
 	struct alarms		 alarms;
 	struct schedule		 schedule;
 	struct age		 age;

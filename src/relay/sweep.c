@@ -129,6 +129,7 @@ on_sweep(void *arg)
 	expire_some(r);
 	failover_spread(r);
 	alarms_sweep(r);
+	watch_keep_sweep(r);
 }
 
 void

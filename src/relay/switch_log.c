@@ -8,9 +8,9 @@
 #include "base/banned.h"
 
 void
-switch_log_init(struct switch_log *l)
+switch_log_init(struct switch_log *l, int64_t wall_ms)
 {
-	*l = (struct switch_log){ .entry = NULL };
+	*l = (struct switch_log){ .entry = NULL, .began_ms = wall_ms };
 }
 
 void

@@ -26,9 +26,10 @@ struct switch_log {
 	struct switch_entry	*entry;		/* SWITCH_MAX, made with the first one */
 	unsigned		 first, n;
 	uint64_t		 total;		/* also those that were pushed out */
+	int64_t			 began_ms;	/* wall: since when they are counted */
 };
 
-void switch_log_init(struct switch_log *);
+void switch_log_init(struct switch_log *, int64_t wall_ms);
 void switch_log_done(struct switch_log *);
 /* A new entry, zeroed, to be filled in; the oldest makes room for it. */
 struct switch_entry *switch_log_add(struct switch_log *);

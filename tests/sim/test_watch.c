@@ -153,6 +153,46 @@ the_day_is_a_line(void **state)
 	assert_has(ask(w, "ports"), "? unknown, a sign for the worst of 15 minutes, the newest right");
 }
 
+/* "total" of failover, and what it is followed by. */
+static void
+assert_total(struct world *w, unsigned total)
+{
+	char words[40];
+
+	(void)snprintf(words, sizeof(words), "],\"total\":%u,", total);
+	assert_has(ask(w, "failover --json"), words);
+}
+
+static void
+it_outlasts_a_restart(void **state)
+{
+	struct world *w = *state;
+
+	world_start(w);
+	two_messages(w);
+	assert_total(w, 1);
+	world_run(w, MINUTES(15) - loop_now(&w->loop.loop) % MINUTES(15) + SECONDS(1));
+	cut_all(w);
+	world_mail(w, ALICE, BOB, "two.");
+	world_run(w, MINUTES(15));
+	assert_line(w, "+xx");
+	world_stop(w);
+	w->loop.mono_ms += MINUTES(45);
+	w->loop.wall_ms += MINUTES(45);
+	world_all(w, TWIN_ACCEPT);
+	world_start(w);
+	world_run(w, SECONDS(10));
+	assert_total(w, 3);
+	assert_has(ask(w, "ports"), "?+xx??");
+	assert_has(ask(w, "failover"), "main   none  587   first");
+	/* A change is there soon, whatever comes then. */
+	two_messages(w);
+	assert_total(w, 4);
+	world_crash(w, TWIN_KEEP_ALL);
+	assert_total(w, 4);
+	assert_has(ask(w, "ports"), "?+xx??");
+}
+
 /* --- alarms -------------------------------------------------------------------- */
 
 static void
@@ -366,6 +406,7 @@ main(void)
 		T(changes_are_told_with_their_evidence),
 		T(one_port_is_told_wholly),
 		T(the_day_is_a_line),
+		T(it_outlasts_a_restart),
 		T(an_outage_is_one_alarm),
 		T(another_relay_in_use_is_an_alarm),
 		T(a_refused_login_is_an_alarm),

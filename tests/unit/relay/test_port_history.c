@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "relay/port_file.h"
 #include "relay/port_history.h"
 #include "relay/switch_log.h"
 #include "relay/trail.h"
@@ -150,6 +151,96 @@ test_marks_of_states(void **state)
 	}
 }
 
+/* As if the process had been another: what it saw stands where it was. */
+static void
+test_restored_after_a_restart(void **state)
+{
+	struct port_history before, after;
+	enum port_mark mark[PORT_SLOTS];
+	int64_t now = START;
+
+	port_history_init(&before);
+	look_until(&before, PORT_DOWN, &now, START + SLOT);
+	look_until(&before, PORT_UP, &now, START + 2 * SLOT);
+	assert_string_equal(line(&before, now, 4), "?xx+");
+	port_history_read(&before, now, mark);
+	/* A reload: in the same quarter. */
+	port_history_init(&after);
+	port_history_restore(&after, mark, 1000, now + 1000);
+	port_history_note(&after, PORT_UNTRIED, now + 1000);
+	assert_string_equal(line(&after, now + 1000, 4), "?xx+");
+	/* Half an hour later, and the host was booted: its time begins with 0. */
+	port_history_init(&after);
+	port_history_restore(&after, mark, 2 * SLOT, MINUTE);
+	assert_string_equal(line(&after, MINUTE, 6), "?xx+??");
+	port_history_note(&after, PORT_DOWN, MINUTE);
+	assert_string_equal(line(&after, MINUTE, 6), "?xx+?x");
+	port_history_note(&after, PORT_UP, MINUTE + SLOT);
+	assert_string_equal(line(&after, MINUTE + SLOT, 6), "xx+?x+");
+	/* Too old, of the future, or too late: nothing. */
+	for (int i = 0; i < 3; i++) {
+		port_history_init(&after);
+		if (i == 2)
+			port_history_note(&after, PORT_UP, now);
+		port_history_restore(&after, mark, i == 0 ? PORT_SLOTS * SLOT : i == 1 ? -1 : 0, now);
+		assert_string_equal(line(&after, now, 4), i == 2 ? "???+" : "????");
+	}
+}
+
+static void
+assert_same(const struct switch_entry *a, const struct switch_entry *b)
+{
+	assert_true(a->wall_ms == b->wall_ms && a->failover == b->failover && a->class == b->class);
+	assert_string_equal(a->relay, b->relay);
+	assert_string_equal(a->from, b->from);
+	assert_string_equal(a->to, b->to);
+	assert_string_equal(a->reason, b->reason);
+	assert_string_equal(a->detail, b->detail);
+	assert_string_equal(a->evidence, b->evidence);
+}
+
+static void
+test_the_file(void **state)
+{
+	struct switch_log log = { .total = 7, .began_ms = 5 };
+	struct switch_entry e = { .wall_ms = 1700000000000, .relay = "main", .from = "587", .to = "none",
+		.reason = "down", .class = HEALTH_REFUSED, .detail = "it said \"no\"", .evidence = "587 down; none" };
+	struct switch_entry f = { .wall_ms = 1700000000001, .failover = true, .from = "main", .to = "backup",
+		.reason = "usable-again" };
+	enum port_mark mark[PORT_SLOTS];
+	struct port_file_line got;
+	struct view text;
+	struct buf b;
+
+	for (int i = 0; i < PORT_SLOTS; i++)
+		mark[i] = (enum port_mark)(i % PORT_MARK_COUNT);
+	buf_init(&b, PORT_FILE_MAX);
+	assert_true(port_file_put_head(&b, 99, &log) && port_file_put_port(&b, "main", 587, mark) &&
+	    buf_add_str(&b, "of a later version\nport main 587 ++\nport\n\nchange 5 route a b c d e\n"
+	    "posthouse-ports 2 1 1 1\n") && port_file_put_change(&b, &e) && port_file_put_change(&b, &f));
+	text = buf_view(&b);
+	assert_true(port_file_next(&text, &got));
+	assert_int_equal(got.kind, PORT_FILE_HEAD);
+	assert_true(got.wall_ms == 99 && got.total == 7 && got.began_ms == 5);
+	assert_true(port_file_next(&text, &got));
+	assert_int_equal(got.kind, PORT_FILE_PORT);
+	assert_true(got.port == 587 && view_eq(got.relay, VIEW("main")));
+	assert_memory_equal(got.mark, mark, sizeof(mark));
+	assert_true(port_file_next(&text, &got));
+	assert_int_equal(got.kind, PORT_FILE_CHANGE);
+	assert_same(&got.change, &e);
+	assert_true(port_file_next(&text, &got));
+	assert_same(&got.change, &f);
+	assert_false(port_file_next(&text, &got));
+	/* Somebody has written into it: what is shown is printable, and fits. */
+	text = VIEW("change 5 route main 587 465 better ok\tsaid \x1b[2J\tno\n"
+	    "change 5 route main 587 465 a-word-that-is-no-reason-of-ours ok\tx\ty\n");
+	assert_true(port_file_next(&text, &got));
+	assert_string_equal(got.change.detail, "said ?[2J");
+	assert_false(port_file_next(&text, &got));
+	buf_done(&b);
+}
+
 /* --- the trail --------------------------------------------------------------- */
 
 static void
@@ -208,7 +299,7 @@ test_the_switch_log_is_bounded(void **state)
 {
 	struct switch_log l;
 
-	switch_log_init(&l);
+	switch_log_init(&l, 0);
 	assert_null(switch_log_get(&l, 0));
 	for (int i = 0; i < SWITCH_MAX + 30; i++) {
 		struct switch_entry *e = switch_log_add(&l);
@@ -232,6 +323,8 @@ main(void)
 		cmocka_unit_test(test_what_nobody_looked_at_is_unknown),
 		cmocka_unit_test(test_a_day_and_no_more),
 		cmocka_unit_test(test_marks_of_states),
+		cmocka_unit_test(test_restored_after_a_restart),
+		cmocka_unit_test(test_the_file),
 		cmocka_unit_test(test_the_trail_tells_what_changed_and_what_failed),
 		cmocka_unit_test(test_the_trail_is_bounded),
 		cmocka_unit_test(test_the_switch_log_is_bounded),
