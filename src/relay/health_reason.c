@@ -56,12 +56,28 @@ add_return(const struct health *h, int64_t now_ms, struct buf *out)
 	return buf_add_str(out, "with the next session");
 }
 
+/* best leads by more than the margin: when, or why not, it becomes the chosen one. */
+static bool
+add_takeover(const struct health *h, int best, int64_t now_ms, struct buf *out)
+{
+	int64_t lead_ms, stay_ms;
+
+	if (h->ep[best].state != EP_UP)
+		return buf_addf(out, ", but is %s", endpoint_state_word(h->ep[best].state));
+	if (health_is_flapping(h, now_ms))
+		return buf_addf(out, ", but there were %d changes within an hour", VOLUNTARY_MAX);
+	lead_ms = LEAD_MS - (h->leader == best ? now_ms - h->leader_ms : 0);
+	stay_ms = MIN_STAY_MS - (now_ms - h->current_ms);
+	lead_ms = lead_ms > stay_ms ? lead_ms : stay_ms;
+	return buf_add_str(out, " and takes over in ") && add_time(out, lead_ms > 0 ? lead_ms : 0) &&
+	    buf_add_str(out, " if that lasts");
+}
+
 /* The current endpoint's lead on the best of the others, and what rule follows from it. */
 static bool
 add_lead(const struct health *h, int64_t now_ms, struct buf *out)
 {
 	int best = health_best(h, h->current, false, now_ms);
-	int64_t lead_ms, stay_ms;
 	double behind;
 
 	if (best < 0)
@@ -73,17 +89,8 @@ add_lead(const struct health *h, int64_t now_ms, struct buf *out)
 	if (behind <= MARGIN)
 		return buf_addf(out, "; stays: %u leads by %.0f of the %.0f points that a change takes",
 		    port_of(h, best), behind, MARGIN);
-	if (!buf_addf(out, "; %u leads by %.0f points", port_of(h, best), behind))
-		return false;
-	if (h->ep[best].state != EP_UP)
-		return buf_addf(out, ", but is %s", endpoint_state_word(h->ep[best].state));
-	if (health_is_flapping(h, now_ms))
-		return buf_addf(out, ", but there were %d changes within an hour", VOLUNTARY_MAX);
-	lead_ms = LEAD_MS - (h->leader == best ? now_ms - h->leader_ms : 0);
-	stay_ms = MIN_STAY_MS - (now_ms - h->current_ms);
-	lead_ms = lead_ms > stay_ms ? lead_ms : stay_ms;
-	return buf_add_str(out, " and takes over in ") && add_time(out, lead_ms > 0 ? lead_ms : 0) &&
-	    buf_add_str(out, " if that lasts");
+	return buf_addf(out, "; %u leads by %.0f points", port_of(h, best), behind) &&
+	    add_takeover(h, best, now_ms, out);
 }
 
 static bool
@@ -119,16 +126,22 @@ add_standby(const struct health *h, size_t i, int64_t now_ms, struct buf *out)
 {
 	double ahead = endpoint_score(h, i, now_ms, NULL) -
 	    endpoint_score(h, (size_t)h->current, now_ms, NULL);
-	bool first = health_preferred(h) == (int)i;
+	int best = health_best(h, h->current, false, now_ms);
+	bool ok = buf_addf(out, "stands by: %u is the chosen one", port_of(h, h->current));
 
-	if (!buf_addf(out, "stands by: %u is the chosen one", port_of(h, h->current)))
-		return false;
-	if (h->ep[i].suspect ? !buf_add_str(out, ", and the last attempt here failed") :
-	    ahead <= 0 ? !buf_addf(out, " and leads by %.0f points", -ahead) :
-	    !buf_addf(out, "; this one leads by %.0f, and a change takes more than %.0f points", ahead,
-	    MARGIN))
-		return false;
-	return !first || add_return(h, now_ms, out);
+	if (ok && h->ep[h->current].suspect && best == (int)i)
+		ok = buf_add_str(out, ", but its last attempt failed: sessions make a detour over this one");
+	if (h->ep[i].suspect)
+		ok = ok && buf_add_str(out, ", and the last attempt here failed");
+	else if (ahead <= 0)
+		ok = ok && buf_addf(out, " and leads by %.0f points", -ahead);
+	else if (ahead <= MARGIN || best != (int)i)
+		ok = ok && buf_addf(out, "; this one leads by %.0f, and a change takes more than %.0f points%s",
+		    ahead, MARGIN, best != (int)i ? " and the best" : "");
+	else
+		ok = ok && buf_addf(out, "; this one leads by %.0f points", ahead) &&
+		    add_takeover(h, best, now_ms, out);
+	return ok && (health_preferred(h) != (int)i || add_return(h, now_ms, out));
 }
 
 bool

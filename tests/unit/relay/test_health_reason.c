@@ -98,6 +98,8 @@ test_a_better_one_takes_over_when_it_was_said(void **state)
 	f.now += MINUTES(10) - 1000;
 	f.h->ep[0].sampled_ms = f.now;
 	assert_why(&f, 0, "and takes over in 1s if that lasts");
+	assert_why(&f, 1, "stands by: 587 is the chosen one; this one leads by ");
+	assert_why(&f, 1, " points and takes over in 1s if that lasts");
 	assert_int_equal(choose(&f), 0);
 	f.now += 1000;
 	assert_int_equal(choose(&f), 1);
@@ -143,6 +145,8 @@ test_a_detour_is_told(void **state)
 	assert_int_equal(choose(&f), 0);
 	delivery(&f, 0, HEALTH_CUT_BEFORE_DOT);
 	assert_why(&f, 0, "its last attempt failed, so sessions make a detour over 465");
+	assert_why(&f, 1, "stands by: 587 is the chosen one, but its last attempt failed: sessions make a detour "
+	    "over this one");
 	assert_int_equal(choose(&f), 1);
 	stop(&f);
 }
