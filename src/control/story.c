@@ -560,6 +560,8 @@ static const struct {
 	{ "flapping", NULL, "the ports change often: ", "endpoint" },
 	{ "clock-jumped", NULL, "", "reason" },
 	{ "network-changed", NULL, "", "reason" },
+	{ "name-changed", NULL, "new addresses for ", "host" },
+	{ "name-kept", NULL, "the name server does not answer; the last addresses stand in for ", "host" },
 	{ "recovered", NULL, "posthouse was started: ", "reason" },
 	{ "history-dropped", NULL, "lines of the history are missing here: ", "count" },
 };

@@ -1,51 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "relay/dial.h"
 
-#include <netinet/in.h>
-
 #include "base/banned.h"
 
 static void dial_next(struct dial *);
-
-static void
-set_port(struct address *a, uint16_t port)
-{
-	if (a->ss.ss_family == AF_INET6)
-		((struct sockaddr_in6 *)&a->ss)->sin6_port = htons(port);
-	else if (a->ss.ss_family == AF_INET)
-		((struct sockaddr_in *)&a->ss)->sin_port = htons(port);
-}
-
-/* Families take turns, the first address's family first. */
-static void
-interleave(struct dial *d, const struct address *a, size_t n, uint16_t port)
-{
-	size_t i = 0, k = 0;
-	sa_family_t first;
-
-	d->n = 0;
-	if (n == 0)
-		return;
-	first = a[0].ss.ss_family;
-	while (d->n < n && d->n < RESOLVE_MAX) {
-		while (i < n && a[i].ss.ss_family != first)
-			i++;
-		while (k < n && a[k].ss.ss_family == first)
-			k++;
-		if (i < n) {
-			d->try[d->n++].address = a[i++];
-			if (d->n == RESOLVE_MAX)
-				break;
-		}
-		if (k < n)
-			d->try[d->n++].address = a[k++];
-	}
-	for (i = 0; i < d->n; i++) {
-		d->try[i].dial = d;
-		d->try[i].stream = NULL;
-		set_port(&d->try[i].address, port);
-	}
-}
 
 /* Which of two failures says more: silence, then refusal, then what is local. */
 static int
@@ -67,6 +25,26 @@ telling(enum stream_end_kind k)
 	}
 }
 
+/*
+ * t has won: those that began before it and have not connected are bad, for they had the
+ * stagger's time more; so is a family all of whose tries are among them.
+ */
+static void
+note_winner(struct dial *d, const struct dial_try *t)
+{
+	int64_t now = loop_now(d->net->loop);
+	const struct dial_try *other = NULL;
+
+	for (const struct dial_try *o = d->try; o < t; o++) {
+		address_book_failed(d->book, &o->address, now);
+		if (o->address.ss.ss_family != t->address.ss.ss_family)
+			other = o;
+	}
+	if (other != NULL)
+		address_book_family_failed(d->book, &other->address, now);
+	address_book_connected(d->book, &t->address);
+}
+
 static void
 on_connected(void *owner)
 {
@@ -75,6 +53,7 @@ on_connected(void *owner)
 	struct stream *s = t->stream;
 
 	t->stream = NULL;
+	note_winner(d, t);
 	dial_stop(d);
 	d->fn(d->owner, s, &t->address, NULL);
 }
@@ -133,17 +112,21 @@ on_stagger(void *arg)
 }
 
 void
-dial_init(struct dial *d, struct net *net, const struct stream_limits *limits, dial_fn *fn,
-    void *owner)
+dial_init(struct dial *d, struct net *net, struct address_book *book, const struct stream_limits *limits,
+    dial_fn *fn, void *owner)
 {
-	*d = (struct dial){ .net = net, .limits = limits, .fn = fn, .owner = owner };
+	*d = (struct dial){ .net = net, .book = book, .limits = limits, .fn = fn, .owner = owner };
 	timer_init(&d->stagger, on_stagger, d);
 }
 
 void
-dial_start(struct dial *d, const struct address *a, size_t n, uint16_t port)
+dial_start(struct dial *d, const struct address *a, size_t n, uint16_t port, bool probe)
 {
-	interleave(d, a, n, port);
+	struct address order[RESOLVE_MAX];
+
+	d->n = address_book_order(d->book, a, n, port, probe, loop_now(d->net->loop), order);
+	for (size_t i = 0; i < d->n; i++)
+		d->try[i] = (struct dial_try){ .dial = d, .address = order[i] };
 	dial_next(d);		/* n is at least 1: lookup sees to that */
 }
 

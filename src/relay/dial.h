@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * dial - connect to one of a host's addresses: RFC 8305 without the frills.
+ * dial - connect to one of a host's addresses: Happy Eyeballs (RFC 8305).
  *
- * IPv6 and IPv4 take turns in the order of the resolver's answer; the next
- * address is tried when the one before has failed, or beside it after DIAL_STAGGER_MS.
- * The first connection wins, the others are dropped. Who waits has a timer.
+ * The order is address_book's. The next address is tried when one before it has failed, or
+ * beside them after DIAL_STAGGER_MS (5: the Connection Attempt Delay). The first
+ * connection wins, the others are dropped, and the book hears who won over whom. Who waits
+ * has a timer. Unlike 3, both families are asked for in one lookup, through the
+ * system's resolver: there is no answer of one family to begin with.
  */
 #ifndef RELAY_DIAL_H
 #define RELAY_DIAL_H
 
 #include "net/net.h"
+#include "relay/address_book.h"
 
 #define DIAL_STAGGER_MS	250
 
@@ -26,6 +29,7 @@ typedef void dial_fn(void *owner, struct stream *s, const struct address *,
 
 struct dial {
 	struct net		*net;
+	struct address_book	*book;
 	const struct stream_limits *limits;
 	dial_fn			*fn;
 	void			*owner;
@@ -36,8 +40,10 @@ struct dial {
 	struct stream_end	 end;
 };
 
-void dial_init(struct dial *, struct net *, const struct stream_limits *, dial_fn *, void *owner);
-void dial_start(struct dial *, const struct address *, size_t n, uint16_t port);
+void dial_init(struct dial *, struct net *, struct address_book *, const struct stream_limits *, dial_fn *,
+    void *owner);
+/* probe: addresses that have failed may have their turn again. */
+void dial_start(struct dial *, const struct address *, size_t n, uint16_t port, bool probe);
 void dial_stop(struct dial *);		/* also when it was never started */
 
 #endif

@@ -43,6 +43,16 @@ prober_plan(struct upstream *u)
 }
 
 void
+prober_again(struct session *s)
+{
+	struct upstream *u = s->up;
+
+	if (u->prober.session != s || u->r->draining || u->r->closing)
+		return;
+	u->prober.session = session_new(u, s->endpoint, s->kind);
+}
+
+void
 prober_ended(struct session *s, enum health_class class, const char *detail)
 {
 	struct upstream *u = s->up;

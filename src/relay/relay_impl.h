@@ -17,6 +17,7 @@
 #include "base/map.h"
 #include "handover/frame.h"
 #include "relay/accounts.h"
+#include "relay/address_book.h"
 #include "relay/age.h"
 #include "relay/dial.h"
 #include "relay/history.h"
@@ -146,6 +147,8 @@ struct session {
 	int64_t			 spends_since_ms, spent_ms[PHASE_COUNT];
 	unsigned		 messages;
 	struct lookup_wait	 lookup;
+	struct address		 peer;		/* connected to; len 0: not yet */
+	bool			 again;		/* that address had failed before, and there are others */
 	struct dial		 dial;
 	struct stream		*stream;
 	struct client		*client;
@@ -222,6 +225,7 @@ struct prober {
 void prober_init(struct upstream *);
 void prober_plan(struct upstream *);
 void prober_ended(struct session *, enum health_class, const char *detail);
+void prober_again(struct session *);		/* it ends, and says nothing of the port: another one goes on */
 
 /* --- watch: health ----------------------------------------------------------- */
 
@@ -318,6 +322,7 @@ struct upstream {
 	struct login		 login;
 	struct health		*health;
 	struct lookup		 lookup;
+	struct address_book	 addresses;
 	struct list		 sessions;
 	struct pool		 pool;
 	struct prober		 prober;
@@ -331,6 +336,7 @@ bool upstream_has_mail(const struct upstream *);	/* in a session */
 void upstream_end_sessions(struct upstream *);
 unsigned upstream_count_sessions(const struct upstream *);	/* that are ready */
 void upstream_network_changed(struct upstream *);
+void upstream_refresh(struct upstream *);	/* once a minute: is its name, which does not work, another one? */
 
 /* --- failover: which relay of its route mail goes to ------------------ */
 

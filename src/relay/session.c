@@ -37,6 +37,18 @@ is_short(const struct session *s)
 
 /* --- the end ---------------------------------------------------------------- */
 
+/* An address that accepted and does not serve is tried after the others of the name. */
+static bool
+blame_address(struct session *s, enum health_class class)
+{
+	const struct health_class_info *info = health_class_info(class);
+
+	if (s->peer.len == 0 || info->scope != SCOPE_ENDPOINT || info->severity == SEVERITY_NONE)
+		return false;
+	address_book_failed(&s->up->addresses, &s->peer, loop_now(s->r->env.loop));
+	return true;
+}
+
 static void
 session_over(struct session *s, enum health_class class, const char *detail)
 {
@@ -60,8 +72,11 @@ session_over(struct session *s, enum health_class class, const char *detail)
 	s->stream = NULL;
 	list_remove(&s->link);
 	list_push(&r->dead, &s->link);
-	if (class != HEALTH_OK)
+	if (blame_address(s, class) && s->again && is_probe(s)) {
+		prober_again(s);	/* that it is bad was known: how is the port at the others? */
+	} else if (class != HEALTH_OK) {
 		watch_note(s, class, detail);
+	}
 	if (is_probe(s))
 		prober_ended(s, class, detail);
 	else
@@ -146,7 +161,7 @@ on_step_timeout(void *arg)
 		return;
 	}
 	if (s->phase == SESSION_DIAL) {
-		lookup_forget(&s->up->lookup);
+		lookup_doubt(&s->up->lookup);
 		session_lose(s, HEALTH_FILTERED, "no answer to connect");
 		return;
 	}
@@ -236,6 +251,7 @@ session_proven(struct session *s)
 	if (s->proven)
 		return true;
 	s->proven = true;
+	address_book_served(&s->up->addresses, &s->peer);
 	s->ready_ms = loop_now(s->r->env.loop) - s->started_ms;
 	return is_probe(s) || pool_proven(s);
 }
@@ -499,10 +515,12 @@ on_dialled(void *owner, struct stream *stream, const struct address *a,
 
 	timer_cancel(s->r->env.loop, &s->step);
 	if (stream == NULL) {
-		lookup_forget(&s->up->lookup);
+		lookup_doubt(&s->up->lookup);
 		session_lose(s, outcome_of_end(end, CL_CLOSED), end->text);
 		return;
 	}
+	s->peer = *a;
+	s->again = s->up->lookup.n > 1 && address_book_is_bad(&s->up->addresses, a);
 	s->stream = stream;
 	stream_own(stream, &session_events, s);
 	session_talk(s);
@@ -518,7 +536,7 @@ session_dial(struct session *s)
 	watch_dials(s);
 	s->started_ms = loop_now(s->r->env.loop);
 	timer_set(s->r->env.loop, &s->step, is_short(s) ? PROBE_CONNECT_MS : CONNECT_MS);
-	dial_start(&s->dial, l->address, l->n, s->up->conf->endpoint[s->endpoint].port);
+	dial_start(&s->dial, l->address, l->n, s->up->conf->endpoint[s->endpoint].port, is_probe(s));
 }
 
 static void
@@ -555,7 +573,7 @@ session_new(struct upstream *u, size_t endpoint, enum session_kind kind)
 	timer_init(&s->whole, on_whole_timeout, s);
 	timer_init(&s->age, on_age, s);
 	lookup_wait_init(&s->lookup, on_lookup, s);
-	dial_init(&s->dial, r->env.net, &session_limits, on_dialled, s);
+	dial_init(&s->dial, r->env.net, &u->addresses, &session_limits, on_dialled, s);
 	timer_set(r->env.loop, &s->step, is_short(s) ? PROBE_LOOKUP_MS : LOOKUP_MS);
 	if (lookup_ask(&u->lookup, &s->lookup))
 		session_dial(s);

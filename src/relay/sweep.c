@@ -130,6 +130,8 @@ on_sweep(void *arg)
 	failover_spread(r);
 	alarms_sweep(r);
 	watch_keep_sweep(r);
+	for (size_t i = 0; i < r->nup; i++)
+		upstream_refresh(&r->up[i]);
 }
 
 void

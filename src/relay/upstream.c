@@ -9,6 +9,57 @@
 
 #include "base/banned.h"
 
+/* --- its name --------------------------------------------------------------------- */
+
+static void
+look_anew(struct upstream *u)
+{
+	pool_network_changed(u);
+	health_network_changed(u->health, loop_now(u->r->env.loop));
+	watch_changed(u);
+}
+
+/* A known address that is back in the answer is worth a look only while nothing works. */
+static void
+on_name_changed(void *owner, bool novel)
+{
+	struct upstream *u = owner;
+	struct log_line l;
+
+	if (!novel && !health_is_out(u->health, loop_now(u->r->env.loop)))
+		return;
+	log_begin(&l, u->r->life, LEVEL_NOTICE, "name-changed");
+	log_word(&l, "relay", u->conf->name);
+	log_text(&l, "host", view_str(u->conf->host));
+	log_end(&l);
+	look_anew(u);
+}
+
+static void
+on_name_kept(void *owner, int64_t age_ms, const char *why)
+{
+	struct upstream *u = owner;
+	struct log_line l;
+
+	log_begin(&l, u->r->life, LEVEL_WARNING, "name-kept");
+	log_word(&l, "relay", u->conf->name);
+	log_text(&l, "host", view_str(u->conf->host));
+	log_num(&l, "age_ms", age_ms);
+	log_text(&l, "detail", view_str(why));
+	log_end(&l);
+}
+
+static const struct lookup_events lookup_events = { on_name_changed, on_name_kept };
+
+void
+upstream_refresh(struct upstream *u)
+{
+	if (health_is_out(u->health, loop_now(u->r->env.loop)))
+		lookup_refresh(&u->lookup);
+}
+
+/* --- from start to end ------------------------------------------------------------------ */
+
 void
 upstream_init(struct upstream *u, struct relay *r, size_t index, struct view secret)
 {
@@ -29,7 +80,8 @@ upstream_init(struct upstream *u, struct relay *r, size_t index, struct view sec
 	}
 	list_init(&u->sessions);
 	u->health = health_new(&p, loop_now(r->env.loop), r->env.rng);
-	lookup_init(&u->lookup, r->env.net, conf->host);
+	lookup_init(&u->lookup, r->env.net, conf->host, &lookup_events, u);
+	address_book_init(&u->addresses);
 	watch_init(u);
 	guard_adopt(u);
 	pool_init(u);
@@ -95,8 +147,7 @@ upstream_count_sessions(const struct upstream *u)
 void
 upstream_network_changed(struct upstream *u)
 {
-	lookup_forget(&u->lookup);
-	pool_network_changed(u);
-	health_network_changed(u->health, loop_now(u->r->env.loop));
-	watch_changed(u);
+	lookup_restart(&u->lookup);
+	address_book_init(&u->addresses);
+	look_anew(u);
 }

@@ -440,6 +440,128 @@ a_changed_network_asks_for_names_again(void **state)
 	assert_true(world_settle(w, SECONDS(3)));
 }
 
+/* What was known last stands in, so that a name server that is away costs no mail its time. */
+static void
+name_server_down_costs_nothing_once_known(void **state)
+{
+	struct world *w = *state;
+
+	start_warm(w);
+	world_run(w, MINUTES(2));
+	w->net.dns_down = true;
+	w->net.resolve_ms = SECONDS(20);	/* and slow to say so */
+	for (int i = 0; i < 20; i++) {
+		char text[20];
+
+		snprintf(text, sizeof(text), "down-%d.", i);
+		world_mail(w, ALICE, BOB, text);
+		assert_true(world_settle(w, SECONDS(3)));
+		world_run(w, MINUTES(30));
+	}
+	assert_int_equal(world_logged(w, "name-kept", ""), 1);
+	assert_int_equal(world_logged(w, "account-paused", ""), 0);
+	assert_int_equal(world_logged(w, "endpoint-down", ""), 0);
+}
+
+/* With mail that waits probes are never further apart than three minutes. */
+static int64_t
+next_probe(const struct world *w)
+{
+	int64_t next = INT64_MAX;
+
+	for (size_t i = 0; i < PORTS; i++) {
+		struct endpoint_view v;
+
+		health_endpoint(relay_health(w->relay, 0), i, now(w), &v);
+		if (v.last_probe_ms + MINUTES(3) < v.next_probe_ms)
+			v.next_probe_ms = v.last_probe_ms + MINUTES(3);
+		if (v.next_probe_ms < next)
+			next = v.next_probe_ms;
+	}
+	return next;
+}
+
+/* Everything is down, and probes are far apart; the provider moves, and the name with it. */
+static void
+a_name_that_moves_ends_an_outage(void **state)
+{
+	struct world *w = *state;
+	struct smarthost moved;
+
+	smarthost_init(&moved, &w->net, "192.0.2.77:587", false);
+	start_warm(w);
+	world_run(w, MINUTES(2));		/* the idle session is over */
+	world_all(w, TWIN_SILENT);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, HOURS(2));
+	assert_int_equal(world_queued(w), 1);
+	while (next_probe(w) < now(w) + SECONDS(90))
+		world_run(w, SECONDS(1));
+	twin_net_forget_host(&w->net, "smtp.twin.example");
+	twin_net_host(&w->net, "smtp.twin.example", "192.0.2.77");
+	world_run(w, SECONDS(70));	/* asked for once a minute */
+	assert_int_equal(world_logged(w, "name-changed", ""), 1);
+	assert_int_equal(moved.ntaken, 1);
+	world_stop(w);
+	smarthost_done(&moved);
+}
+
+/* A provider that hands out one of many addresses each time is not probed for it. */
+static void
+a_name_that_turns_is_no_news(void **state)
+{
+	struct world *w = *state;
+	struct smarthost other[PORTS];
+	unsigned sessions = 0;
+
+	smarthost_init(&other[P587], &w->net, "192.0.2.200:587", false);
+	smarthost_init(&other[P465], &w->net, "192.0.2.200:465", true);
+	smarthost_init(&other[P2525], &w->net, "192.0.2.200:2525", false);
+	start_warm(w);
+	for (int i = 0; i < 600; i++) {
+		twin_net_forget_host(&w->net, "smtp.twin.example");
+		twin_net_host(&w->net, "smtp.twin.example", i % 2 != 0 ? "192.0.2.1" : "192.0.2.200");
+		if (i % 2 != 0)
+			world_mail(w, ALICE, BOB, "turn.");
+		world_run(w, MINUTES(1));
+		if (i == 60)
+			sessions = w->port[P2525].sessions + other[P2525].sessions;
+	}
+	assert_int_equal(world_logged(w, "name-changed", ""), 1);
+	sessions = w->port[P2525].sessions + other[P2525].sessions - sessions;
+	assert_in_range(sessions, 9, 9 * 5);		/* nine hours of calm probes */
+	world_stop(w);
+	for (size_t i = 0; i < PORTS; i++)
+		smarthost_done(&other[i]);
+}
+
+/* The first address accepts and is mute; the other one works: no port is down for it. */
+static void
+one_dead_address_takes_no_port_down(void **state)
+{
+	struct world *w = *state;
+	static const char *const dead[] = { "192.0.2.50:587", "192.0.2.50:465", "192.0.2.50:2525" };
+
+	for (size_t i = 0; i < lengthof(dead); i++)
+		twin_net_endpoint(&w->net, dead[i])->mode = TWIN_MUTE;
+	twin_net_forget_host(&w->net, "smtp.twin.example");
+	twin_net_host(&w->net, "smtp.twin.example", "192.0.2.50");
+	twin_net_host(&w->net, "smtp.twin.example", "192.0.2.1");
+	world_start(w);
+	for (int i = 0; i < 48; i++) {
+		world_mail(w, ALICE, BOB, "turn.");
+		assert_true(world_settle(w, SECONDS(40)));
+		world_run(w, MINUTES(15));
+	}
+	assert_int_equal(world_logged(w, "endpoint-down", ""), 0);
+	/* When it was new to us. */
+	assert_true(world_logged(w, "endpoint-degraded", "") <= PORTS);
+	assert_true(world_logged(w, "probe", "class=no_banner") <= PORTS);
+	assert_true(w->port[P587].ntaken > 24);
+	/* It is not forgotten: now and then it has another chance. */
+	assert_true(twin_net_endpoint(&w->net, dead[0])->accepted > 3);
+}
+
 static void
 a_hiccup_does_not_take_a_lone_port_down(void **state)
 {
@@ -601,6 +723,10 @@ main(void)
 		T(changes_of_the_network_come_once_in_ten_seconds),
 		T(a_changed_network_ends_idle_sessions),
 		T(a_changed_network_asks_for_names_again),
+		T(name_server_down_costs_nothing_once_known),
+		T(a_name_that_moves_ends_an_outage),
+		T(a_name_that_turns_is_no_news),
+		T(one_dead_address_takes_no_port_down),
 		T(a_hiccup_does_not_take_a_lone_port_down),
 		T(both_families_are_tried),
 		T(refused_login_is_tried_once),

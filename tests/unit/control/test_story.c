@@ -116,6 +116,9 @@ test_sentences(void **state)
 		{ T "held " ID "why=uncertain", "held, because it may have arrived already: posthousectl release sends it "
 		  "again, remove ends it" },
 		{ T "clock-jumped reason=\"the clock\"", "the clock" },
+		{ T "name-changed relay=main host=\"h\"", "new addresses for h" },
+		{ T "name-kept relay=main host=\"h\" age_ms=1 detail=\"x\"", "the name server does not answer; the "
+		  "last addresses stand in for h" },
 		{ T "network-changed reason=\"a route changed\"", "a route changed" },
 		{ T "recovered reason=\"0 messages\"", "posthouse was started: 0 messages" },
 		{ T "history-dropped count=3", "lines of the history are missing here: 3" },
