@@ -38,7 +38,7 @@ enum { OPTION_DUMP = 256, OPTION_VERSION, OPTION_HELP };
 static int
 print_version(void)
 {
-	return printf("posthoused %s\n%s\nlibevent %s, %s, libconfig %d.%d\n", PACKAGE_VERSION,
+	return printf("posthoused %s\n%slibevent %s, %s, libconfig %d.%d\n", PACKAGE_VERSION,
 	    BUILD_SUMMARY, event_get_version(), OpenSSL_version(OPENSSL_VERSION),
 	    LIBCONFIG_VER_MAJOR, LIBCONFIG_VER_MINOR) > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
