@@ -67,9 +67,17 @@ open_one(struct doors *doors, const struct address *a, struct err *e)
 
 /* --- from systemd --------------------------------------------------------- */
 
+/* FileDescriptorName= of the unit; where that is missing systemd takes the unit's own name. */
+static bool
+is_smtp(struct view name)
+{
+	return view_eq(name, VIEW("smtp")) || view_ends(name, VIEW(".socket")) ||
+	    view_eq(name, VIEW(ACTIVATION_UNNAMED));
+}
+
 /* A unit with ListenStream=25 would open the relay to the world. */
 static int
-check_passed(const struct door *d, struct err *e)
+check_passed(const struct door *d, const char *name, struct err *e)
 {
 	int type = 0, accepts = 0;
 	socklen_t n = sizeof(type), m = sizeof(accepts);
@@ -78,6 +86,9 @@ check_passed(const struct door *d, struct err *e)
 	    getsockopt(d->fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &m) != 0 || accepts == 0)
 		return err_set(e, ERR_CONFIG, "a descriptor passed by systemd is not a listening stream "
 		    "socket: the socket unit needs ListenStream= and Accept=no");
+	if (!is_smtp(view_str(name)))
+		return err_set(e, ERR_CONFIG, "systemd passes a socket with FileDescriptorName=%s, but only "
+		    "smtp is known here", name);
 	if (!address_is_loopback(&d->wanted))
 		return err_set(e, ERR_CONFIG, "the socket unit has ListenStream=%s, but this version serves "
 		    "only this host: use 127.0.0.1:25 and [::1]:25", d->name);
@@ -98,7 +109,7 @@ take_passed(struct doors *doors, bool *tcp, bool *un, struct err *e)
 		if (getsockname(d->fd, (struct sockaddr *)(void *)&d->wanted.ss, &d->wanted.len) != 0)
 			return err_sys(e, errno, "a descriptor passed by systemd is not a socket");
 		name_door(d);
-		if (check_passed(d, e) != 0)
+		if (check_passed(d, a[i].name, e) != 0)
 			return -1;
 		*(address_is_unix(&d->wanted) ? un : tcp) = true;
 	}

@@ -120,8 +120,9 @@ notify_sockets(struct activated out[ACTIVATION_MAX])
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);	/* of open descriptors these can't fail */
 		(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 		out[i].fd = fd;
-		if (!view_split(&rest, ':', &name) || name.n == 0 || name.n >= sizeof(out[i].name))
-			name = VIEW("unknown");
+		if (!view_split(&rest, ':', &name) || name.n == 0)
+			name = VIEW(ACTIVATION_UNNAMED);
+		name = view_first(name, sizeof(out[i].name) - 1);
 		memcpy(out[i].name, name.p, name.n);
 		out[i].name[name.n] = '\0';
 	}

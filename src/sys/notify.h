@@ -29,10 +29,11 @@ void notify_reloading(const struct notify *);
 int64_t notify_watchdog_ms(void);
 
 #define ACTIVATION_MAX 16
+#define ACTIVATION_UNNAMED "unknown"	/* systemd's own word for it */
 
 struct activated {
 	int	fd;		/* made close-on-exec and non-blocking */
-	char	name[64];	/* FileDescriptorName=, or "unknown" */
+	char	name[64];	/* FileDescriptorName=, cut off, or ACTIVATION_UNNAMED */
 };
 
 /* The sockets that systemd passed, at most ACTIVATION_MAX; returns how many. More are closed. */

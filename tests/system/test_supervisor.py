@@ -224,6 +224,14 @@ def test_check_password_file_as_root():
             expect(fine or 'has to read it: "chown nobody"' in got.stderr, got.stderr)
 
 
+def configured():
+    """Rows that configure showed at its end, made again from what make knows."""
+    make = (lib.BUILD / "Makefile").read_text()
+    rows = (("compiler", "CC"), ("CFLAGS", "CFLAGS"), ("prefix", "prefix"), ("user", "DEFAULT_USER"))
+    return [f"  {name:<16}" + re.search(rf"^{variable} = ?(.*)$", make, re.M).group(1)
+            for name, variable in rows]
+
+
 def test_dump_and_version():
     with posthoused("dump") as p:
         got = p.run("--dump")
@@ -233,7 +241,9 @@ def test_dump_and_version():
         p.config.write_text(got.stdout)
         expect(p.run("-t").returncode == 0, "what --dump prints does not load")
         got = subprocess.run([p.binary, "--version"], capture_output=True, text=True)
-        expect(re.match(r"posthoused \d.*\nseccomp=", got.stdout), got.stdout)
+        expect(re.match(r"posthoused \d", got.stdout), got.stdout)
+        for row in configured():
+            expect(row in got.stdout.split("\n"), f"{row!r} is missing in {got.stdout}")
         for words in (["--nonsense"], ["extra"]):
             got = subprocess.run([p.binary, *words], capture_output=True, text=True)
             expect(got.returncode == 64 and "usage:" in got.stderr, f"{words}: {got}")
@@ -566,11 +576,11 @@ def test_roles_end_with_the_supervisor():
 # --- systemd ----------------------------------------------------------------------
 
 
-def activated(p, *sockets):
+def activated(p, *sockets, name="smtp"):
     """Start p with these as descriptors 3 and up, as systemd would."""
     numbers = [s.fileno() for s in sockets]
     moves = " ".join(f"{3 + i}<&{number}" for i, number in enumerate(numbers))
-    p.env.update(LISTEN_FDS=str(len(sockets)), LISTEN_FDNAMES=":".join("smtp" for _ in sockets))
+    p.env.update(LISTEN_FDS=str(len(sockets)), LISTEN_FDNAMES=":".join(name for _ in sockets))
     # bash, since dash knows descriptors of one digit only
     p.wrapper = ["bash", "-c", f'export LISTEN_PID=$$; exec "$0" "$@" {moves}']
     return {"pass_fds": numbers}
@@ -616,6 +626,22 @@ def test_open_socket_from_systemd_is_refused():
         p.start(ready=False, **activated(p, tcp))
         expect(p.process.wait_exit() == 1, "it serves the world")
         expect("serves only this host" in p.process.text(), p.process.text())
+
+
+def test_names_of_sockets_from_systemd():
+    """What is meant for another purpose is not served as SMTP."""
+    for name, fine in (("posthouse.socket", True), ("", True), ("control", False), ("x" * 200, False)):
+        with posthoused("names") as p:
+            tcp = passable(socket.AF_INET, ("127.0.0.1", 0))
+            how = activated(p, tcp, name=name)
+            if fine:
+                p.start(**how)
+                p.submit(tcp.getsockname()[1])
+                p.stop()
+                continue
+            p.start(ready=False, **how)
+            expect(p.process.wait_exit() == 1, f"a socket called {name} is served")
+            expect("only smtp is known here" in p.process.text(), p.process.text())
 
 
 def test_watchdog():
