@@ -45,7 +45,6 @@ static const int relay_may[] = {
 	CALL(faccessat2), CALL(fadvise64), CALL(fallocate), CALL(fchmod), CALL(fdatasync),
 	CALL(flock), CALL(fstatat64), CALL(fstatfs), CALL(fstatfs64), CALL(fsync), CALL(ftruncate),
 	CALL(ftruncate64), CALL(getcwd), CALL(getdents64), CALL(lstat), CALL(mkdir), CALL(mkdirat),
-	CALL(mmap), CALL(mmap2), CALL(mprotect),	/* with PROT_EXEC: getaddrinfo loads modules */
 	CALL(newfstatat), CALL(open), CALL(openat), CALL(openat2), CALL(preadv2), CALL(pwrite64),
 	CALL(pwritev), CALL(pwritev2), CALL(readahead), CALL(readlink), CALL(readlinkat),
 	CALL(rename), CALL(renameat), CALL(renameat2), CALL(rmdir), CALL(stat), CALL(stat64),
@@ -139,13 +138,23 @@ add_guarded_of_both(scmp_filter_ctx f)
 	return rc != 0 ? rc : seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), CALL(clone3), 0);
 }
 
+/* Memory without this right. */
+static int
+add_mapping(scmp_filter_ctx f, uint64_t without)
+{
+	const struct guarded g[] = {
+		ONLY(mmap, 2, MASKED_EQ, without, 0),
+		ONLY(mmap2, 2, MASKED_EQ, without, 0),
+		ONLY(mprotect, 2, MASKED_EQ, without, 0),
+	};
+
+	return add_guarded(f, g, lengthof(g));
+}
+
 static int
 add_guarded_of_intake(scmp_filter_ctx f)
 {
 	const struct guarded g[] = {
-		ONLY(mmap, 2, MASKED_EQ, PROT_EXEC, 0),
-		ONLY(mmap2, 2, MASKED_EQ, PROT_EXEC, 0),
-		ONLY(mprotect, 2, MASKED_EQ, PROT_EXEC, 0),
 		/* fstat() of the C library. */
 		ONLY(newfstatat, 3, MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH),
 	};
@@ -176,6 +185,11 @@ fill_role(scmp_filter_ctx f, enum sandbox_role role)
 		rc = ADD_ALL(f, SCMP_ACT_KILL_PROCESS, attack);
 	if (rc == 0)
 		rc = add_guarded_of_both(f);
+	if (rc == 0)
+		rc = add_mapping(f, PROT_EXEC);
+	/* getaddrinfo() loads modules: relay may map code, but none that it could write to. */
+	if (rc == 0 && relay)
+		rc = add_mapping(f, PROT_WRITE);
 	if (rc == 0 && relay)
 		rc = ADD_ALL(f, SCMP_ACT_ALLOW, relay_may);
 	return rc != 0 ? rc : relay ? add_guarded_of_relay(f) : add_guarded_of_intake(f);

@@ -227,6 +227,22 @@ map_code(void)
 }
 
 static int
+map_code_to_write(void)
+{
+	void *p = mmap(NULL, 4096, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? errno : 0;
+}
+
+static int
+make_code_writable(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? ENOMEM : result(mprotect(p, 4096, PROT_WRITE | PROT_EXEC));
+}
+
+static int
 raise_limit(void)
 {
 	struct rlimit l = { 1, 1 };
@@ -293,6 +309,9 @@ test_calls(void **state)
 	expect_denied(SANDBOX_INTAKE, make_process);
 	expect_denied(SANDBOX_RELAY, make_process);
 	expect_denied(SANDBOX_INTAKE, map_code);
+	expect_works(SANDBOX_RELAY, map_code);		/* as a library's */
+	expect_denied(SANDBOX_RELAY, map_code_to_write);
+	expect_denied(SANDBOX_RELAY, make_code_writable);
 	expect_denied(SANDBOX_INTAKE, raise_limit);
 	expect_denied(SANDBOX_RELAY, make_packet_socket);
 }
