@@ -140,7 +140,7 @@ ask(const char *variable, const char *standard, struct view question, bool print
 	if (link_connect(&l, named != NULL ? named : standard, &e) < 0 ||
 	    link_send(&l, question, ANSWER_MS, &e) < 0) {
 		(void)snprintf(text, sizeof(text), "posthouse can't be asked: %.300s", e.text);
-		rc = complain(failure, text);
+		rc = complain(e.errnum == EACCES || e.errnum == EPERM ? EX_NOPERM : failure, text);
 	} else {
 		rc = print_answer(&l, print, failure);
 	}

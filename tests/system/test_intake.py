@@ -447,11 +447,12 @@ def test_relay_killed():
         expect(posthouse.ctl("status")["queue"]["messages"] == 10, "not the ten acknowledged ones")
 
 
-def sendmail(posthouse, *argv, text=b"x\n"):
+def sendmail(posthouse, *argv, text=b"x\n", **who):
     """That does not wait long for a daemon."""
-    env = {**posthouse.sendmail_env(), "POSTHOUSE_WAIT": "1"}
+    env = {**posthouse.sendmail_env(), "POSTHOUSE_WAIT": "1",
+           "POSTHOUSE_CONTROL": str(posthouse.place / "run/control.sock")}
     return subprocess.run([posthouse.bin / "posthouse-sendmail", *argv], input=text,
-                          capture_output=True, env=env, timeout=lib.PATIENCE)
+                          capture_output=True, env=env, timeout=lib.PATIENCE, **who)
 
 
 def submit_until_full(posthouse, size):
@@ -517,6 +518,9 @@ def test_sendmail_statuses():
             p = sendmail(posthouse, *argv, text=text)
             expect(p.returncode == status, f"{argv}: {p}")
         expect(posthouse.ctl("status")["queue"]["messages"] == 1, "more than one was queued")
+        if os.getuid() == 0:
+            p = sendmail(posthouse, "-q", user=1, group=1, extra_groups=[])
+            expect(p.returncode == 77 and b"Permission denied" in p.stderr, f"-q: {p}")
         posthouse.stop()
         for argv in (["bob@example.net"], ["-bs"]):
             p = sendmail(posthouse, *argv)
