@@ -197,15 +197,18 @@ make_request(struct buf *request, const struct options *o)
 
 /* --- the spool ----------------------------------------------------------------- */
 
+static bool
+parse_limit(const char *text, uint64_t *out)
+{
+	return num_parse_u64(view_str(text), 1, REQUEST_LIMIT_MAX, out);
+}
+
 static int
 queue_of_spool(struct offline *of, const struct options *o)
 {
 	uint64_t limit = REQUEST_LIMIT;
 
-	if (o->limit != NULL && !num_parse_u64(view_str(o->limit), 1, REQUEST_LIMIT_MAX, &limit)) {
-		say("--limit needs a number from 1 to %d", REQUEST_LIMIT_MAX);
-		return 1;
-	}
+	(void)parse_limit(o->limit, &limit);	/* main() has seen that it is one */
 	return offline_queue(of, o->json, limit);
 }
 
@@ -323,6 +326,7 @@ main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 }
 	};
 	struct options o = { .conf = NULL };
+	uint64_t limit;
 	int option, status;
 
 	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
@@ -335,7 +339,10 @@ main(int argc, char **argv)
 			break;
 		case 'l':
 			o.limit = optarg;
-			break;
+			if (parse_limit(optarg, &limit))
+				break;
+			say("--limit needs a number from 1 to %d", REQUEST_LIMIT_MAX);
+			return EX_USAGE;
 		case 'w':
 			o.why = optarg;
 			break;

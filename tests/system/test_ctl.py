@@ -312,7 +312,7 @@ def test_wrong_use():
         refused(posthouse, 1, r'no relay has a port "25"; there are main:\d+ main:\d+ main:\d+',
                 "ports", "--why", "25")
         for limit in ("0", "-1", "many"):
-            refused(posthouse, 1, "--limit needs a number", "--limit", limit, "queue")
+            refused(posthouse, 64, "--limit needs a number", "--limit", limit, "queue")
         for words in ((), ("--frob", "status"), ("--limit",), ("status", ""), ("two words",),
                       ("explain", "x" * 1100)):
             refused(posthouse, EX_USAGE, "usage: |not one word|too long|unknown command", *words)

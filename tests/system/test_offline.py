@@ -150,7 +150,7 @@ def test_wrong_use():
         for words in (("cat",), ("cat", one, one), ("cat", "all")):
             ctl(posthouse, *words, status=1)
         refused(1, "is not in the queue", "cat", "00000000000abcde")
-        refused(1, "--limit needs a number", "--limit", "0", "queue")
+        refused(64, "--limit needs a number", "--limit", "0", "queue")
         refused(EX_UNAVAILABLE, "is posthouse running", "flush")
 
 
