@@ -655,7 +655,7 @@ int
 supervisor_run(const struct supervisor_params *params, struct conf *conf, struct buf *text, struct log *log)
 {
 	struct supervisor s = { .conf_path = params->conf_path, .debug = params->debug, .conf = conf,
-		.conf_fd = -1, .secret_fd = -1, .log = log, .places = { -1, -1, -1 },
+		.conf_fd = -1, .secret_fd = -1, .log = log, .places = { -1, -1, -1, -1 },
 		.doors = { .control = -1, .status = -1 }, .exit_status = EXIT_FAILURE };
 	int binary = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	int spawner, rc;
