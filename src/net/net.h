@@ -38,7 +38,8 @@ enum stream_end_kind {
 	STREAM_RESET,		/* ECONNRESET, EPIPE */
 	STREAM_TIMEOUT,		/* ETIMEDOUT: nothing acknowledged (TCP_USER_TIMEOUT, SYN) */
 	STREAM_NO_ROUTE,	/* ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EAFNOSUPPORT */
-	STREAM_DENIED,		/* EPERM, EACCES: local firewall, sandbox, ICMP prohibited */
+	STREAM_DENIED,		/* EPERM, EACCES, ICMP prohibited of our own: local firewall, sandbox */
+	STREAM_PROHIBITED,	/* ICMP prohibited, from a firewall on the way or there */
 	STREAM_TLS_HANDSHAKE,	/* alert, version, cipher, garbage in place of a handshake */
 	STREAM_TLS_NOT_TLS,	/* the peer answered our ClientHello in plain text */
 	STREAM_TLS_NAME,	/* certificate is for another name */

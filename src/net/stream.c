@@ -18,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/require.h"
 #include "net/path.h"
+#include "net/prohibited.h"
 #include "net/real.h"
 #include "net/tls_conn.h"
 #include "sys/io.h"
@@ -485,8 +486,10 @@ on_connect_result(struct real_stream *r)
 		errnum = errno;
 	if (errnum != 0) {
 		finish_errno(r, errnum, "connect");
+		prohibited_explain(r->fd, &r->end);
 		return;
 	}
+	prohibited_forget(r->fd);
 	r->state = REAL_OPEN;
 	if (has_output(r))
 		post(r);
@@ -692,6 +695,7 @@ real_connect(struct net *n, const struct address *a, const struct stream_limits 
 	r->state = REAL_CONNECTING;
 	if (fd >= 0) {
 		tune(r, a->ss.ss_family);
+		prohibited_watch(fd);
 		if (connect(fd, (const struct sockaddr *)&a->ss, a->len) < 0 && errno != EINPROGRESS)
 			errnum = errno;
 	}

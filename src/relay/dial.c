@@ -15,6 +15,7 @@ telling(enum stream_end_kind k)
 	case STREAM_REFUSED:
 	case STREAM_RESET:
 	case STREAM_EOF:
+	case STREAM_PROHIBITED:
 		return 3;
 	case STREAM_DENIED:
 		return 2;

@@ -91,6 +91,8 @@ connect_failed(const struct stream_end *end)
 		return HEALTH_NO_ROUTE;
 	case STREAM_DENIED:
 		return HEALTH_LOCAL_DENIED;
+	case STREAM_PROHIBITED:
+		return HEALTH_PROHIBITED;
 	default:
 		return HEALTH_FILTERED;
 	}

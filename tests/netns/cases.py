@@ -26,6 +26,7 @@ MEANS = {
     "filtered": "filtered on the way",
     "refused": "nothing listens on the port",
     "no_route": "no route to the host",
+    "prohibited": "says that the connection is prohibited",
     "local_denied": "forbids the connection",
     "no_banner": "no greeting came",
     "tls_handshake": "TLS handshake failed",
@@ -56,7 +57,7 @@ class Case:
         return f"{self.fault} on {', '.join(self.ports)}"
 
 
-HERE = ("forbidden", "routeless", "swallowed")      # nothing of it is seen on the wire
+HERE = ("own firewall", "forbidden", "routeless", "swallowed")      # nothing of it is seen on the wire
 NO_FAULT = {"none": "nothing is wrong", "login": "the password is wrong"}
 ALL = ("587", "465", "2525")
 # Of connections that break, wherever they are.
@@ -66,7 +67,7 @@ CASES = [
     Case("start", "drop", expect=("filtered",), peers="always", quick=True),
     Case("start", "reset", expect=("refused",), peers="always", quick=True),
     Case("start", "unreachable", expect=("no_route",), peers="long"),
-    Case("start", "prohibited", expect=("no_route", "local_denied"), peers="long", quick=True),
+    Case("start", "prohibited", expect=("prohibited",), peers="long", quick=True),
     Case("start", "one-way", expect=("filtered",), peers="long"),
     Case("start", "loss", peers="long"),
     Case("start", "stripped", expect=("starttls_missing",), peers="always", quick=True),
@@ -76,6 +77,7 @@ CASES = [
     Case("start", "mtu", expect=("cut_before_dot",), size=400000, peers="long"),
     Case("start", "family", ALL, peers="long", quick=True),
     Case("start", "forbidden", expect=("local_denied",), peers="long", quick=True),
+    Case("start", "own firewall", expect=("local_denied",), quick=True),
     Case("start", "routeless", expect=("no_route",), quick=True),
     Case("start", "swallowed", expect=("filtered",)),
     Case("start", "drop", ("587", "465"), expect=("filtered",), peers="always"),
@@ -83,7 +85,7 @@ CASES = [
     Case("traffic", "drop", expect=("filtered", *BROKEN), peers="long"),
     Case("traffic", "reset", expect=("refused", *BROKEN), peers="long"),
     Case("traffic", "unreachable", expect=("no_route", *BROKEN)),
-    Case("traffic", "prohibited", expect=("no_route", "local_denied", *BROKEN)),
+    Case("traffic", "prohibited", expect=("prohibited", *BROKEN)),
     Case("traffic", "one-way", expect=("filtered", *BROKEN)),
     Case("traffic", "loss"),
     Case("idle", "drop", expect=("filtered", "cut_before_dot"), peers="long"),

@@ -154,6 +154,19 @@ class Here(Fault):
         return time.time()
 
 
+class OwnFirewall(Fault):
+    """nftables on the host itself rejects what leaves it, by an ICMP message to itself."""
+
+    sees = "EHOSTUNREACH"
+
+    def __init__(self):
+        super().__init__("own firewall", "the host's own firewall rejects the port")
+
+    def apply(self, path, ports):
+        path.host.rules(output=[f"{to(ports)} reject with icmpx admin-prohibited"])
+        return time.time()
+
+
 class Proxy(Fault):
     """A program on the router that connections are diverted to."""
 
@@ -210,6 +223,7 @@ def all_faults():
         Proxy("answers", "a proxy answers in the provider's place on every port", "answers"),
         Proxy("mute", "a proxy accepts connections and says nothing", "silent"),
         Mtu(), Family(), Silent(),
+        OwnFirewall(),
         Here("forbidden", "the host itself forbids the port (EACCES)", "EACCES", "prohibit"),
         Here("routeless", "the host has no route for the port", "ENETUNREACH", "unreachable"),
         Here("swallowed", "the host's routing swallows what goes to the port (EINVAL)", "EINVAL",

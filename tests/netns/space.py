@@ -74,6 +74,19 @@ class Namespace:
     def ip(self, text):
         self.run("ip", "-batch", "-", text=text)
 
+    def rules(self, forward=(), divert=(), output=()):
+        """The whole rule set, replaced at one stroke."""
+        def chain(name, kind, hook, rules):
+            if not rules:
+                return ""
+            lines = "".join(f"    {r}\n" for r in rules)
+            return f"  chain {name} {{\n    type {kind} hook {hook};\n{lines}  }}\n"
+
+        self.run("nft", "-f", "-", text="flush ruleset\ntable inet path {\n"
+                        + chain("forward", "filter", "forward priority 0", forward)
+                        + chain("divert", "nat", "prerouting priority -100", divert)
+                        + chain("output", "filter", "output priority 0", output) + "}\n")
+
     def close(self):
         self.holder.kill()
         self.holder.communicate()
@@ -148,18 +161,9 @@ class Path:
         servers.chmod(0o644)
         self.host.run("mount", "--bind", servers, "/etc/resolv.conf")
 
-    def rules(self, forward=(), divert=(), output=()):
-        """The router's whole rule set, replaced at one stroke."""
-        def chain(name, kind, hook, rules):
-            if not rules:
-                return ""
-            lines = "".join(f"    {r}\n" for r in rules)
-            return f"  chain {name} {{\n    type {kind} hook {hook};\n{lines}  }}\n"
-
-        self.router.run("nft", "-f", "-", text="flush ruleset\ntable inet path {\n"
-                        + chain("forward", "filter", "forward priority 0", forward)
-                        + chain("divert", "nat", "prerouting priority -100", divert)
-                        + chain("output", "filter", "output priority 0", output) + "}\n")
+    def rules(self, **chains):
+        """The router's."""
+        self.router.rules(**chains)
 
     def close(self):
         for space in self.spaces:
