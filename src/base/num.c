@@ -117,6 +117,28 @@ num_hex(uint8_t *at, unsigned digits, uint64_t value)
 	}
 }
 
+void
+num_hex_bytes(uint8_t *at, const uint8_t *byte, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		num_hex(at + 2 * i, 2, byte[i]);
+}
+
+bool
+num_parse_hex_bytes(struct view v, uint8_t *out, size_t n)
+{
+	uint64_t byte;
+
+	if (v.n != 2 * n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (!num_parse_hex(view_first(view_from(v, 2 * i), 2), &byte))
+			return false;
+		out[i] = (uint8_t)byte;
+	}
+	return true;
+}
+
 const char *
 num_duration_text(char *text, size_t cap, int64_t ms)
 {

@@ -18,6 +18,9 @@ bool num_parse_size(struct view v, uint64_t *out) must_use;
 
 /* Lower-case hex, exactly digits columns, no NUL. */
 void num_hex(uint8_t *at, unsigned digits, uint64_t value);
+/* n bytes as 2 n digits, the first byte first, and back: the whole view. */
+void num_hex_bytes(uint8_t *at, const uint8_t *byte, size_t n);
+bool num_parse_hex_bytes(struct view v, uint8_t *out, size_t n) must_use;
 /* "2h 5m", "40s", "250ms": at most two units; cap >= 32. Returns buf. */
 const char *num_duration_text(char *text, size_t cap, int64_t ms);
 

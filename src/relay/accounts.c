@@ -43,8 +43,7 @@ put_entry(struct buf *out, const struct accounts_entry *x, int64_t written_ms)
 		until_ms += within(rec->left_ms, 0, ACCOUNTS_LEFT_MAX_MS);
 		since_ms = until_ms - rec->lasts_ms;
 	}
-	for (size_t i = 0; i < FINGERPRINT_SIZE; i++)
-		num_hex(hex + 2 * i, 2, x->fingerprint[i]);
+	num_hex_bytes(hex, x->fingerprint, FINGERPRINT_SIZE);
 	return buf_addf(out, "relay: %s\n", x->name) && buf_add_str(out, "fingerprint: ") &&
 	    buf_add(out, view_of(hex, sizeof(hex))) &&
 	    buf_addf(out, "\nproven: %s\nopen: %u\nstate: %s\n", x->proven ? "yes" : "no",
@@ -125,22 +124,6 @@ take_text(struct reader *r, const char *key, char *out, size_t cap)
 }
 
 static bool
-take_fingerprint(struct reader *r, uint8_t out[FINGERPRINT_SIZE])
-{
-	struct view v;
-	uint64_t byte;
-
-	if (!take(r, "fingerprint", &v) || v.n != 2 * FINGERPRINT_SIZE)
-		return false;
-	for (size_t i = 0; i < FINGERPRINT_SIZE; i++) {
-		if (!num_parse_hex(view_first(view_from(v, 2 * i), 2), &byte))
-			return false;
-		out[i] = (uint8_t)byte;
-	}
-	return true;
-}
-
-static bool
 take_bool(struct reader *r, const char *key, bool *out)
 {
 	struct view v;
@@ -188,8 +171,10 @@ take_entry(struct reader *r, int64_t written_ms, struct accounts_entry *x)
 {
 	struct account_record *rec = &x->record;
 	int64_t since_ms, until_ms;
+	struct view hex;
 
-	if (!take_text(r, "relay", x->name, sizeof(x->name)) || !take_fingerprint(r, x->fingerprint) ||
+	if (!take_text(r, "relay", x->name, sizeof(x->name)) || !take(r, "fingerprint", &hex) ||
+	    !num_parse_hex_bytes(hex, x->fingerprint, FINGERPRINT_SIZE) ||
 	    !take_bool(r, "proven", &x->proven) || !take_num(r, "open", OPEN_MAX, &x->open) ||
 	    !take_state(r, &rec->state) || !take_time(r, "since", &since_ms) ||
 	    !take_time(r, "until", &until_ms) || !take_num(r, "step", STEP_MAX, &rec->step) ||
@@ -217,7 +202,8 @@ parse(struct accounts *a, struct reader *r)
 {
 	struct view end;
 
-	if (!take_time(r, "written", &a->written_ms))
+	if (!take_time(r, "written", &a->written_ms) ||
+	    a->written_ms > WALL_MAX_MS - ACCOUNTS_LEFT_MAX_MS)
 		return false;
 	while (a->n < ACCOUNTS_MAX && view_starts(r->rest, VIEW("relay: "))) {
 		if (!take_entry(r, a->written_ms, &a->entry[a->n]))

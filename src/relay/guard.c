@@ -85,8 +85,7 @@ write_key(struct guard *g)
 	struct buf text;
 	uint8_t hex[KEY_TEXT];
 
-	for (size_t i = 0; i < FINGERPRINT_KEY_SIZE; i++)
-		num_hex(hex + 2 * i, 2, g->key[i]);
+	num_hex_bytes(hex, g->key, FINGERPRINT_KEY_SIZE);
 	hex[KEY_TEXT - 1] = '\n';
 	buf_init(&text, KEY_TEXT);
 	if (buf_add(&text, view_of(hex, sizeof(hex))))
@@ -311,16 +310,8 @@ forgotten(struct relay *r, const char *name, const char *why)
 static bool
 parse_key(uint8_t key[FINGERPRINT_KEY_SIZE], struct view text)
 {
-	uint64_t byte;
-
-	if (text.n != KEY_TEXT || text.p[KEY_TEXT - 1] != '\n')
-		return false;
-	for (size_t i = 0; i < FINGERPRINT_KEY_SIZE; i++) {
-		if (!num_parse_hex(view_first(view_from(text, 2 * i), 2), &byte))
-			return false;
-		key[i] = (uint8_t)byte;
-	}
-	return true;
+	return text.n == KEY_TEXT && text.p[KEY_TEXT - 1] == '\n' &&
+	    num_parse_hex_bytes(view_first(text, KEY_TEXT - 1), key, FINGERPRINT_KEY_SIZE);
 }
 
 static bool

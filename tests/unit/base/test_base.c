@@ -99,6 +99,7 @@ test_num(void **state)
 	uint64_t n;
 	int64_t ms;
 	char text[32];
+	uint8_t hex[6], bytes[3];
 
 	assert_true(num_parse_u64(VIEW("18446744073709551615"), 0, UINT64_MAX, &n));
 	assert_true(n == UINT64_MAX);
@@ -108,6 +109,12 @@ test_num(void **state)
 	assert_false(num_parse_u64(VIEW("10"), 0, 9, &n));
 	assert_true(num_parse_hex(VIEW("00fF"), &n) && n == 255);
 	assert_false(num_parse_hex(VIEW("10000000000000000"), &n));
+	num_hex_bytes(hex, (const uint8_t *)"\x00\xfe\x10", 3);
+	assert_memory_equal(hex, "00fe10", 6);
+	assert_true(num_parse_hex_bytes(VIEW("00Fe10"), bytes, 3) && memcmp(bytes, "\x00\xfe\x10", 3) == 0);
+	assert_false(num_parse_hex_bytes(VIEW("00fe1"), bytes, 3));
+	assert_false(num_parse_hex_bytes(VIEW("00fe1000"), bytes, 3));
+	assert_false(num_parse_hex_bytes(VIEW("00fg10"), bytes, 3));
 	assert_true(num_parse_duration_ms(VIEW("250ms"), &ms) && ms == 250);
 	assert_true(num_parse_duration_ms(VIEW("5d"), &ms) && ms == 432000000);
 	assert_true(num_parse_duration_ms(VIEW("30"), &ms) && ms == 30000);
