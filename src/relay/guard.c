@@ -47,14 +47,13 @@ gather(struct relay *r, struct accounts *out)
 	}
 }
 
-/* But for the time that passes. */
+/* But for the time that passes. Each class belongs to one state. */
 static bool
 is_same(const struct accounts_entry *a, const struct accounts_entry *b)
 {
 	return memcmp(a->fingerprint, b->fingerprint, sizeof(a->fingerprint)) == 0 &&
-	    a->proven == b->proven && a->open == b->open && a->record.state == b->record.state &&
-	    a->record.step == b->record.step && a->record.class == b->record.class &&
-	    a->record.lasts_ms == b->record.lasts_ms;
+	    a->proven == b->proven && a->open == b->open && a->record.step == b->record.step &&
+	    a->record.class == b->record.class && a->record.lasts_ms == b->record.lasts_ms;
 }
 
 static bool

@@ -75,6 +75,25 @@ an_answer_that_nobody_sees_is_waited_for(void **state)
 	assert_true(world_settle(w, SECONDS(5)));
 }
 
+/* What is on disk before each login is taken back after it. */
+static void
+logins_that_work_add_up_to_nothing(void **state)
+{
+	struct world *w = *state;
+
+	world_start(w);
+	for (unsigned i = 0; i < 10; i++) {
+		char text[20];
+
+		snprintf(text, sizeof(text), "run-%u.", i);
+		world_mail(w, ALICE, BOB, text);
+		assert_true(world_settle(w, SECONDS(5)));
+		world_run(w, SECONDS(2));
+		world_crash(w, keeps[i % lengthof(keeps)]);
+	}
+	assert_int_equal(world_logged(w, "account-paused", ""), 0);
+}
+
 /* After 1 h, 6 h, 24 h, each with its 10 %, and then daily, however often it is restarted meanwhile. */
 static void
 the_long_timer_counts_across_restarts(void **state)
@@ -210,6 +229,23 @@ a_host_that_always_boots_in_1970(void **state)
 	assert_int_equal(world_logins(w), 2);		/* 100 min: its hour is over */
 }
 
+/* Nobody puts its clock right, and power fails every 15 minutes: 10 of them count. */
+static void
+a_host_without_a_clock(void **state)
+{
+	struct world *w = *state;
+
+	start_blocked(w);
+	for (unsigned i = 0; i < 9; i++) {
+		w->loop.wall_ms = 7000;
+		world_crash(w, TWIN_KEEP_SYNCED);
+		world_run(w, MINUTES(15));
+		if (i < 3)
+			assert_int_equal(world_logins(w), 1);
+	}
+	assert_int_equal(world_logins(w), 2);
+}
+
 /* --- what ends a block -------------------------------------------------------------------- */
 
 static void
@@ -325,6 +361,7 @@ static void
 mail_flows_without_the_file(void **state)
 {
 	struct world *w = *state;
+	unsigned tried;
 
 	w->fs->sicken = no_accounts;
 	world_start(w);
@@ -342,9 +379,11 @@ mail_flows_without_the_file(void **state)
 	assert_int_equal(world_logged(w, "accounts-not-kept", ""), 1);
 	w->fs->sicken = NULL;
 	world_run(w, MINUTES(2));
+	tried = world_logins(w);
 	world_crash(w, TWIN_KEEP_SYNCED);
 	world_run(w, MINUTES(5));
 	assert_int_equal(world_logged(w, "account-blocked", ""), 2);
+	assert_int_equal(world_logins(w), tried);
 }
 
 /* Damaged, cut, of a later version, without its key: said in words, and mail flows. */
@@ -447,6 +486,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(fifty_restarts_are_one_login),
 		T(an_answer_that_nobody_sees_is_waited_for),
+		T(logins_that_work_add_up_to_nothing),
 		T(the_long_timer_counts_across_restarts),
 		T(a_pause_is_kept),
 		T(a_used_up_quota_is_kept),
@@ -454,6 +494,7 @@ main(void)
 		T(ten_years_ahead),
 		T(ten_years_back),
 		T(a_host_that_always_boots_in_1970),
+		T(a_host_without_a_clock),
 		T(other_credentials_are_tried_at_once),
 		T(unblock_is_for_one_relay_or_all),
 		T(logins_side_by_side_end_with_the_first_refusal),
