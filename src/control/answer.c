@@ -42,17 +42,20 @@ why_closed(struct relay *relay, size_t which, char *text, size_t cap)
 	return strlen(text);
 }
 
-/* All relays have to be closed for mail to wait. */
+/* All of them have to be closed for mail to wait. */
 const char *
-answer_why_closed(struct relay *relay, char *text, size_t cap)
+answer_why_closed(struct relay *relay, uint32_t relays, char *text, size_t cap)
 {
 	size_t at = 0;
 
 	text[0] = '\0';
 	for (size_t i = 0; i < relay_conf(relay)->nrelay; i++) {
 		size_t sep = at > 0 && at + 3 < cap ? 2 : 0;
-		size_t n = at + sep + 1 < cap ? why_closed(relay, i, text + at + sep, cap - at - sep) : 0;
+		size_t n;
 
+		if ((relays & (1u << i)) == 0)
+			continue;
+		n = at + sep + 1 < cap ? why_closed(relay, i, text + at + sep, cap - at - sep) : 0;
 		if (n == 0 && health_is_open(relay_health(relay, i), loop_now(relay_env(relay)->loop))) {
 			text[0] = '\0';
 			return text;
@@ -87,14 +90,17 @@ advice_of(struct relay *relay, size_t which)
 }
 
 void
-answer_put_advice(struct relay *relay, struct report *r)
+answer_put_advice(struct relay *relay, uint32_t relays, struct report *r)
 {
 	const char *advice = NULL;
 	char closed[1024];
+	size_t first = 0;
 
 	/* Of the first relay, which the administrator would rather have. */
-	if (answer_why_closed(relay, closed, sizeof(closed))[0] != '\0')
-		advice = advice_of(relay, 0);
+	while (first + 1 < relay_conf(relay)->nrelay && (relays & (1u << first)) == 0)
+		first++;
+	if (answer_why_closed(relay, relays, closed, sizeof(closed))[0] != '\0')
+		advice = advice_of(relay, first);
 	if (r->json || advice != NULL)
 		report_word(r, "advice", advice);
 }
@@ -295,6 +301,7 @@ answer_status(struct relay *relay, struct report *r)
 	status_spool(r, &spool);
 	status_history(relay, r);
 	status_relays(relay, r);
+	answer_routes(relay, r);
 	status_alarms(relay, r);
 	report_object(r, "since_start");
 	report_num(r, "accepted", (int64_t)spool.accepted);

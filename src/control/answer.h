@@ -20,15 +20,31 @@ void answer_failover(struct relay *, const struct request *, struct report *);
 int answer_action(struct relay *, const struct request *, struct relay_ack *, struct report *,
     struct err *) must_use;
 
-/* One sentence: why nothing goes out now; "" if mail flows. Returns text. */
-const char *answer_why_closed(struct relay *, char *text, size_t cap);
+/* --- routes ---------------------------------------------------------------- */
+
+#define ANSWER_WAY_MAX	300
+
+/* The way of a message: of its recipients that are left. */
+struct answer_way {
+	bool		several;	/* routes are configured */
+	uint32_t	relays;		/* that these routes list, as bits */
+	char		route[ANSWER_WAY_MAX], relay[ANSWER_WAY_MAX];	/* names; where their mail goes now */
+};
+
+void answer_way(struct relay *, struct spool_message *, const struct envelope *, struct answer_way *out);
+/* The name of the relay that mail of this route goes to; NULL: all of its relays are out. */
+const char *answer_relay_of(struct relay *, size_t route);
+void answer_routes(struct relay *, struct report *);
+
+/* One sentence: why nothing goes out over any of these relays (bits) now; "" if mail flows. Returns text. */
+const char *answer_why_closed(struct relay *, uint32_t relays, char *text, size_t cap);
 /* What would mend that; as text only where there is something to say. */
-void answer_put_advice(struct relay *, struct report *);
+void answer_put_advice(struct relay *, uint32_t relays, struct report *);
 
 /* State and reason of a message in the queue; result: what its last outcome has. */
 const char *answer_state_word(struct relay *, const struct spool_message *);
-void answer_why(struct relay *, const struct spool_message *, const struct spool_result *result, size_t n,
-    char *text, size_t cap);
+void answer_why(struct relay *, const struct spool_message *, const struct answer_way *,
+    const struct spool_result *result, size_t n, char *text, size_t cap);
 
 /* NULL: there is none; e says whether there may be one later. */
 struct spool_message *answer_find(struct relay *, spool_id, struct err *);

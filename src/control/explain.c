@@ -14,6 +14,7 @@
 #include "control/answer.h"
 #include "control/row.h"
 #include "control/story.h"
+#include "relay/route.h"
 #include "spool/outcome.h"
 
 #include "base/banned.h"
@@ -46,8 +47,8 @@ answer_state_word(struct relay *relay, const struct spool_message *m)
 }
 
 void
-answer_why(struct relay *relay, const struct spool_message *m, const struct spool_result *result,
-    size_t n, char *text, size_t cap)
+answer_why(struct relay *relay, const struct spool_message *m, const struct answer_way *way,
+    const struct spool_result *result, size_t n, char *text, size_t cap)
 {
 	char closed[700];
 
@@ -74,7 +75,7 @@ answer_why(struct relay *relay, const struct spool_message *m, const struct spoo
 		    "the reply came; it is sent again after a rest, and may then arrive twice");
 		return;
 	}
-	(void)answer_why_closed(relay, closed, sizeof(closed));
+	(void)answer_why_closed(relay, way->relays, closed, sizeof(closed));
 	if (closed[0] != '\0') {
 		(void)snprintf(text, cap, "%s; this does not count as an attempt", closed);
 		return;
@@ -90,6 +91,20 @@ answer_why(struct relay *relay, const struct spool_message *m, const struct spoo
 		return;
 	}
 	(void)snprintf(text, cap, m->attempts == 0 ? "waits for its turn" : "waits for its next attempt");
+}
+
+/* Which way recipient i goes; of one that is done nothing is known but the answer. */
+static void
+put_route(struct explain *x, const struct envelope *env, uint32_t i, bool queued)
+{
+	const struct conf *conf = relay_conf(x->relay);
+	size_t route = queued ? route_of(conf, env, i) : 0;
+
+	if (conf->nroute == 1)
+		report_hide(&x->report);
+	report_word(&x->report, "route", queued ? conf->route[route].name : NULL);
+	report_word(&x->report, "relay", queued ? answer_relay_of(x->relay, route) : NULL);
+	report_show(&x->report);
 }
 
 static void
@@ -111,6 +126,7 @@ put_recipients(struct explain *x, struct spool_message *m, const struct envelope
 		report_word(r, "state", outcome_word(rcpt[i].state));
 		report_num(r, "code", last != NULL ? last->code : 0);
 		report_word(r, "status", last != NULL && last->status[0] != '\0' ? last->status : NULL);
+		put_route(x, env, i, rcpt[i].state == SPOOL_QUEUED);
 		report_text(r, "text", last != NULL ? last->text : VIEW(""));
 		report_end(r);
 	}
@@ -124,7 +140,7 @@ struct facts {
 	uint64_t	size, attempts;
 	const char	*state, *endpoint;
 	struct view	why;
-	bool		advice;		/* is to the point */
+	uint32_t	relays;		/* whose advice is to the point */
 };
 
 static void
@@ -147,8 +163,8 @@ put_facts(struct explain *x, const struct facts *f)
 	report_time(r, "next", f->next_ms);
 	report_word(r, "last_endpoint", f->endpoint != NULL && f->endpoint[0] != '\0' ? f->endpoint : NULL);
 	report_text(r, "why", f->why);
-	if (f->advice)
-		answer_put_advice(x->relay, r);
+	if (f->relays != 0)
+		answer_put_advice(x->relay, f->relays, r);
 	else if (r->json)
 		report_word(r, "advice", NULL);
 }
@@ -189,14 +205,16 @@ read_stored(struct explain *x, struct spool_message *m, struct stored *out)
 static void
 put_queued(struct explain *x, struct spool_message *m, const struct stored *st)
 {
+	struct answer_way way;
 	char why[1200];
 
-	answer_why(x->relay, m, st->result, st->n, why, sizeof(why));
+	answer_way(x->relay, m, st->env, &way);
+	answer_why(x->relay, m, &way, st->result, st->n, why, sizeof(why));
 	put_facts(x, &(struct facts){
 		.from = st->env->from, .peer = st->env->peer, .received_ms = m->received_ms,
 		.uid = st->env->uid, .size = m->size, .state = answer_state_word(x->relay, m),
 		.attempts = m->attempts, .next_ms = m->next_ms, .endpoint = st->endpoint,
-		.why = view_str(why), .advice = true });
+		.why = view_str(why), .relays = way.relays });
 	put_recipients(x, m, st->env, st->result, st->n);
 }
 
@@ -399,6 +417,10 @@ put_last(struct explain *x, const struct ending *g, const struct last *last)
 	else
 		report_word(r, "status", NULL);
 	story_value(&last->fact, "reply", &value);
+	report_hide(r);
+	report_word(r, "route", NULL);
+	report_word(r, "relay", NULL);
+	report_show(r);
 	report_text(r, "text", buf_view(&value));
 	report_end(r);
 	buf_done(&value);

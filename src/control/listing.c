@@ -137,13 +137,16 @@ listing_free(struct listing *l)
 /* --- what is said of a message ------------------------------------------- */
 
 static void
-queue_row(struct listing *l, const struct spool_message *m, const struct envelope *env,
+queue_row(struct listing *l, struct spool_message *m, const struct envelope *env,
     const struct spool_result *result, size_t n)
 {
+	struct answer_way way;
 	char why[1200];
 
-	answer_why(l->relay, m, result, n, why, sizeof(why));
-	row_put(&l->report, m, env, answer_state_word(l->relay, m), why);
+	answer_way(l->relay, m, env, &way);
+	answer_why(l->relay, m, &way, result, n, why, sizeof(why));
+	row_put(&l->report, m, env, &(struct row_said){ .state = answer_state_word(l->relay, m), .why = why,
+	    .route = way.route, .relay = way.relay, .several = way.several });
 	l->shown++;
 }
 
@@ -157,7 +160,7 @@ may_see(const struct listing *l, const struct envelope *env)
 
 /* The message at l->at, once its records are read. False: the disk is awaited. */
 static bool
-show_message(struct listing *l, const struct spool_message *m)
+show_message(struct listing *l, struct spool_message *m)
 {
 	/* In place of an envelope that can't be read. */
 	struct view nobody = VIEW("?");

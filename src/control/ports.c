@@ -385,7 +385,7 @@ answer_ports_why(struct relay *relay, const struct request *q, struct report *r,
 /* --- failover ---------------------------------------------------------------- */
 
 static void
-failover_row(const struct switch_entry *s, struct report *r)
+failover_row(const struct switch_entry *s, bool several, struct report *r)
 {
 	struct buf evidence;
 
@@ -393,6 +393,10 @@ failover_row(const struct switch_entry *s, struct report *r)
 	report_time(r, "time", s->wall_ms);
 	report_word(r, "event", s->failover ? "failover" : "route-changed");
 	report_word(r, "relay", s->relay[0] != '\0' ? s->relay : NULL);
+	if (!several)
+		report_hide(r);
+	report_word(r, "route", s->route[0] != '\0' ? s->route : NULL);
+	report_show(r);
 	report_word(r, "from", s->from);
 	report_word(r, "to", s->to);
 	report_word(r, "reason", s->reason);
@@ -416,7 +420,7 @@ answer_failover(struct relay *relay, const struct request *q, struct report *r)
 
 	report_list(r, "changes");
 	for (unsigned i = 0; i < q->limit && (s = switch_log_get(log, i)) != NULL; i++)
-		failover_row(s, r);
+		failover_row(s, relay_conf(relay)->nroute > 1, r);
 	report_end(r);
 	report_num(r, "total", (int64_t)log->total);
 	report_time(r, "begins", log->began_ms);

@@ -39,9 +39,15 @@ put_recipients(struct report *r, const struct envelope *env)
 	report_num(r, "recipient_count", env->nrcpt);
 }
 
+static const char *
+name_of(const char *text)
+{
+	return text != NULL && text[0] != '\0' ? text : NULL;
+}
+
 void
-row_put(struct report *r, const struct spool_message *m, const struct envelope *env, const char *state,
-    const char *why)
+row_put(struct report *r, const struct spool_message *m, const struct envelope *env,
+    const struct row_said *said)
 {
 	char id[17];
 
@@ -49,11 +55,16 @@ row_put(struct report *r, const struct spool_message *m, const struct envelope *
 	report_word(r, "id", spool_id_text(id, m->id));
 	report_time(r, "received", m->received_ms);
 	report_size(r, "size", m->size);
-	report_word(r, "state", state);
+	report_word(r, "state", said->state);
 	report_num(r, "attempts", m->attempts);
 	report_time(r, "next", m->next_ms);
 	report_text(r, "from", env->from.n != 0 ? env->from : VIEW("<>"));
 	put_recipients(r, env);
-	report_text(r, "reason", view_str(why));
+	if (!said->several)
+		report_hide(r);
+	report_word(r, "route", name_of(said->route));
+	report_word(r, "relay", name_of(said->relay));
+	report_show(r);
+	report_text(r, "reason", view_str(said->why));
 	report_end(r);
 }

@@ -11,7 +11,14 @@
 
 /* The state of a message that is not being sent. */
 const char *row_state(const struct spool_message *, int64_t now_ms);
-void row_put(struct report *, const struct spool_message *, const struct envelope *, const char *state,
-    const char *why);
+/* What is not in the message itself. */
+struct row_said {
+	const char	*state, *why;
+	const char	*route, *relay;	/* "" or NULL: not known, or none */
+	bool		 several;	/* routes to tell apart */
+};
+
+void row_put(struct report *, const struct spool_message *, const struct envelope *,
+    const struct row_said *);
 
 #endif

@@ -514,7 +514,9 @@ tell_account(struct buf *out, const struct story_fact *f)
 static void
 tell_failover(struct buf *out, const struct story_fact *f)
 {
-	(void)say_value(out, f, "mail goes to relay ", "to", "");
+	if (!say_value(out, f, "mail of route ", "route", ""))
+		say(out, "mail");
+	(void)say_value(out, f, " goes to relay ", "to", "");
 	(void)say_value(out, f, ", not to ", "from", "");
 	(void)say_value(out, f, ": ", "reason", "");
 }

@@ -172,7 +172,7 @@ put_row(struct offline *o, struct report *r, const struct spool_message *m)
 	bool damaged = walk_envelope(o->walk, m, &env, &e) < 0;
 
 	explain(o, m, damaged ? &e : NULL, why);
-	row_put(r, m, env, damaged ? "damaged" : row_state(m, now_ms()), why);
+	row_put(r, m, env, &(struct row_said){ .state = damaged ? "damaged" : row_state(m, now_ms()), .why = why });
 }
 
 static int

@@ -30,16 +30,17 @@ log_change(struct relay *r, size_t route, size_t from, size_t to)
 {
 	const struct conf_route *rt = &r->conf->route[route];
 	const char *reason = reason_of(r, rt->relay[from], to < from);
+	const char *name = r->conf->nroute > 1 ? rt->name : "";
 	struct log_line l;
 
 	log_begin(&l, r->life, to == 0 ? LEVEL_NOTICE : LEVEL_WARNING, "failover");
-	if (r->conf->nroute > 1)
-		log_word(&l, "route", rt->name);
+	if (name[0] != '\0')
+		log_word(&l, "route", name);
 	log_word(&l, "from", r->up[rt->relay[from]].conf->name);
 	log_word(&l, "to", r->up[rt->relay[to]].conf->name);
 	log_word(&l, "reason", reason);
 	log_end(&l);
-	watch_failover(r, rt->relay[from], rt->relay[to], to < from, reason);
+	watch_failover(r, name, rt->relay[from], rt->relay[to], to < from, reason);
 }
 
 /* True: its mail goes elsewhere now. */

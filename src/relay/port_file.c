@@ -30,9 +30,11 @@ port_file_put_port(struct buf *b, const char *relay, unsigned port, const enum p
 bool
 port_file_put_change(struct buf *b, const struct switch_entry *e)
 {
+	const char *of = e->failover ? e->route : e->relay;
+
 	/* Names of the configuration have no spaces, and texts no tabs: they are printable. */
 	return buf_addf(b, "change %" PRId64 " %s %s %s %s %s %s\t%s\t%s\n", e->wall_ms,
-	    e->failover ? "failover" : "route", e->relay[0] != '\0' ? e->relay : "-", e->from, e->to, e->reason,
+	    e->failover ? "failover" : "route", of[0] != '\0' ? of : "-", e->from, e->to, e->reason,
 	    health_class_info(e->class)->word, e->detail, e->evidence);
 }
 
@@ -126,8 +128,10 @@ take_change(struct view line, struct port_file_line *out)
 	    (line.n > 0 && !take_text(&line, '\t', e.evidence, sizeof(e.evidence))))
 		return false;
 	e.failover = view_eq(kind, VIEW("failover"));
-	if (e.failover)
+	if (e.failover) {
+		snprintf(e.route, sizeof(e.route), "%s", strcmp(e.relay, "-") != 0 ? e.relay : "");
 		e.relay[0] = '\0';
+	}
 	e.wall_ms = (int64_t)wall;
 	out->kind = PORT_FILE_CHANGE;
 	out->change = e;

@@ -7,6 +7,7 @@
  *	port RELAY PORT SIGNS
  *	change WALL_MS KIND RELAY FROM TO REASON CLASS TAB DETAIL TAB EVIDENCE
  *
+ * Of a failover RELAY is the route, or -.
  * Changes stand the oldest first. A line that is not understood is stepped over; nothing but what
  * people are shown depends on it.
  */

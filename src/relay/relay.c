@@ -342,6 +342,12 @@ relay_in_use(const struct relay *r, size_t i)
 	return false;
 }
 
+uint64_t
+relay_waiting(const struct relay *r, size_t k)
+{
+	return r->schedule.due[k].n;
+}
+
 int
 relay_of_route(const struct relay *r, size_t k)
 {

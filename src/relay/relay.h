@@ -93,6 +93,7 @@ const struct trail *relay_trail(const struct relay *, size_t i, size_t k);
 const struct switch_log *relay_switches(const struct relay *);
 /* Of conf.route[k]: where its mail goes now, as in conf.relay; -1: all its relays are out. */
 int relay_of_route(const struct relay *, size_t k);
+uint64_t relay_waiting(const struct relay *, size_t k);		/* messages, also those not due */
 /* Those that are raised and not over; *pos begins with 0. NULL: no more. */
 const struct relay_alarm *relay_alarm_next(const struct relay *, size_t *pos);
 const struct conf *relay_conf(const struct relay *);

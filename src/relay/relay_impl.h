@@ -258,8 +258,8 @@ void watch_keep_sweep(struct relay *);		/* if there is reason to; once a minute 
 void watch_look(struct upstream *);
 /* The handshake is done and the certificate verified. */
 void watch_tls(struct session *);
-/* Mail of a route goes to another relay; back: to one that it prefers. */
-void watch_failover(struct relay *, size_t from, size_t to, bool back, const char *reason);
+/* Mail of a route ("": of the only one) goes to another relay; back: to one that it prefers. */
+void watch_failover(struct relay *, const char *route, size_t from, size_t to, bool back, const char *reason);
 void watch_dials(struct session *);		/* it begins to connect */
 /* What a session showed. ready: whether its time is to be counted. */
 void watch_note(struct session *, enum health_class, const char *detail);

@@ -15,6 +15,7 @@ struct switch_entry {
 	int64_t			wall_ms;
 	bool			failover;	/* between relays; else between the ports of one */
 	char			relay[SWITCH_NAME];	/* "" of a failover */
+	char			route[SWITCH_NAME];	/* of a failover, if there are several; "" */
 	char			from[SWITCH_NAME], to[SWITCH_NAME];	/* "none" */
 	char			reason[24];	/* fixed words */
 	enum health_class	class;		/* what was found at from; HEALTH_OK: nothing */

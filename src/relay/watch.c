@@ -232,7 +232,7 @@ keep_switch(struct upstream *u, const struct health_event *ev)
 }
 
 void
-watch_failover(struct relay *r, size_t from, size_t to, bool back, const char *reason)
+watch_failover(struct relay *r, const char *route, size_t from, size_t to, bool back, const char *reason)
 {
 	struct switch_entry *e = switch_log_add(&r->switches);
 	struct account_view account;
@@ -240,6 +240,7 @@ watch_failover(struct relay *r, size_t from, size_t to, bool back, const char *r
 
 	e->wall_ms = loop_wall(r->env.loop);
 	e->failover = true;
+	snprintf(e->route, sizeof(e->route), "%s", route);
 	snprintf(e->from, sizeof(e->from), "%s", r->up[from].conf->name);
 	snprintf(e->to, sizeof(e->to), "%s", r->up[to].conf->name);
 	snprintf(e->reason, sizeof(e->reason), "%s", reason);

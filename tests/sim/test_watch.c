@@ -72,7 +72,7 @@ changes_are_told_with_their_evidence(void **state)
 	world_mail(w, ALICE, BOB, "two.");
 	assert_true(world_settle(w, MINUTES(3)));
 	said = ask(w, "failover --json");
-	assert_has(said, "\"event\":\"failover\",\"relay\":null,\"from\":\"main\",\"to\":\"backup\","
+	assert_has(said, "\"event\":\"failover\",\"relay\":null,\"route\":null,\"from\":\"main\",\"to\":\"backup\","
 	    "\"reason\":\"no-port-usable\"");
 	assert_has(said, "no port of smtp.twin.example is usable: 587 down (refused), 465 down (refused), "
 	    "2525 down (refused)");

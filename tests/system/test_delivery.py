@@ -3,6 +3,8 @@
 
 import collections
 import concurrent.futures
+import contextlib
+import os
 import smtplib
 import socket
 
@@ -126,43 +128,110 @@ def test_reload_keeps_clients_and_mail():
         client = posthouse.client()
         first, second = lib.new_token(), lib.new_token()
         posthouse.submit(first, client=client)
-        posthouse.settings["admin"] = "other@example.com"
-        posthouse.write_config()
-        start = posthouse.process.mark()
-        posthouse.process.child.send_signal(lib.signal.SIGHUP)
-        posthouse.process.wait_line("reloaded", start)
+        reload(posthouse, admin="other@example.com")
         posthouse.submit(second)
         sink.wait_received(2)
         assert sorted(m.header("X-Token") for m in sink.messages()) == sorted([first, second])
 
 
-def test_second_relay():
-    """Two real smarthosts: the second gets mail while the first is out, with its own login."""
-    with lib.world("relays") as (main, posthouse):
+def reload(posthouse, **settings):
+    """The mark in the log where it began."""
+    posthouse.settings.update(settings)
+    posthouse.write_config()
+    start = posthouse.process.mark()
+    posthouse.process.child.send_signal(lib.signal.SIGHUP)
+    posthouse.process.wait_line("reloaded", start)
+    return start
+
+
+@contextlib.contextmanager
+def two_relays(name):
+    """Two real smarthosts, which posthouse knows as main and backup."""
+    with lib.world(name) as (main, posthouse):
         backup = lib.Sink(posthouse.place / "backup", posthouse.place / "certs")
         try:
-            second = dict(posthouse.settings["relays"][0], name="backup",
-                          endpoints=[{"port": backup.ports["465"], "tls": "implicit"}])
-            posthouse.settings["relays"].append(second)
-            posthouse.write_config()
-            start = posthouse.process.mark()
-            posthouse.process.child.send_signal(lib.signal.SIGHUP)
-            posthouse.process.wait_line("reloaded", start)
-            tokens = [lib.new_token() for _ in range(2)]
-            posthouse.submit(tokens[0])
-            main.wait_received(1)
-            for port in main.ports:
-                main.set(port, "listen", "refuse")
-                main.cut(port)
-            posthouse.submit(tokens[1])
-            backup.wait_received(1)
-            assert len(arrived(backup, tokens[1])) == 1
-            posthouse.process.wait_line("failover from=main to=backup reason=no-port-usable", start)
-            rows = posthouse.ctl("status")["relays"]
-            assert [(r["relay"], r["in_use"]) for r in rows] == [("main", False), ("backup", True)], rows
-            assert "no port of localhost is usable" in rows[0]["why"], rows
+            first = posthouse.settings["relays"][0]
+            reload(posthouse, relays=[first, dict(first, name="backup",
+                   endpoints=[{"port": backup.ports["465"], "tls": "implicit"}])])
+            yield main, backup, posthouse
         finally:
             backup.stop()
+
+
+def goes_away(sink):
+    for port in sink.ports:
+        sink.set(port, "listen", "refuse")
+        sink.cut(port)
+
+
+def test_second_relay():
+    """The second gets mail while the first is out, with its own login."""
+    with two_relays("relays") as (main, backup, posthouse):
+        start = posthouse.process.mark()
+        tokens = [lib.new_token() for _ in range(2)]
+        posthouse.submit(tokens[0])
+        main.wait_received(1)
+        goes_away(main)
+        posthouse.submit(tokens[1])
+        backup.wait_received(1)
+        assert len(arrived(backup, tokens[1])) == 1
+        posthouse.process.wait_line("failover from=main to=backup reason=no-port-usable", start)
+        rows = posthouse.ctl("status")["relays"]
+        assert [(r["relay"], r["in_use"]) for r in rows] == [("main", False), ("backup", True)], rows
+        assert "no port of localhost is usable" in rows[0]["why"], rows
+        [route] = posthouse.ctl("status")["routes"]
+        assert (route["relays"], route["in_use"]) == (["main", "backup"], "backup"), route
+
+
+BOB, CAROL, DAVE = "bob@main.example", "carol@Backup.Example", "dave@either.example"
+
+
+def who_got(sink, token):
+    return sorted(rcpt for m in arrived(sink, token) for rcpt in m.to)
+
+
+def test_routes():
+    """Recipients of one message over two smarthosts, and over none but their own; then other routes."""
+    routes = [{"name": "own", "to": "*@main.example", "relays": ["main"]},
+              {"to": "*@backup.example", "relays": ["backup"]},
+              {"name": "rest", "relays": ["main", "backup"]}]
+    with two_relays("routes") as (main, backup, posthouse):
+        reload(posthouse, routes=routes)
+        tokens = [lib.new_token() for _ in range(3)]
+        posthouse.submit(tokens[0], to=(BOB, CAROL, DAVE))
+        main.wait_until(lambda _: len(who_got(main, tokens[0])) == 2, "two at main")
+        backup.wait_received(1)
+        assert who_got(main, tokens[0]) == [BOB, DAVE], who_got(main, tokens[0])
+        assert who_got(backup, tokens[0]) == [CAROL], who_got(backup, tokens[0])
+
+        start = posthouse.process.mark()
+        goes_away(main)
+        name = posthouse.submit(tokens[1], to=(BOB, CAROL, DAVE))
+        backup.wait_until(lambda _: len(who_got(backup, tokens[1])) == 2, "two at backup")
+        posthouse.process.wait_line("failover route=rest from=main to=backup", start)
+        posthouse.process.wait_line(f"delivered id={name} to=.dave", start)
+        assert who_got(backup, tokens[1]) == [CAROL, DAVE], who_got(backup, tokens[1])
+        rows = posthouse.ctl("status")["routes"]
+        assert [(r["route"], r["in_use"], r["waiting"]) for r in rows] == \
+            [("own", None, 1), ("2", "backup", 0), ("rest", "backup", 0)], rows
+        [m] = posthouse.ctl("queue")["messages"]
+        assert (m["id"], m["route"], m["relay"]) == (name, "own", None), m
+        assert "does not count as an attempt" in m["reason"], m
+        told = posthouse.ctl("explain", name)["recipients"]
+        assert [(r["state"], r["route"], r["relay"]) for r in told] == \
+            [("queued", "own", None), ("delivered", None, None), ("delivered", None, None)], told
+        [change] = [c for c in posthouse.ctl("failover")["changes"] if c["event"] == "failover"]
+        assert (change["route"], change["to"]) == ("rest", "backup"), change
+
+        # What waits follows the new routes; and a user is known on the unix socket.
+        reload(posthouse, routes=[{"user": str(os.getuid()), "from": "<>", "relays": ["main"]},
+                                  {"relays": ["backup"]}])
+        backup.wait_until(lambda _: len(who_got(backup, tokens[1])) == 3, "the last one")
+        assert who_got(backup, tokens[1]) == [BOB, CAROL, DAVE], who_got(backup, tokens[1])
+        main.reset_all()
+        posthouse.sendmail(["-f", "<>", "-i", BOB], f"X-Token: {tokens[2]}\n\nhi\n".encode())
+        main.wait_until(lambda _: who_got(main, tokens[2]) == [BOB], "the user's mail")
+        assert who_got(main, tokens[1]) == [] and who_got(backup, tokens[2]) == []
 
 
 lib.run_tests(globals())

@@ -192,6 +192,7 @@ assert_same(const struct switch_entry *a, const struct switch_entry *b)
 {
 	assert_true(a->wall_ms == b->wall_ms && a->failover == b->failover && a->class == b->class);
 	assert_string_equal(a->relay, b->relay);
+	assert_string_equal(a->route, b->route);
 	assert_string_equal(a->from, b->from);
 	assert_string_equal(a->to, b->to);
 	assert_string_equal(a->reason, b->reason);
@@ -206,7 +207,7 @@ test_the_file(void **state)
 	struct switch_entry e = { .wall_ms = 1700000000000, .relay = "main", .from = "587", .to = "none",
 		.reason = "down", .class = HEALTH_REFUSED, .detail = "it said \"no\"", .evidence = "587 down; none" };
 	struct switch_entry f = { .wall_ms = 1700000000001, .failover = true, .from = "main", .to = "backup",
-		.reason = "usable-again" };
+		.reason = "usable-again" }, g = f;
 	enum port_mark mark[PORT_SLOTS];
 	struct port_file_line got;
 	struct view text;
@@ -214,10 +215,12 @@ test_the_file(void **state)
 
 	for (int i = 0; i < PORT_SLOTS; i++)
 		mark[i] = (enum port_mark)(i % PORT_MARK_COUNT);
+	snprintf(g.route, sizeof(g.route), "shop");
 	buf_init(&b, PORT_FILE_MAX);
 	assert_true(port_file_put_head(&b, 99, &log) && port_file_put_port(&b, "main", 587, mark) &&
 	    buf_add_str(&b, "of a later version\nport main 587 ++\nport\n\nchange 5 route a b c d e\n"
-	    "posthouse-ports 2 1 1 1\n") && port_file_put_change(&b, &e) && port_file_put_change(&b, &f));
+	    "posthouse-ports 2 1 1 1\n") && port_file_put_change(&b, &e) && port_file_put_change(&b, &f) &&
+	    port_file_put_change(&b, &g));
 	text = buf_view(&b);
 	assert_true(port_file_next(&text, &got));
 	assert_int_equal(got.kind, PORT_FILE_HEAD);
@@ -231,6 +234,8 @@ test_the_file(void **state)
 	assert_same(&got.change, &e);
 	assert_true(port_file_next(&text, &got));
 	assert_same(&got.change, &f);
+	assert_true(port_file_next(&text, &got));
+	assert_same(&got.change, &g);
 	assert_false(port_file_next(&text, &got));
 	/* Somebody has written into it: what is shown is printable, and fits. */
 	text = VIEW("change 5 route main 587 465 better ok\tsaid \x1b[2J\tno\n"
