@@ -17,6 +17,9 @@
 
 #define READS_MAX	4	/* envelopes that the disk is asked for at one time */
 #define TURN_MAX	64	/* begun in one turn of the loop */
+/* While messages are still being told of, which takes turns of the same loop and worker. */
+#define READS_EARLY	1
+#define TURN_EARLY	4
 
 struct routing_read {
 	struct list		 link;
@@ -127,17 +130,18 @@ routing_run(void *arg)
 	struct routing *g = &r->routing;
 	struct spool_message *m;
 	int64_t now = loop_now(r->env.loop), next;
+	unsigned turn = r->recovered ? TURN_MAX : TURN_EARLY, reads = r->recovered ? READS_MAX : READS_EARLY;
 
 	if (r->spool == NULL || r->draining)
 		return;
-	for (unsigned i = 0; i < TURN_MAX && g->nreads < READS_MAX; i++) {
+	for (unsigned i = 0; i < turn && g->nreads < reads; i++) {
 		m = schedule_take(&r->schedule, ROUTE_BIT(ROUTE_UNKNOWN), now);
 		if (m == NULL)
 			break;
 		read_begin(r, m);
 	}
 	next = schedule_next_at(&r->schedule, ROUTE_BIT(ROUTE_UNKNOWN));
-	if (next != INT64_MAX && g->nreads < READS_MAX)
+	if (next != INT64_MAX && g->nreads < reads)
 		timer_set(r->env.loop, &g->timer, next > now ? next - now : 0);
 }
 

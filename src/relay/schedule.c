@@ -72,18 +72,27 @@ from_tenths(const struct schedule *s, int32_t due)
 	return s->started_ms + (int64_t)due * TENTH_MS;
 }
 
-/* Would the message rather wait for a? Equal times: where fewer wait. */
+/* How many wait there, without m. */
+static uint32_t
+others_there(const struct schedule *s, const struct spool_message *m, unsigned route)
+{
+	return s->due[route].n - (heap_has(&m->due) && schedule_route(m) == route);
+}
+
+/* Would m rather wait for a? Equal times: where fewer wait. */
 static bool
-is_before(const struct schedule *s, const struct spool_rcpt *a, const struct spool_rcpt *b)
+is_before(const struct schedule *s, const struct spool_message *m, const struct spool_rcpt *a,
+    const struct spool_rcpt *b)
 {
 	unsigned x = schedule_route_of(a), y = schedule_route_of(b);
+	uint32_t nx = others_there(s, m, x), ny = others_there(s, m, y);
 	bool x_out = (s->out & ROUTE_BIT(x)) != 0, y_out = (s->out & ROUTE_BIT(y)) != 0;
 
 	if (x_out != y_out)
 		return y_out;
 	if (a->due != b->due)
 		return a->due < b->due;
-	return s->due[x].n != s->due[y].n ? s->due[x].n < s->due[y].n : x < y;
+	return nx != ny ? nx < ny : x < y;
 }
 
 static const struct spool_rcpt *
@@ -92,7 +101,7 @@ choose(const struct schedule *s, struct spool_message *m)
 	const struct spool_rcpt *rc = spool_rcpts(m), *best = NULL;
 
 	for (uint32_t i = 0; i < m->nrcpt; i++)
-		if (rc[i].state == SPOOL_QUEUED && (best == NULL || is_before(s, &rc[i], best)))
+		if (rc[i].state == SPOOL_QUEUED && (best == NULL || is_before(s, m, &rc[i], best)))
 			best = &rc[i];
 	return best;
 }
@@ -100,15 +109,16 @@ choose(const struct schedule *s, struct spool_message *m)
 static void
 place(struct schedule *s, struct spool_message *m, int64_t at_ms)
 {
-	const struct spool_rcpt *rc;
+	const struct spool_rcpt *rc = has_times(s, m) ? choose(s, m) : NULL;
+	unsigned route = rc != NULL ? schedule_route_of(rc) : schedule_route(m);
 
-	schedule_remove(s, m);		/* it does not count itself among those that wait */
-	rc = has_times(s, m) ? choose(s, m) : NULL;
-	if (rc != NULL) {
-		set_route(m, schedule_route_of(rc));
+	if (rc != NULL)
 		at_ms = from_tenths(s, rc->due);
-	}
-	heap_insert(&s->due[schedule_route(m)], &m->due, at_ms);
+	if (heap_has(&m->due) && route == schedule_route(m) && at_ms == m->due.key)
+		return;
+	schedule_remove(s, m);
+	set_route(m, route);
+	heap_insert(&s->due[route], &m->due, at_ms);
 }
 
 void

@@ -175,7 +175,7 @@ def refuse_all(sink):
         sink.set(port, "listen", "refuse")
 
 
-def measure(count, drained, small, say):
+def measure(count, drained, small, say, **options):
     """
     All figures by name; say(name, value, target) as they come. Of the large queue so many
     are drained; small: the queue that its rate is compared with.
@@ -187,7 +187,7 @@ def measure(count, drained, small, say):
         figures[name] = value
         say(name, value, target)
 
-    with world("scale") as (sink, daemon):
+    with world("scale", **options) as (sink, daemon):
         refuse_all(sink)
         daemon.stop()
         fill(daemon, small)
@@ -208,6 +208,9 @@ def measure(count, drained, small, say):
         note("seconds to the first 250, smarthost unreachable", time.monotonic() - begin, "0.2 s")
         wait_for(lambda: queued(daemon) == count + 1, "the whole queue")
         note("seconds until the whole queue is known", time.monotonic() - begin, "10 s")
+        if "routes" in options:
+            wait_for(lambda: sum(r["waiting"] for r in daemon.ctl("status")["routes"]) == count + 1, "the routes")
+            note("seconds until the routes of all are known", time.monotonic() - begin, "a minute")
         if watch:
             note("bytes read for a message", bytes_read(daemon) / count)
             note("PSS in MiB, queue known", pss(daemon) / 2**20, "140 MiB with 1,000,000")
@@ -252,6 +255,7 @@ def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--messages", type=int, default=1000000)
     options.add_argument("--drain", type=int, default=0, metavar="N", help="so many of them; default: all")
+    options.add_argument("--routes", action="store_true", help="several, so that each envelope is read")
     given = options.parse_args()
     count = given.messages
     print(f"{count} messages of {SIZE} bytes", flush=True)
@@ -260,7 +264,8 @@ def main():
         text = f"{value:.2f}" if isinstance(value, float) else str(value)
         print(f"{name:52} {text:>12}  {target}", flush=True)
 
-    measure(count, given.drain or count + 1, 5000, say)
+    several = [{"to": "*@nowhere.example", "relays": ["main"]}, {"relays": ["main"]}]
+    measure(count, given.drain or count + 1, 5000, say, **({"routes": several} if given.routes else {}))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
  * Two relays and three routes: every recipient gets the message once, over a relay of
  * his own route, and waits for no other's.
  */
+#include <errno.h>
 #include <stdio.h>
 
 #include "sim/scenario.h"
@@ -57,6 +58,24 @@ static unsigned
 by_backup(const struct world *w, const char *text, const char *rcpt)
 {
 	return taken(&w->backup, text, rcpt);
+}
+
+/* The name of the file that holds the text, and where. */
+static const char *
+segment_with(struct world *w, const char *what, uint64_t *at)
+{
+	const char *name;
+
+	for (size_t i = 0; (name = twin_fs_name(w->fs, "log", i)) != NULL; i++) {
+		uint64_t size;
+		const uint8_t *text = twin_fs_content(w->fs, name, &size);
+
+		*at = view_search(view_of(text, size), view_str(what));
+		if (*at < size)
+			return name;
+	}
+	fail_msg("no file has %s", what);
+	return NULL;
 }
 
 static void
@@ -414,6 +433,82 @@ a_reload_changes_the_way(void **state)
 	assert_int_equal(smarthost_count(&w->backup, "last."), 1);
 }
 
+/* The message was deferred for all, and is due again some time after the start. */
+static void
+found_and_not_due(struct world *w, const char *text)
+{
+	const struct fault later = { AT_RCPT, SAY, "451 4.3.0 later", 2 };
+
+	start_warm(w);
+	smarthost_fault(&w->port[P587], later);
+	smarthost_fault(&w->backup, later);
+	world_mail(w, ALICE, ALL, text);
+	world_run(w, SECONDS(10));
+	assert_int_equal(world_logged(w, "deferred", "code=451"), 3);
+	world_crash(w, TWIN_KEEP_ALL);
+	world_run(w, SECONDS(5));
+	assert_int_equal(world_queued(w), 1);
+	smarthost_heal(&w->port[P587]);
+	smarthost_heal(&w->backup);
+}
+
+/* How long a read error lasts does not matter; nothing is given out without its route. */
+static void
+envelopes_that_cannot_be_read_yet(void **state)
+{
+	struct world *w = three_routes(state);
+
+	found_and_not_due(w, "patient.");
+	w->fs->cold = true;
+	twin_fs_fail(w->fs, TWIN_READ, 0, 3, EIO);
+	assert_true(world_settle(w, MINUTES(30)));
+	assert_int_equal(world_logged(w, "unreadable", ""), 3);
+	check_whole(w, "patient.");
+}
+
+/* The file of the message that was found is damaged: it alone is held. */
+static void
+a_damaged_envelope_holds_up_nobody(void **state)
+{
+	struct world *w = three_routes(state);
+	const char *name;
+	uint64_t at = 0;
+
+	found_and_not_due(w, "broken.");
+	name = segment_with(w, "broken.", &at);
+	twin_fs_damage(w->fs, name, at);
+	world_mail(w, ALICE, ALL, "sound.");
+	world_run(w, MINUTES(30));
+	assert_int_equal(world_logged(w, "damaged", ""), 1);
+	assert_int_equal(world_queued(w), 1);
+	assert_true((the_message(w)->flags & SPOOL_HELD) != 0);
+	check_whole(w, "sound.");
+	assert_int_equal(world_count(w, "broken.") + smarthost_count(&w->backup, "broken."), 0);
+}
+
+/* More recipients than a transaction takes, of two routes by turns. */
+static void
+portions_of_each_route(void **state)
+{
+	struct world *w = three_routes(state);
+	struct buf rcpts;
+	char one[40];
+
+	buf_init(&rcpts, 10000);
+	for (unsigned i = 0; i < 240; i++)
+		assert_true(buf_addf(&rcpts, "%sr%03u@%s.example", i > 0 ? " " : "", i, i % 2 == 0 ? "main" : "backup"));
+	world_start(w);
+	world_mail(w, ALICE, buf_cstr(&rcpts), "portions.");
+	assert_true(world_settle(w, MINUTES(2)));
+	for (unsigned i = 0; i < 240; i++) {
+		snprintf(one, sizeof(one), "r%03u@%s.example", i, i % 2 == 0 ? "main" : "backup");
+		assert_int_equal(by_main(w, "portions.", one), i % 2 == 0);
+		assert_int_equal(by_backup(w, "portions.", one), i % 2);
+	}
+	assert_int_equal(w->backup.ntaken, 3);		/* 50 at a time */
+	buf_done(&rcpts);
+}
+
 /* --- the administrator --------------------------------------------------------------- */
 
 static void
@@ -575,6 +670,9 @@ main(void)
 		T(all_recipients_expire),
 		T(routes_after_a_crash),
 		T(a_reload_changes_the_way),
+		T(envelopes_that_cannot_be_read_yet),
+		T(a_damaged_envelope_holds_up_nobody),
+		T(portions_of_each_route),
 		T(held_and_released),
 		T(removed_while_it_is_read),
 		cmocka_unit_test(whatever_happens),
