@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The client: TLS, login and probes. */
+#include "client_help.h"
+
+#include "base/banned.h"
+
+static struct client *
+up_to_starttls(const struct client_params *p)
+{
+	struct client *c = client_new(p);
+
+	assert_int_equal(hear(c, "220 mx\r\n"), CLIENT_WANT_INPUT);
+	assert_says(c, "EHLO h.example\r\n");
+	assert_int_equal(hear(c, "250-mx\r\n250-AUTH PLAIN\r\n250-SIZE 9\r\n250 STARTTLS\r\n"), CLIENT_WANT_INPUT);
+	assert_says(c, "STARTTLS\r\n");
+	return c;
+}
+
+/* In TLS, EHLO said again. */
+static struct client *
+in_tls(void)
+{
+	struct client *c = up_to_starttls(&starttls_login);
+
+	assert_int_equal(hear(c, "220 go\r\n"), CLIENT_NEED_TLS);
+	client_tls_ready(c);
+	assert_int_equal(client_caps(c), 0);	/* RFC 3207 4.2: what was said in clear is forgotten */
+	assert_says(c, "EHLO h.example\r\n");
+	assert_int_equal(client_state(c), CL_EHLO_TLS);
+	return c;
+}
+
+static void
+test_plain_login_in_tls(void **state)
+{
+	struct client *c = in_tls();
+
+	assert_int_equal(hear(c, "250-mx\r\n250 AUTH LOGIN PLAIN\r\n"), CLIENT_NEED_LOGIN);
+	assert_int_equal(hear(c, ""), CLIENT_NEED_LOGIN);
+	assert_says(c, "");
+	assert_false(client_output_is_secret(c));
+	client_login(c, VIEW("user"), VIEW("secret"));
+	assert_true(client_output_is_secret(c));
+	assert_says(c, "AUTH PLAIN AHVzZXIAc2VjcmV0\r\n");
+	assert_int_equal(hear(c, ""), CLIENT_WANT_INPUT);
+	assert_false(client_output_is_secret(c));
+	assert_int_equal(hear(c, "235 2.7.0 welcome\r\n"), CLIENT_IDLE);
+	client_send(c, &message);
+	assert_false(client_output_is_secret(c));
+	client_free(c);
+}
+
+static void
+test_plain_asked_twice(void **state)
+{
+	struct client *c = in_tls();
+
+	assert_int_equal(hear(c, "250-mx\r\n250 AUTH PLAIN\r\n"), CLIENT_NEED_LOGIN);
+	client_login(c, VIEW("user"), VIEW("secret"));
+	assert_says(c, "AUTH PLAIN AHVzZXIAc2VjcmV0\r\n");
+	assert_int_equal(hear(c, "334 \r\n"), CLIENT_NEED_LOGIN);
+	client_login(c, VIEW("user"), VIEW("secret"));
+	assert_true(client_output_is_secret(c));
+	assert_says(c, "AHVzZXIAc2VjcmV0\r\n");
+	assert_int_equal(hear(c, "334 \r\n"), CLIENT_FAILED);
+	assert_failed(c, FAULT_UNEXPECTED, CL_AUTH_NEXT);
+	client_free(c);
+}
+
+static void
+test_login_login(void **state)
+{
+	struct client *c = in_tls();
+
+	assert_int_equal(hear(c, "250-mx\r\n250 AUTH=LOGIN CRAM-MD5\r\n"), CLIENT_NEED_LOGIN);
+	client_login(c, VIEW("user"), VIEW("secret"));
+	assert_says(c, "AUTH LOGIN\r\n");
+	assert_int_equal(hear(c, "334 VXNlcm5hbWU6\r\n"), CLIENT_NEED_LOGIN);
+	client_login(c, VIEW("user"), VIEW("secret"));
+	assert_says(c, "dXNlcg==\r\n");
+	assert_int_equal(hear(c, "334 UGFzc3dvcmQ6\r\n"), CLIENT_NEED_LOGIN);
+	client_login(c, VIEW("user"), VIEW("secret"));
+	assert_true(client_output_is_secret(c));
+	assert_says(c, "c2VjcmV0\r\n");
+	assert_int_equal(hear(c, "535 5.7.8 no\r\n"), CLIENT_FAILED);
+	assert_int_equal(client_failure(c)->reply.code, 535);
+	assert_string_equal(client_failure(c)->reply.status, "5.7.8");
+	assert_says(c, "QUIT\r\n");
+	assert_failed(c, FAULT_AUTH, CL_AUTH_NEXT);
+	client_free(c);
+}
+
+/* Nothing is sent, TLS or not, when the words would say something else. */
+static void
+test_login_words_with_nul_are_refused(void **state)
+{
+	struct client *c = in_tls();
+
+	assert_int_equal(hear(c, "250-mx\r\n250 AUTH PLAIN\r\n"), CLIENT_NEED_LOGIN);
+	client_login(c, VIEW("us\0er"), VIEW("secret"));
+	assert_says(c, "QUIT\r\n");
+	assert_int_equal(hear(c, ""), CLIENT_FAILED);
+	assert_failed(c, FAULT_NO_AUTH, CL_AUTH);
+	client_free(c);
+}
+
+static void
+test_no_login_in_clear(void **state)
+{
+	struct client_params p = { .ehlo_name = "h.example", .login = true };
+	struct client *c = client_new(&p);
+
+	(void)hear(c, "220 mx\r\n");
+	assert_int_equal(hear(c, "250-mx\r\n250 AUTH PLAIN\r\n"), CLIENT_FAILED);
+	assert_failed(c, FAULT_NO_AUTH, CL_EHLO);
+	client_free(c);
+}
+
+static void
+test_unknown_mechanisms(void **state)
+{
+	struct client *c = in_tls();
+
+	assert_int_equal(hear(c, "250-mx\r\n250 AUTH GSSAPI XOAUTH2\r\n"), CLIENT_FAILED);
+	assert_true((client_caps(c) & CAP_AUTH_OTHER) != 0);
+	assert_failed(c, FAULT_NO_AUTH, CL_EHLO_TLS);
+	client_free(c);
+}
+
+static void
+test_bytes_behind_starttls_end_the_session(void **state)
+{
+	static const char *const injected[] = {
+		"220 go\r\n250-mx\r\n250 AUTH PLAIN\r\n", "220 go\r\nx", "220 go\r\n\x16\x03\x01",
+	};
+
+	for (size_t i = 0; i < lengthof(injected); i++) {
+		struct client *c = up_to_starttls(&starttls_login);
+
+		assert_int_equal(hear(c, injected[i]), CLIENT_FAILED);
+		assert_failed(c, FAULT_INJECTED, CL_TLS);
+		assert_says(c, "");
+		client_free(c);
+
+		/* the same when they come a moment later */
+		c = up_to_starttls(&starttls_login);
+		assert_int_equal(hear(c, "220 go\r\n"), CLIENT_NEED_TLS);
+		assert_int_equal(hear(c, injected[i] + 8), CLIENT_FAILED);
+		assert_failed(c, FAULT_INJECTED, CL_TLS);
+		client_free(c);
+	}
+}
+
+static void
+test_starttls_missing_or_refused(void **state)
+{
+	struct client *c = client_new(&starttls_login);
+
+	(void)hear(c, "220 mx\r\n");
+	(void)client_output(c);
+	buf_clear(client_output(c));
+	assert_int_equal(hear(c, "250-mx\r\n250-XXXXXXXA\r\n250 AUTH PLAIN\r\n"), CLIENT_FAILED);
+	assert_true((client_caps(c) & CAP_BLANKED) != 0);
+	assert_says(c, "QUIT\r\n");	/* and no AUTH, ever */
+	assert_failed(c, FAULT_NO_STARTTLS, CL_EHLO);
+	client_free(c);
+
+	c = up_to_starttls(&starttls_login);
+	assert_int_equal(hear(c, "454 4.7.0 no\r\n"), CLIENT_FAILED);
+	assert_int_equal(client_failure(c)->reply.code, 454);
+	assert_says(c, "QUIT\r\n");
+	assert_failed(c, FAULT_STARTTLS_REFUSED, CL_STARTTLS);
+	client_free(c);
+}
+
+static void
+test_implicit_tls_comes_first(void **state)
+{
+	struct client *c = client_new(&implicit_login);
+
+	assert_int_equal(hear(c, ""), CLIENT_NEED_TLS);
+	assert_says(c, "");
+	client_tls_ready(c);
+	assert_int_equal(hear(c, "220 mx\r\n"), CLIENT_WANT_INPUT);
+	assert_says(c, "EHLO h.example\r\n");
+	assert_int_equal(hear(c, "250-mx\r\n250 AUTH PLAIN\r\n"), CLIENT_NEED_LOGIN);
+	client_free(c);
+
+	c = client_new(&implicit_login);
+	assert_int_equal(hear(c, "220 in clear\r\n"), CLIENT_FAILED);
+	assert_failed(c, FAULT_INJECTED, CL_TLS);
+	client_free(c);
+}
+
+static void
+test_probe_leaves_when_ready(void **state)
+{
+	struct client_params p = starttls_login;
+	struct client *c;
+
+	p.probe = true;
+	c = up_to_starttls(&p);
+	assert_int_equal(client_deadline_ms(c), 10000);
+	(void)hear(c, "220 go\r\n");
+	client_tls_ready(c);
+	buf_clear(client_output(c));
+	assert_int_equal(hear(c, "250-mx\r\n250 AUTH PLAIN\r\n"), CLIENT_WANT_INPUT);
+	assert_says(c, "QUIT\r\n");
+	assert_int_equal(hear(c, "221 bye\r\n"), CLIENT_CLOSE);
+	client_free(c);
+
+	/* A port where no session could log in does not work. */
+	c = up_to_starttls(&p);
+	(void)hear(c, "220 go\r\n");
+	client_tls_ready(c);
+	assert_int_equal(hear(c, "250 mx\r\n"), CLIENT_FAILED);
+	assert_int_equal(client_failure(c)->fault, FAULT_NO_AUTH);
+	client_free(c);
+
+	p.probe_login = true;
+	c = up_to_starttls(&p);
+	(void)hear(c, "220 go\r\n");
+	client_tls_ready(c);
+	buf_clear(client_output(c));
+	assert_int_equal(hear(c, "250-mx\r\n250 AUTH PLAIN\r\n"), CLIENT_NEED_LOGIN);
+	client_login(c, VIEW("u"), VIEW("p"));
+	buf_clear(client_output(c));
+	assert_int_equal(hear(c, "235 ok\r\n"), CLIENT_WANT_INPUT);
+	assert_says(c, "QUIT\r\n");
+	client_free(c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_plain_login_in_tls),
+		cmocka_unit_test(test_plain_asked_twice),
+		cmocka_unit_test(test_login_login),
+		cmocka_unit_test(test_login_words_with_nul_are_refused),
+		cmocka_unit_test(test_no_login_in_clear),
+		cmocka_unit_test(test_unknown_mechanisms),
+		cmocka_unit_test(test_bytes_behind_starttls_end_the_session),
+		cmocka_unit_test(test_starttls_missing_or_refused),
+		cmocka_unit_test(test_implicit_tls_comes_first),
+		cmocka_unit_test(test_probe_leaves_when_ready),
+	};
+
+	return cmocka_run_group_tests_name("client login", tests, NULL, NULL);
+}
