@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/num.h"
 #include "base/require.h"
 
 #include "base/banned.h"
@@ -24,6 +25,17 @@ struct conn {
 };
 
 static void conn_run(struct conn *);
+
+unsigned
+taken_number(const struct taken *t, struct view word)
+{
+	struct view rest = buf_view(&t->text), digits;
+	uint64_t n = 0;
+
+	rest = view_from(rest, view_search(rest, word) + word.n);
+	require(view_split(&rest, '.', &digits) && num_parse_u64(digits, 0, UINT32_MAX, &n));
+	return (unsigned)n;
+}
 
 static void
 taken_free(struct taken *t)

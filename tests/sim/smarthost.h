@@ -45,6 +45,9 @@ struct taken {
 	int64_t		 at_ms;
 };
 
+/* The number between this word and a dot in the text, which has both. */
+unsigned taken_number(const struct taken *, struct view word);
+
 struct smarthost {
 	struct twin_net		*net;
 	struct twin_endpoint	*ep;

@@ -26,19 +26,6 @@ send_one(struct world *w, unsigned i)
 	world_send(w, ALICE, BOB, text);
 }
 
-static unsigned
-number_of(const struct taken *t)
-{
-	struct view v = buf_view(&t->text);
-	unsigned i = 0;
-
-	v = view_from(v, view_search(v, VIEW("day-")) + 4);
-	assert_true(v.n >= 7);
-	for (int k = 0; k < 6; k++)
-		i = i * 10 + (v.p[k] - '0');
-	return i;
-}
-
 /* Each one arrived; returns how many arrived in all. */
 static unsigned
 arrivals(struct world *w, unsigned n)
@@ -48,7 +35,7 @@ arrivals(struct world *w, unsigned n)
 
 	for (size_t p = 0; p < PORTS; p++)
 		list_foreach(link, &w->port[p].taken) {
-			unsigned i = number_of(list_entry(link, struct taken, link));
+			unsigned i = taken_number(list_entry(link, struct taken, link), VIEW("day-"));
 
 			assert_true(i < n);
 			seen[i] = 1;
@@ -83,7 +70,7 @@ delay_p99(struct world *w, int64_t began_ms, unsigned n)
 			const struct taken *t = list_entry(link, struct taken, link);
 
 			assert_true(k < 2 * n);
-			delay[k++] = t->at_ms - began_ms - MINUTES(number_of(t));
+			delay[k++] = t->at_ms - began_ms - MINUTES(taken_number(t, VIEW("day-")));
 		}
 	qsort(delay, k, sizeof(*delay), compare_ms);
 	p99 = delay[k * 99 / 100];

@@ -351,14 +351,6 @@ all_recipients_expire(void **state)
 
 /* --- restarts ----------------------------------------------------------------------- */
 
-static long
-number(const struct taken *t)
-{
-	size_t at = view_search(buf_view(&t->text), VIEW("crash-"));
-
-	return strtol((const char *)t->text.data + t->text.off + at + 6, NULL, 10);
-}
-
 /* What was found waits until its envelope is read; then the oldest goes first, but for parallel sessions. */
 static void
 routes_after_a_crash(void **state)
@@ -396,8 +388,8 @@ routes_after_a_crash(void **state)
 
 		if (strstr(t->rcpts, BACKUP) == NULL)
 			continue;
-		assert_true(number(t) > before - 8);
-		before = number(t);
+		assert_true(taken_number(t, VIEW("crash-")) > before - 8);
+		before = taken_number(t, VIEW("crash-"));
 	}
 }
 

@@ -249,12 +249,12 @@ op_sync(struct fs *fs, int fd, struct err *e)
 
 	if (fails(t, TWIN_SYNC, "sync", e) != 0) {
 		/* As Linux does: what failed is forgotten, and the next sync succeeds. */
-		if (t->forgets && f->dirty)
+		if (t->forgets && f->dirty && f->cap != 0)
 			memcpy(f->data, f->disk, (size_t)f->cap);
 		f->dirty = false;
 		return -1;
 	}
-	if (f->dirty)
+	if (f->dirty && f->cap != 0)
 		memcpy(f->disk, f->data, (size_t)f->cap);
 	f->disk_size = f->size;
 	f->dirty = false;
