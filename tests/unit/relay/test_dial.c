@@ -494,7 +494,7 @@ a_changed_answer_is_told(void **state)
 	assert_int_equal(q.novel, 2);
 	/* More than can be remembered. */
 	for (int i = 0; i < 2 * LOOKUP_SEEN_MAX; i++) {
-		char text[20];
+		char text[32];
 
 		snprintf(text, sizeof(text), "198.51.100.%d", i + 1);
 		answer_with(f, (const char *const []){ text, NULL });
