@@ -173,11 +173,9 @@ segment_retire(struct fs *fs, uint32_t number, bool reuse, bool *gone, struct er
 		rc = reuse ? fs_rename(fs, from, to, e) : fs_unlink(fs, from, e);
 		*gone = rc == 0 || (e != NULL && e->errnum == ENOENT);
 	}
-	/* First log/: as long as the name may still be there, nothing of the file may be changed. */
+	/* As long as the name may still be there, nothing of the file may be changed. A spare may be lost. */
 	if (rc == 0)
 		rc = fs_sync_dir(fs, DIR_LOG, e);
-	if (rc == 0 && reuse)
-		rc = fs_sync_dir(fs, DIR_SPARE, e);
 	/* The error that counts is the first. */
 	if (rc < 0 && reuse && *gone)
 		(void)fs_unlink(fs, to, NULL);
