@@ -16,7 +16,7 @@ enum path_state
 path_judge(const struct path_facts *f, int64_t patience_ms)
 {
 	if (f->unacked != 0)
-		return PATH_BUSY;
+		return f->busy_ms >= patience_ms && f->since_ack_ms >= patience_ms ? PATH_DEAD : PATH_BUSY;
 	if (f->notsent == 0)
 		return PATH_QUIET;
 	/*

@@ -8,6 +8,9 @@
  * on the way asks from time to time: while the window is shut the kernel's limit is
  * lifted, and this module's own judgement stands in for it.
  *
+ * And where a router answers "unreachable" the kernel is too patient: each such message makes it
+ * wait less between two attempts, and with that its limit comes up to half as late again.
+ *
  * path_judge() is pure.
  */
 #ifndef NET_PATH_H
@@ -18,9 +21,9 @@
 
 enum path_state {
 	PATH_QUIET,		/* all that was written is acknowledged */
-	PATH_BUSY,		/* bytes are on the way; the kernel's limit is in force */
+	PATH_BUSY,		/* bytes are on the way; the kernel's limit is in force too */
 	PATH_SHUT,		/* what was sent is acknowledged, the peer takes no more, and says so */
-	PATH_DEAD		/* shut, and then no question was answered any more */
+	PATH_DEAD		/* nothing is acknowledged, or no question for room answered any more */
 };
 
 struct path_facts {
@@ -28,6 +31,7 @@ struct path_facts {
 	uint32_t	notsent;	/* bytes that wait in the kernel */
 	uint32_t	questions;	/* for room, since the last answer */
 	uint32_t	since_ack_ms;
+	int64_t		busy_ms;	/* since then there were bytes on the way each time; not by path_facts() */
 };
 
 enum path_state path_judge(const struct path_facts *, int64_t patience_ms);

@@ -27,7 +27,7 @@
 
 #define RECEIVE_AT_ONCE	32768		/* per stream and turn: nobody starves the others */
 #define LINGER_MS	5000
-#define LOOKS		3		/* at the path, within the time in which it is declared dead */
+#define LOOKS		10		/* at the path, within the time in which it is declared dead */
 #define KEEPALIVE_IDLE_S 10
 #define KEEPALIVE_EVERY_S 5
 
@@ -51,6 +51,7 @@ struct real_stream {
 	struct timer	 linger;
 	struct timer	 look;		/* at the path, while bytes are on the way */
 	int64_t		 dead_ms;	/* so long without an acknowledgement: dead; 0: no TCP */
+	int64_t		 busy_since_ms;	/* a look found nothing on the way before */
 	bool		 unlimited;	/* the window is shut: the kernel's own limit is lifted */
 	struct tls_conn	*tls;		/* NULL: clear */
 	size_t		 clear_left;	/* REAL_CLEAR: bytes of output to send first */
@@ -298,6 +299,15 @@ look_later(struct real_stream *r)
 }
 
 static void
+look_from_now(struct real_stream *r)
+{
+	if (timer_is_set(&r->look))
+		return;
+	r->busy_since_ms = loop_now(r->loop);
+	look_later(r);
+}
+
+static void
 on_look(void *arg)
 {
 	struct real_stream *r = arg;
@@ -307,6 +317,7 @@ on_look(void *arg)
 
 	if (r->write_broken || r->fd < 0 || !path_facts(r->fd, &facts))
 		return;
+	facts.busy_ms = loop_now(r->loop) - r->busy_since_ms;
 	state = path_judge(&facts, r->dead_ms);
 	shut = state == PATH_SHUT || state == PATH_DEAD;
 	if (shut != r->unlimited)
@@ -337,7 +348,7 @@ send_from(struct real_stream *r, struct buf *b, size_t n)
 		}
 		buf_consume(b, (size_t)done);
 		n -= (size_t)done;
-		look_later(r);		/* is it acknowledged? */
+		look_from_now(r);	/* is it acknowledged? */
 	}
 	return true;
 }

@@ -18,7 +18,7 @@ import space
 
 CAP = 120.0             # seconds that are waited for a message of another program
 FIRST = 3.0             # a dead preferred port at start costs about a second; sanitizers more
-MOVED = 20.0 + 5.0      # what was not past the final dot has moved
+MOVED = 20.0 + 2.0      # what was not past the final dot has moved
 AT_ONCE = 5.0           # a message that ran into no time-out
 
 # Class -> words of the sentence that posthousectl ports has for it.

@@ -142,10 +142,12 @@ reply came: it may have arrived, so it is listed and sent again after `queue.unc
 program gave it up at once and told the sender. For the proxy that answers everywhere the time counts from its end,
 when `posthousectl probe` was said. With a wrong password, what counts is how often it is tried within a minute.
 
-What the peers do as they are set up here: Postfix tries the first host of its list anew for each message, and
-waits 30 s for a connection that nobody answers, five minutes for a greeting. nullmailer sends one message after the other, and has no
-time limit of its own for a connection but that of the whole delivery (an hour); a port without
-STARTTLS is a permanent failure for it. posthouse remembers which port worked, so these costs are paid once, not for each message.
+What the peers do as they are set up here: Postfix tries the first host of its list anew for each message,
+and waits 30 s for a connection that nobody answers, five minutes for a greeting. Which address family it tries
+first is chance (`smtp_address_preference`): the dead one costs 30 s. nullmailer sends one message after the other,
+and has no time limit of its own for a connection but that of the whole delivery (an hour); a port without
+STARTTLS is a permanent failure for it. posthouse remembers which port worked, so these costs are paid once,
+not for each message.
 """
 
 

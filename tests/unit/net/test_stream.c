@@ -327,7 +327,10 @@ test_the_path_is_judged(void **state)
 		enum path_state		state;
 	} cases[] = {
 		{ { .since_ack_ms = 60000 }, PATH_QUIET },
-		{ { .unacked = 1, .since_ack_ms = 60000 }, PATH_BUSY },	/* the kernel's business */
+		{ { .unacked = 1, .since_ack_ms = 60000 }, PATH_BUSY },	/* only just sent */
+		{ { .unacked = 1, .since_ack_ms = 60000, .busy_ms = 14999 }, PATH_BUSY },
+		{ { .unacked = 1, .since_ack_ms = 14999, .busy_ms = 60000 }, PATH_BUSY },
+		{ { .unacked = 1, .since_ack_ms = 15000, .busy_ms = 15000 }, PATH_DEAD },
 		{ { .unacked = 1, .notsent = 9, .questions = 3, .since_ack_ms = 60000 }, PATH_BUSY },
 		{ { .notsent = 1, .since_ack_ms = 10 }, PATH_SHUT },
 		/* The kernel asks every two minutes in the end, and the last question was answered. */
