@@ -111,9 +111,8 @@ failover_diverted(const struct relay *r, bool *unsure)
 	return -1;
 }
 
-/* Routes that have the relay in their list; with only_in_use, whose mail it gets now. */
-static uint32_t
-routes_of(const struct upstream *u, bool only_in_use)
+uint32_t
+failover_serves(const struct upstream *u)
 {
 	const struct relay *r = u->r;
 	uint32_t routes = 0;
@@ -123,20 +122,8 @@ routes_of(const struct upstream *u, bool only_in_use)
 		int serving = r->route[i].serving;
 
 		for (size_t k = 0; k < rt->nrelay; k++)
-			if (rt->relay[k] == u->index && (!only_in_use || serving < 0 || serving == (int)k))
+			if (rt->relay[k] == u->index && (serving < 0 || serving == (int)k))
 				routes |= ROUTE_BIT(i);
 	}
 	return routes;
-}
-
-uint32_t
-failover_listed(const struct upstream *u)
-{
-	return routes_of(u, false);
-}
-
-uint32_t
-failover_serves(const struct upstream *u)
-{
-	return routes_of(u, true);
 }

@@ -414,10 +414,8 @@ pool_run(void *arg)
 	routes = failover_serves(u);
 	next = schedule_next_at(schedule, routes);
 	if (routes == 0) {
-		/* Mail goes elsewhere; this one is looked after by its probes, and asked again. */
+		/* Mail goes elsewhere, and who sends it asks again; this one is looked after by its probes. */
 		health_mail_waits(u->health, false);
-		if (schedule_next_at(schedule, failover_listed(u)) != INT64_MAX)
-			wake_at(u, now + WAIT_POLL_MS);
 		return;
 	}
 	if (next > now) {

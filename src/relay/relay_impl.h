@@ -354,8 +354,7 @@ void failover_check(struct relay *);
 int failover_diverted(const struct relay *, bool *unsure);
 /* Messages with several routes: to the one that they wait for best. */
 void failover_spread(struct relay *);
-/* Sets of ROUTE_BIT: routes that have the relay in their list; those whose mail it gets now. */
-uint32_t failover_listed(const struct upstream *);
+/* The routes whose mail it gets now, as a set of ROUTE_BIT. */
 uint32_t failover_serves(const struct upstream *);
 
 /* --- routing: which routes the recipients of a message take ------------------------- */

@@ -180,6 +180,7 @@ a_relay_that_is_left_gets_no_more(void **state)
 	struct world *w = two_relays(state);
 
 	w->conf.relay[0].connections = w->conf.relay[1].connections = 1;
+	w->conf.relay[1].connection_age_ms = HOURS(1);
 	w->backup.ep->limits.input_max = 4096;
 	smarthost_fault(&w->backup, (struct fault){ AT_BODY, SIP, NULL, 1 });
 	world_all(w, TWIN_REFUSE);
