@@ -132,16 +132,20 @@ bool
 buf_addv(struct buf *b, const char *fmt, va_list ap)
 {
 	va_list again;
-	uint8_t *at;
+	size_t left = b->cap - b->len;
 	int n;
 
+	/* Into what is there; only if it does not fit a second time. */
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, again);
+	n = vsnprintf(left != 0 ? (char *)b->data + b->len : NULL, left, fmt, again);
 	va_end(again);
-	if (n < 0 || (size_t)n > buf_room(b) || !make_room(b, (size_t)n + 1))
+	if (n < 0 || (size_t)n > buf_room(b))
 		return false;
-	at = b->data + b->len;
-	(void)vsnprintf((char *)at, (size_t)n + 1, fmt, ap);	/* measured above */
+	if ((size_t)n >= left) {
+		if (!make_room(b, (size_t)n + 1))
+			return false;
+		(void)vsnprintf((char *)b->data + b->len, (size_t)n + 1, fmt, ap);	/* measured above */
+	}
 	b->len += (size_t)n;
 	return true;
 }

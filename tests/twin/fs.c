@@ -18,7 +18,7 @@ struct twin_file {
 	uint64_t	 size, disk_size;
 	uint64_t	 cap;
 	bool		 locked;
-	bool		 dirty;
+	uint64_t	 dirty_from, dirty_to;	/* what was written since the last sync is in there */
 	struct twin_file *image;	/* while a crash is made: what it leaves of this file */
 };
 
@@ -95,6 +95,26 @@ grow(struct twin_file *f, uint64_t size)
 		memset(f->disk + f->cap, 0, (size_t)(size - f->cap));
 		f->cap = size;
 	}
+}
+
+static void
+soil(struct twin_file *f, uint64_t from, uint64_t to)
+{
+	bool fresh = f->dirty_from == f->dirty_to;
+
+	if (from >= to)
+		return;
+	f->dirty_from = fresh || from < f->dirty_from ? from : f->dirty_from;
+	f->dirty_to = fresh || to > f->dirty_to ? to : f->dirty_to;
+}
+
+/* Make what was written the same in both: as it is seen, or as the disk has it. */
+static void
+clean(struct twin_file *f, uint8_t *to, const uint8_t *from)
+{
+	if (f->dirty_from < f->dirty_to)
+		memcpy(to + f->dirty_from, from + f->dirty_from, (size_t)(f->dirty_to - f->dirty_from));
+	f->dirty_from = f->dirty_to = 0;
 }
 
 static bool
@@ -206,6 +226,7 @@ op_writev(struct fs *fs, int fd, const struct iovec *v, int n, uint64_t at, stru
 	if (t->space != 0 && end > f->size && twin_fs_used(t) + (end - f->size) > t->space)
 		return err_sys(e, ENOSPC, "write");
 	grow(f, end);
+	soil(f, at, end);
 	for (int i = 0; i < n && at < end; i++) {
 		size_t part = v[i].iov_len < end - at ? v[i].iov_len : (size_t)(end - at);
 
@@ -214,7 +235,6 @@ op_writev(struct fs *fs, int fd, const struct iovec *v, int n, uint64_t at, stru
 	}
 	if (end > f->size)
 		f->size = end;
-	f->dirty = true;
 	return fault == 0 ? 0 : -1;
 }
 
@@ -249,15 +269,13 @@ op_sync(struct fs *fs, int fd, struct err *e)
 
 	if (fails(t, TWIN_SYNC, "sync", e) != 0) {
 		/* As Linux does: what failed is forgotten, and the next sync succeeds. */
-		if (t->forgets && f->dirty && f->cap != 0)
-			memcpy(f->data, f->disk, (size_t)f->cap);
-		f->dirty = false;
+		if (t->forgets)
+			clean(f, f->data, f->disk);
+		f->dirty_from = f->dirty_to = 0;
 		return -1;
 	}
-	if (f->dirty && f->cap != 0)
-		memcpy(f->disk, f->data, (size_t)f->cap);
+	clean(f, f->disk, f->data);
 	f->disk_size = f->size;
-	f->dirty = false;
 	return 0;
 }
 
@@ -289,7 +307,7 @@ op_truncate(struct fs *fs, int fd, uint64_t size, struct err *e)
 	grow(f, size);
 	if (size < f->size) {
 		memset(f->data + size, 0, (size_t)(f->size - size));
-		f->dirty = true;
+		soil(f, size, f->size);
 	}
 	f->size = size;
 	return 0;
