@@ -188,9 +188,12 @@ is_proof(const struct endpoint *ep, enum sample_source source, int64_t now_ms)
 static enum endpoint_event
 note_success(struct endpoint *ep, const struct health_sample *s, int64_t now_ms)
 {
+	ep->success_ms = now_ms;
+	/* Whether new sessions succeed is shown by those begun since one failed. */
+	if (ep->failed_ms != NEVER && now_ms - s->age_ms < ep->failed_ms)
+		return EV_SUCCESS;
 	ep->suspect = false;
 	ep->failing = ep->blocking = ep->fast = 0;
-	ep->success_ms = now_ms;
 	ep->successes++;
 	if (s->source == SAMPLE_PROBE)
 		ep->probe_successes++;
@@ -279,6 +282,7 @@ health_note(struct health *h, size_t i, const struct health_sample *s, int64_t n
 		add_sample(ep, s, 1, now_ms);
 		endpoint_apply(h, i, note_success(ep, s, now_ms), now_ms);
 	} else if (info->severity != SEVERITY_NONE) {
+		ep->failed_ms = now_ms;
 		add_sample(ep, s, info->severity == SEVERITY_SOFT ? 0.5 : 0, now_ms);
 		endpoint_apply(h, i, note_failure(ep, s, info->severity), now_ms);
 	}
@@ -352,7 +356,8 @@ health_new(const struct health_params *p, int64_t now_ms, struct rng *rng)
 	h->user = p->user != NULL ? p->user : "";
 	h->sessions_max = p->sessions_max != 0 ? p->sessions_max : 1;
 	h->current = h->leader = h->probing = -1;
-	h->returned_ms = h->left_ms = h->probe_ms = h->login_ms = h->network_ms = NEVER;
+	h->returned_ms = h->left_ms = h->probe_ms = h->login_ms = h->network_ms =
+	    h->trouble_ms = NEVER;
 	h->mail_ms = now_ms;
 	h->login_due = true;
 	h->return_hold_ms = MINUTES(30);
@@ -370,7 +375,7 @@ health_new(const struct health_params *p, int64_t now_ms, struct rng *rng)
 		ep->since_ms = ep->sampled_ms = ep->flap_ms = now_ms;
 		ep->prior = ep->availability = prior_of(p->port[i]);
 		ep->ready_ms = -1;
-		ep->ramp_ms = ep->clean_ms = ep->success_ms = ep->probe_ms = NEVER;
+		ep->ramp_ms = ep->clean_ms = ep->success_ms = ep->failed_ms = ep->probe_ms = NEVER;
 		ep->next_ms = p->off[i] ? NEVER : now_ms;
 		ep->urgent = true;
 	}

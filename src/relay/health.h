@@ -65,6 +65,7 @@ struct health_sample {
 	enum health_class	class;
 	enum sample_source	source;
 	int64_t			ready_ms;	/* connect to ready; -1: never got there */
+	int64_t			age_ms;		/* of its session: what began before a failure refutes nothing */
 	bool			logged_in;	/* AUTH succeeded in this session */
 	const char		*detail;	/* reply or error text; may be NULL */
 	int64_t			wall_ms;	/* for the day of a quota */

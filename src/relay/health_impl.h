@@ -59,7 +59,7 @@ struct endpoint {
 
 	int64_t			ramp_ms;	/* slow start began; NEVER: none */
 	int64_t			clean_ms;	/* up without suspicion since; NEVER: is not */
-	int64_t			success_ms, probe_ms;
+	int64_t			success_ms, failed_ms, probe_ms;
 	int64_t			next_ms;
 	enum health_class	last, why;
 	char			detail[HEALTH_DETAIL_MAX];
@@ -112,6 +112,7 @@ struct health {
 	/* probes */
 	int			 probing;	/* under way; -1: none */
 	int64_t			 probe_ms;	/* the last one began */
+	int64_t			 trouble_ms;	/* some endpoint was in trouble; NEVER */
 	int64_t			 budget[BUDGET_TROUBLE];	/* ring of times */
 	unsigned		 budget_at;
 	int64_t			 login_ms;	/* last login or try of one */

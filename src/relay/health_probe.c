@@ -25,6 +25,8 @@ interval_in_use(const struct health *h, size_t i, int64_t now_ms)
 
 	if (h->quiet && now_ms - h->mail_ms >= NO_MAIL_MS)
 		return first ? HOURS(1) : NEVER;
+	if (h->ep[i].state == EP_DEGRADED)
+		return MINUTES(3);
 	if ((int)i == h->current)
 		return MINUTES(10);
 	if (first)
@@ -46,7 +48,7 @@ interval_of(const struct health *h, size_t i, int64_t now_ms)
 	case EP_DOWN:
 		return STEP(down, ep->backoff);
 	case EP_BLOCKED:
-		return MINUTES(30);
+		return MINUTES(15);
 	case EP_PROBING:
 	case EP_RECOVERING:
 		return SECONDS(10);
@@ -92,19 +94,27 @@ in_trouble(const struct health *h)
 	for (size_t i = 0; i < h->n; i++) {
 		const struct endpoint *ep = &h->ep[i];
 
-		if (ep->suspect || ep->urgent || ep->state == EP_UNKNOWN || ep->state == EP_DOWN ||
-		    ep->state == EP_PROBING || ep->state == EP_RECOVERING)
+		if (ep->suspect || ep->urgent || ep->state == EP_UNKNOWN || ep->state == EP_DEGRADED ||
+		    ep->state == EP_DOWN || ep->state == EP_PROBING || ep->state == EP_RECOVERING)
 			return true;
 	}
 	return false;
 }
 
-/* When the hour's budget allows the next probe. */
+/*
+ * When the hour's budget allows the next probe. Calm begins an hour after trouble: counted
+ * from its end, the probes of the trouble would leave none for the time after it.
+ */
 static int64_t
-budget_from(const struct health *h)
+budget_from(struct health *h, int64_t now_ms)
 {
-	unsigned limit = in_trouble(h) ? BUDGET_TROUBLE : BUDGET_CALM;
-	int64_t oldest = h->budget[(h->budget_at + BUDGET_TROUBLE - limit) % BUDGET_TROUBLE];
+	unsigned limit;
+	int64_t oldest;
+
+	if (in_trouble(h))
+		h->trouble_ms = now_ms;
+	limit = h->trouble_ms != NEVER && now_ms - h->trouble_ms < HOURS(1) ? BUDGET_TROUBLE : BUDGET_CALM;
+	oldest = h->budget[(h->budget_at + BUDGET_TROUBLE - limit) % BUDGET_TROUBLE];
 
 	return oldest == NEVER ? INT64_MIN : oldest + HOURS(1);
 }
@@ -117,7 +127,8 @@ wanted_at(const struct health *h, size_t i)
 {
 	const struct endpoint *ep = &h->ep[i];
 
-	if (ep->next_ms != NEVER && ep->state == EP_DOWN && h->mail_waits && !h->usable &&
+	if (ep->next_ms != NEVER && (ep->state == EP_DOWN || ep->state == EP_BLOCKED) &&
+	    h->mail_waits && !h->usable &&
 	    ep->probe_ms != NEVER && ep->probe_ms + WAITING_CAP_MS < ep->next_ms)
 		return ep->probe_ms + WAITING_CAP_MS;
 	return ep->next_ms;
@@ -158,7 +169,7 @@ void
 health_next_probe(struct health *h, int64_t now_ms, struct health_probe *out)
 {
 	struct health_probe p = { .endpoint = -1 };
-	int64_t login_ms = login_at(h), from_ms = budget_from(h);
+	int64_t login_ms = login_at(h), from_ms = budget_from(h, now_ms);
 	int login_on = health_best(h, -1, false, now_ms);
 
 	*out = p;

@@ -76,6 +76,7 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 		.class = class,
 		.source = mail ? SAMPLE_DELIVERY : SAMPLE_PROBE,
 		.ready_ms = s->noted ? -1 : s->ready_ms,
+		.age_ms = loop_now(u->r->env.loop) - s->started_ms,
 		.logged_in = s->logged_in && !s->noted,
 		.detail = detail,
 		.wall_ms = loop_wall(u->r->env.loop),

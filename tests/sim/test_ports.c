@@ -126,6 +126,24 @@ mute_first_port(void **state)
 	dead_first_port_costs_about_a_second(TWIN_MUTE, *state);
 }
 
+/* Many messages at a moment in which the port has just died: one attempt finds out. */
+static void
+a_dead_port_wastes_one_attempt(void **state)
+{
+	struct world *w = *state;
+	unsigned before;
+
+	start_warm(w);
+	world_run(w, MINUTES(2));
+	before = w->port[P587].ep->accepted;
+	w->port[P587].ep->mode = TWIN_MUTE;
+	world_burst(w, 20, "dead-");
+	assert_true(world_settle(w, SECONDS(20)));
+	assert_int_equal(count_many(w, 20, "dead-"), 20);
+	/* And the probe after its failure. */
+	assert_in_range(w->port[P587].ep->accepted - before, 1, 2);
+}
+
 static void
 two_dead_ports(void **state)
 {
@@ -707,6 +725,7 @@ main(void)
 		T(refused_first_port),
 		T(filtered_first_port),
 		T(mute_first_port),
+		T(a_dead_port_wastes_one_attempt),
 		T(two_dead_ports),
 		T(every_fault_at_the_first_port),
 		T(a_port_that_falls_silent_is_left_soon),

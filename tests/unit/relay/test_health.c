@@ -147,9 +147,34 @@ test_blocked_heals_by_probe(void **state)
 	all_up(&f);
 	probe(&f, 0, HEALTH_TLS_EXPIRED);
 	probe(&f, 0, HEALTH_TLS_EXPIRED);
-	assert_interval(&f, 0, 30 * 60);
+	assert_interval(&f, 0, 15 * 60);
 	probe(&f, 0, HEALTH_OK);
 	assert_int_equal(state_of(&f, 0), EP_PROBING);
+	stop(&f);
+}
+
+/* The server ends no session, but takes no new ones. */
+static void
+test_old_sessions_prove_nothing_for_new_ones(void **state)
+{
+	struct health_sample old = { .class = HEALTH_OK, .source = SAMPLE_DELIVERY, .ready_ms = -1,
+		.age_ms = 60000 };
+	struct fixture f;
+
+	start(&f, 2);
+	all_up(&f);
+	f.now += 10000;
+	delivery(&f, 0, HEALTH_BANNER_4XX);
+	f.now += 1000;
+	health_note(f.h, 0, &old, f.now);
+	assert_true(view(&f, 0).suspect);
+	for (int i = 0; i < 5; i++) {
+		probe(&f, 0, HEALTH_BANNER_4XX);
+		health_note(f.h, 0, &old, f.now);
+	}
+	assert_int_equal(state_of(&f, 0), EP_DOWN);
+	health_note(f.h, 0, &old, f.now);
+	assert_int_equal(state_of(&f, 0), EP_DOWN);
 	stop(&f);
 }
 
@@ -167,6 +192,7 @@ test_degraded_and_back(void **state)
 	assert_int_equal(state_of(&f, 0), EP_DEGRADED);
 	delivery(&f, 0, HEALTH_OK);
 	assert_int_equal(state_of(&f, 0), EP_DEGRADED);
+	assert_interval(&f, 0, 3 * 60);
 	for (int i = 0; i < 3; i++)
 		delivery(&f, 0, HEALTH_OK);
 	assert_int_equal(state_of(&f, 0), EP_UP);
@@ -623,6 +649,7 @@ main(void)
 		cmocka_unit_test(test_certain_findings_are_down_at_once),
 		cmocka_unit_test(test_wrong_certificate_twice_is_blocked),
 		cmocka_unit_test(test_blocked_heals_by_probe),
+		cmocka_unit_test(test_old_sessions_prove_nothing_for_new_ones),
 		cmocka_unit_test(test_degraded_and_back),
 		cmocka_unit_test(test_way_back_from_down),
 		cmocka_unit_test(test_relapse_waits_longer),

@@ -441,6 +441,21 @@ test_waiting_mail_shortens_the_backoff(void **state)
 	stop(&f);
 }
 
+static void
+test_waiting_mail_asks_blocked_ports_too(void **state)
+{
+	struct fixture f;
+
+	start(&f, 1);
+	all_up(&f);
+	probe(&f, 0, HEALTH_TLS_UNTRUSTED);
+	probe(&f, 0, HEALTH_TLS_UNTRUSTED);
+	assert_true(next_probe(&f).at_ms > f.now + 10 * MINUTE);
+	health_mail_waits(f.h, true);
+	assert_int_equal(next_probe(&f).at_ms, f.now + 3 * MINUTE);
+	stop(&f);
+}
+
 /* Count the probes that the plan allows in an hour when somebody asks for them all the time. */
 static int
 probes_in_an_hour(struct fixture *f, bool trouble)
@@ -480,6 +495,23 @@ test_budget(void **state)
 	f.now += 2 * HOUR;
 	probe(&f, 0, HEALTH_FILTERED);
 	assert_int_equal(probes_in_an_hour(&f, true), BUDGET_TROUBLE - 1);
+	stop(&f);
+}
+
+/* Trouble that used up more than a calm hour's budget leaves enough to look on. */
+static void
+test_budget_after_trouble(void **state)
+{
+	struct fixture f;
+
+	start(&f, 2);
+	all_up(&f);
+	for (int i = 0; i < 2 * BUDGET_CALM; i++)
+		health_race_started(f.h, f.now);
+	probe(&f, 0, HEALTH_FILTERED);
+	assert_true(next_probe(&f).at_ms < f.now + MINUTE);
+	probe(&f, 0, HEALTH_OK);
+	assert_true(next_probe(&f).at_ms < f.now + 20 * MINUTE);
 	stop(&f);
 }
 
@@ -549,7 +581,9 @@ main(void)
 		cmocka_unit_test(test_failure_orders_fast_probes),
 		cmocka_unit_test(test_intervals_by_role),
 		cmocka_unit_test(test_waiting_mail_shortens_the_backoff),
+		cmocka_unit_test(test_waiting_mail_asks_blocked_ports_too),
 		cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_budget_after_trouble),
 		cmocka_unit_test(test_probe_now_asks_all),
 		cmocka_unit_test(test_daily_login),
 	};
