@@ -12,19 +12,26 @@
 
 #define TEXT_MAX (64u << 20)
 
+enum pace { NORMAL, DRIPS, SIPS, THINKS };
+
 struct conn {
 	struct list	 link;
 	struct smarthost *host;
 	struct stream	*stream;
 	bool		 tls, body, mute;
-	bool		 sips;
-	struct timer	 tick;		/* of a drip or a sip */
+	enum pace	 pace;
+	struct timer	 tick;		/* of a pace that is not normal */
+	bool		 thought;	/* about what is answered next */
+	bool		 greeted;
 	unsigned	 dripped;
 	int		 words;		/* of AUTH LOGIN still to come */
 	struct taken	*mail;
+	struct taken	*told;		/* its 250 was the last thing we said */
+	struct fault	 scripted;
 };
 
 static void conn_run(struct conn *);
+static void greet(struct conn *);
 
 unsigned
 taken_number(const struct taken *t, struct view word)
@@ -74,8 +81,12 @@ contains(struct view v, const char *needle)
 }
 
 static struct fault *
-fault_at(struct smarthost *h, enum step at, struct view line)
+fault_at(struct conn *c, enum step at, struct view line)
 {
+	struct smarthost *h = c->host;
+
+	if (h->script != NULL && h->script->fault(h->script_arg, h, at, line, &c->scripted))
+		return &c->scripted;
 	for (size_t i = 0; i < FAULTS_MAX; i++) {
 		struct fault *f = &h->fault[i];
 
@@ -93,7 +104,17 @@ fault_at(struct smarthost *h, enum step at, struct view line)
 #define DRIP_MS	1000
 #define SIP_MS	2500
 
-/* The timer of a connection that drips or sips. */
+static void
+tick(struct conn *c, enum pace pace)
+{
+	static const int64_t ms[] = { [DRIPS] = DRIP_MS, [SIPS] = SIP_MS };
+
+	c->mute = true;
+	c->pace = pace;
+	timer_set(c->host->net->net.loop, &c->tick, pace == THINKS ? c->host->think_ms : ms[pace]);
+}
+
+/* The timer of a connection that is not as quick as it could be. */
 static void
 on_tick(void *arg)
 {
@@ -101,31 +122,32 @@ on_tick(void *arg)
 	struct conn *c = arg;
 	struct view byte = view_of(lines + c->dripped++ % (sizeof(lines) - 1), 1);
 
-	timer_set(c->host->net->net.loop, &c->tick, c->sips ? SIP_MS : DRIP_MS);
-	if (c->sips) {
+	if (c->pace == DRIPS) {
+		tick(c, DRIPS);
+		require(stream_write(c->stream, byte));
+		return;
+	}
+	c->mute = false;
+	if (c->pace == SIPS) {
+		tick(c, SIPS);
 		c->mute = false;
 		conn_run(c);
-	} else {
-		require(stream_write(c->stream, byte));
+		return;
 	}
-}
-
-static void
-tick(struct conn *c, bool sips)
-{
-	c->mute = true;
-	c->sips = sips;
-	timer_set(c->host->net->net.loop, &c->tick, sips ? SIP_MS : DRIP_MS);
+	c->pace = NORMAL;
+	c->thought = true;
+	if (c->greeted)
+		conn_run(c);
+	else
+		greet(c);
 }
 
 enum went { WENT_ON, WENT_WRONG, WENT_AWAY };
 
 /* Apply the step's fault: WENT_ON if there is none; WENT_AWAY: c is freed. */
 static enum went
-meet_fault(struct conn *c, enum step at, struct view line)
+apply_fault(struct conn *c, const struct fault *f)
 {
-	struct fault *f = fault_at(c->host, at, line);
-
 	if (f == NULL)
 		return WENT_ON;
 	switch (f->what) {
@@ -142,7 +164,7 @@ meet_fault(struct conn *c, enum step at, struct view line)
 		return WENT_WRONG;
 	case DRIP:
 	case SIP:
-		tick(c, f->what == SIP);
+		tick(c, f->what == SIP ? SIPS : DRIPS);
 		return WENT_WRONG;
 	case CUT:
 	case TAKE_AND_CUT:
@@ -150,6 +172,12 @@ meet_fault(struct conn *c, enum step at, struct view line)
 		return WENT_AWAY;
 	}
 	return WENT_ON;
+}
+
+static enum went
+meet_fault(struct conn *c, enum step at, struct view line)
+{
+	return apply_fault(c, fault_at(c, at, line));
 }
 
 /* --- commands ------------------------------------------------------------------- */
@@ -169,17 +197,14 @@ keep(struct conn *c)
 static bool
 end_of_text(struct conn *c)
 {
-	struct smarthost *h = c->host;
-	bool kept = false;
+	struct fault *f = fault_at(c, AT_DOT, view_str(c->mail->from));
 
 	c->body = false;
-	for (size_t i = 0; i < FAULTS_MAX && !kept; i++)
-		kept = h->fault[i].at == AT_DOT && h->fault[i].times != 0 &&
-		    (h->fault[i].what == TAKE_AND_CUT || h->fault[i].what == TAKE_SILENTLY);
-	if (kept)
+	if (f != NULL && (f->what == TAKE_AND_CUT || f->what == TAKE_SILENTLY))
 		keep(c);
-	switch (meet_fault(c, AT_DOT, VIEW(""))) {
+	switch (apply_fault(c, f)) {
 	case WENT_ON:
+		c->told = c->mail;
 		keep(c);
 		say(c, "250 2.0.0 taken");
 		return true;
@@ -237,7 +262,7 @@ say_offers(struct conn *c)
 	say(c, "250-twin.example greets you");
 	if (!c->tls && !h->implicit && !h->no_starttls)
 		say(c, "250-STARTTLS");
-	if (c->tls && !h->no_auth)
+	if ((c->tls || h->careless) && !h->no_auth)
 		say(c, "250-AUTH PLAIN LOGIN");
 	say(c, "250-PIPELINING");
 	say(c, "250-8BITMIME");
@@ -325,6 +350,16 @@ command(struct conn *c, struct view line)
 	return true;
 }
 
+/* True: later. */
+static bool
+must_think(struct conn *c)
+{
+	if (c->host->think_ms == 0 || c->thought || c->body || c->pace != NORMAL)
+		return false;
+	tick(c, THINKS);
+	return true;
+}
+
 static void
 conn_run(struct conn *c)
 {
@@ -336,6 +371,11 @@ conn_run(struct conn *c)
 
 		if (n >= in.n || c->mute)
 			return;
+		if (must_think(c))
+			return;
+		if (c->told != NULL)
+			c->told->certain = true;
+		c->told = NULL;
 		line = xzalloc(n + 1);
 		memcpy(line, in.p, n);
 		stream_consume(c->stream, n + 2);
@@ -343,7 +383,8 @@ conn_run(struct conn *c)
 		free(line);
 		if (!alive)
 			return;
-		c->mute = c->mute || c->sips;
+		c->thought = false;
+		c->mute = c->mute || c->pace == SIPS;
 	}
 }
 
@@ -352,6 +393,10 @@ conn_run(struct conn *c)
 static void
 greet(struct conn *c)
 {
+	if (must_think(c))
+		return;
+	c->greeted = true;
+	c->thought = false;
 	if (meet_fault(c, AT_GREETING, VIEW("")) == WENT_ON)
 		say(c, "220 twin.example ESMTP");
 }

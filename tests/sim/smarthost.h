@@ -37,12 +37,23 @@ struct fault {
 
 #define FAULTS_MAX 4
 
+struct smarthost;
+/* Faults that a test thinks of as it goes. */
+struct smarthost_script {
+	/*
+	 * Before each step; line: the command, at the dot the sender. True: out is what happens;
+	 * false: the smarthost's own faults count.
+	 */
+	bool	(*fault)(void *arg, struct smarthost *, enum step, struct view line, struct fault *out);
+};
+
 struct taken {
 	struct list	 link;
 	char		*from;
 	char		*rcpts;		/* " a@b c@d " */
 	struct buf	 text;		/* unstuffed */
 	int64_t		 at_ms;
+	bool		 certain;	/* the client went on after our 250: it has read it */
 };
 
 /* The number between this word and a dot in the text, which has both. */
@@ -53,7 +64,11 @@ struct smarthost {
 	struct twin_endpoint	*ep;
 	bool			 implicit;
 	bool			 no_starttls, no_auth;
+	bool			 careless;	/* takes a login in clear, too */
 	struct fault		 fault[FAULTS_MAX];
+	const struct smarthost_script *script;	/* or NULL */
+	void			*script_arg;
+	int64_t			 think_ms;	/* before each answer */
 	struct rng		 rng;
 	struct list		 conns;
 	struct list		 taken;

@@ -25,6 +25,8 @@ emit(struct log *log, enum log_level level, const char *line)
 
 	if (getenv("WORLD_LOG") != NULL)
 		fprintf(stderr, "%10lld %s\n", (long long)(w->loop.mono_ms - 1000000), line);
+	if (w->on_line != NULL)
+		w->on_line(w, line);
 	require(buf_add_str(&w->lines, line) && buf_add_byte(&w->lines, '\n'));
 }
 
@@ -74,6 +76,8 @@ static const struct relay_events relay_events = {
 	.on_status = on_status,
 	.on_alarm = on_alarm,
 };
+
+static const struct relay_events without_status = { .on_ready = on_ready };
 
 static void
 conf_init(struct conf *c)
@@ -127,6 +131,8 @@ on_frame(struct world *w, const struct frame *f)
 	switch (f->type) {
 	case FRAME_DURABLE:
 		w->durable++;
+		if (w->on_durable != NULL)
+			w->on_durable(w, f->transaction, f->payload);
 		break;
 	case FRAME_REFUSED:
 		w->refused++;
@@ -254,8 +260,8 @@ has_answer(void *arg)
 	return w->durable + w->refused == w->number || w->intake == NULL;
 }
 
-static void
-give_mail(struct world *w, const char *from, const char *rcpts, const char *text)
+uint64_t
+world_give(struct world *w, const char *from, const char *rcpts, const char *text)
 {
 	uint64_t number;
 	struct buf body;
@@ -266,12 +272,13 @@ give_mail(struct world *w, const char *from, const char *rcpts, const char *text
 	world_chunk(w, number, buf_view(&body));
 	world_commit(w, number, buf_len(&body));
 	buf_done(&body);
+	return number;
 }
 
 void
 world_mail(struct world *w, const char *from, const char *rcpts, const char *text)
 {
-	give_mail(w, from, rcpts, text);
+	(void)world_give(w, from, rcpts, text);
 	require(twin_loop_until(&w->loop, has_answer, w, SECONDS(10)));
 }
 
@@ -282,7 +289,7 @@ world_burst(struct world *w, unsigned n, const char *prefix)
 
 	for (unsigned i = 0; i < n; i++) {
 		snprintf(text, sizeof(text), "%s%04u.", prefix, i);
-		give_mail(w, "alice@shop.example.com", "bob@example.net", text);
+		(void)world_give(w, "alice@shop.example.com", "bob@example.net", text);
 	}
 	require(twin_loop_until(&w->loop, has_answer, w, SECONDS(10)));
 }
@@ -562,7 +569,8 @@ world_try_start(struct world *w, struct err *e)
 	w->ready = w->drained = w->paused = false;
 	w->durable = w->refused = 0;
 	w->credit = 0;
-	if (relay_new(&w->relay, &env, &w->conf, view_str(w->secrets), &relay_events, w, e) < 0) {
+	if (relay_new(&w->relay, &env, &w->conf, view_str(w->secrets),
+	    w->no_status ? &without_status : &relay_events, w, e) < 0) {
 		finish_jobs(&w->history);	/* it outlives its relay while it writes */
 		return -1;
 	}

@@ -39,11 +39,15 @@ struct world {
 	const char		*secrets;
 	struct relay		*relay;
 	bool			 ready, drained, paused;
+	bool			 no_status;	/* nobody wants the line for systemctl status */
 	/* the pretended intake */
 	struct stream		*intake;
 	uint64_t		 number;
 	unsigned		 durable, refused;
 	uint64_t		 credit;	/* given, all transactions */
+	/* Also told of these, if they are set. */
+	void			(*on_durable)(struct world *, uint64_t number, struct view id);
+	void			(*on_line)(struct world *, const char *line);
 	bool			 ignores_pause;
 	bool			 as_report;	/* it claims that its mail is a report of ours */
 	char			 refusal[200];
@@ -88,6 +92,8 @@ bool world_settle(struct world *, int64_t ms);
 
 /* A message with this text in its body; rcpts are separated by spaces. Runs until it is durable. */
 void world_mail(struct world *, const char *from, const char *rcpts, const char *text);
+/* The same, without waiting. Returns its number. */
+uint64_t world_give(struct world *, const char *from, const char *rcpts, const char *text);
 /* n messages at once, "PREFIX0000." and so on; runs until all are durable. */
 void world_burst(struct world *, unsigned n, const char *prefix);
 /* The frames one by one. */

@@ -13,7 +13,7 @@
 #define ON_THE_WAY_MAX	65536u		/* bytes sent and not yet received */
 #define PACKET_MAX	16384u
 #define NO_ANSWER_MS	15000		/* TCP_USER_TIMEOUT */
-#define KEEPALIVE_MS	25000
+#define KEEPALIVE_MS	15000
 #define LINGER_MS	5000
 
 enum twin_state {
@@ -298,12 +298,22 @@ on_arrival(void *arg)
 
 /* --- sending --------------------------------------------------------------- */
 
+static void
+tell_sent(const struct twin_stream *t, struct view v)
+{
+	const struct twin_net *n = t->net;
+
+	if (n->tap.on_sent != NULL && !t->server && t->endpoint != NULL && v.n != 0)
+		n->tap.on_sent(n->tap_arg, t->endpoint, t->tls, v);
+}
+
 /* A peer that never reads: its kernel still takes some. */
 static void
 fill_kernel(struct twin_stream *t)
 {
 	struct view v = view_first(buf_view(&t->stream.out), ON_THE_WAY_MAX - t->on_the_way);
 
+	tell_sent(t, v);
 	t->on_the_way += v.n;
 	buf_consume(&t->stream.out, v.n);
 }
@@ -322,6 +332,7 @@ flush(struct twin_stream *t)
 	    t->peer->on_the_way < ON_THE_WAY_MAX) {
 		struct view v = view_first(buf_view(&s->out), PACKET_MAX);
 
+		tell_sent(t, v);
 		send_packet(t, PACKET_BYTES, v);
 		buf_consume(&s->out, v.n);
 	}
@@ -620,6 +631,8 @@ twin_connect(struct net *net, const struct address *a, const struct stream_limit
 	bool local = ep == NULL || ep->mode == TWIN_NO_ROUTE || ep->mode == TWIN_DENIED;
 
 	n->connects++;
+	if (n->tap.on_connect != NULL && ep != NULL)
+		n->tap.on_connect(n->tap_arg, ep, owner);
 	t->state = TWIN_CONNECTING;
 	timer_set(net->loop, &t->connect, local ? 1 : 2 * ep->delay_ms);	/* SYN and back */
 	return &t->stream;

@@ -15,6 +15,7 @@
 
 #include "net/net.h"
 
+struct twin_endpoint;
 enum twin_mode {
 	TWIN_REFUSE,		/* RST to the SYN; what an address without endpoint does */
 	TWIN_ACCEPT,
@@ -24,12 +25,22 @@ enum twin_mode {
 	TWIN_DENIED		/* at once */
 };
 
+/* What a test sees of the clients' ends; NULL: it does not look. */
+struct twin_tap {
+	/* A connect begins; owner is the one given to net_connect(). */
+	void		(*on_connect)(void *arg, struct twin_endpoint *, void *owner);
+	/* Bytes leave for the endpoint; tls: its handshake is over, and the client was content. */
+	void		(*on_sent)(void *arg, struct twin_endpoint *, bool tls, struct view);
+};
+
 struct twin_net {
 	struct net	 net;
 	struct list	 hosts, endpoints, streams, lookups;
 	unsigned	 connects;	/* attempts, ever */
 	int64_t		 resolve_ms;	/* how long a lookup takes; 0: later in the same turn */
 	bool		 dns_down;	/* every lookup of a name: RESOLVE_TEMPORARY */
+	struct twin_tap	 tap;
+	void		*tap_arg;
 };
 
 struct twin_endpoint {
@@ -59,8 +70,7 @@ struct twin_endpoint *twin_net_endpoint(struct twin_net *, const char *address);
 
 /*
  * For all connections there are: nothing gets through any more in either
- * direction. The client's end gets STREAM_TIMEOUT 15 s after it next sends,
- * or 25 s from now (keepalive).
+ * direction. The client's end gets STREAM_TIMEOUT 15 s from now (keepalive).
  */
 void twin_endpoint_cut(struct twin_endpoint *);
 /* All connections there are end with STREAM_RESET at both ends. */
