@@ -159,7 +159,7 @@ static void
 on_connect(void *arg, struct twin_endpoint *ep, void *owner)
 {
 	struct month *m = arg;
-	const struct dial_try *try = owner;
+	const struct dial_try *try = m->tls_used ? twin_tls_owner(owner) : owner;
 	struct session *s = try->dial->owner;
 	size_t relay = s->up->index;
 
@@ -185,13 +185,25 @@ on_connect(void *arg, struct twin_endpoint *ep, void *owner)
 
 /* --- what leaves in clear ------------------------------------------------------------ */
 
+/* TLS: alert, handshake, data; nothing that we know is readable in it. */
+static bool
+is_record(struct view v)
+{
+	static const char *const secrets[] = { "AUTH", "MAIL", "RCPT", "AHdlYjEAc2VjcmV0", "dark and stormy" };
+
+	for (size_t i = 0; i < lengthof(secrets); i++)
+		if (view_search(v, view_str(secrets[i])) < v.n)
+			return false;
+	return v.n > 5 && v.p[0] >= 20 && v.p[0] <= 23 && v.p[1] == 3;
+}
+
 static void
 on_sent(void *arg, struct twin_endpoint *ep, bool tls, struct view bytes)
 {
 	struct month *m = arg;
 	struct view line;
 
-	if (tls)
+	if (tls || (m->tls_used && is_record(bytes)))
 		return;
 	while (view_split(&bytes, '\n', &line)) {
 		if (!view_starts(line, VIEW("EHLO ")) && !view_starts(line, VIEW("HELO ")) &&
@@ -200,19 +212,23 @@ on_sent(void *arg, struct twin_endpoint *ep, bool tls, struct view bytes)
 	}
 }
 
-/* A refused login is not repeated before its timer. */
+/* A refused login is not repeated before its timer, and none goes to a wrong certificate. */
 void
-judge_login(struct month *m, size_t relay, int64_t delay_ms, bool refused)
+judge_login(struct month *m, const struct port *p, bool refused)
 {
 	static const int64_t rest[] = { HOURS(1), HOURS(6), HOURS(24) };
-	struct judged_relay *r = &m->judge.relay[relay];
-	int64_t now = month_now(m), age = now - r->refused_ms;
+	struct judged_relay *r = &m->judge.relay[p->relay];
+	int64_t now = month_now(m), age = now - r->refused_ms, delay_ms = p->host->ep->delay_ms;
 	unsigned step = r->refusals < lengthof(rest) ? r->refusals : (unsigned)lengthof(rest);
 	bool on_its_way = r->refused_ms != NEVER_MS && age <= SLACK_MS + 2 * delay_ms;
 
 	if (r->refused_ms != NEVER_MS && !on_its_way && age < rest[step - 1] / 10 * 9)
 		judge_broken(m, "login", "login %u at relay %zu, %lld s after one that was refused",
-		    r->refusals + 1, relay, (long long)age / 1000);
+		    r->refusals + 1, p->relay, (long long)age / 1000);
+	/* A session from before may have waited for its turn to log in. */
+	if (p->host->ep->tls != STREAM_EOF && now - p->changed_ms > MINUTES(2))
+		judge_broken(m, "clear", "a login at %s, whose certificate is wrong",
+		    name_of(m, p->relay, p->index));
 	if (!refused) {
 		r->refused_ms = NEVER_MS;
 		r->refusals = 0;

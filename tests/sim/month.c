@@ -166,8 +166,6 @@ month_print(const struct month *m)
 	print_ports(m);
 	print_time(m, m->judge.verdict_ms);
 	printf("  broken rule: %s\n", m->judge.verdict);
-	printf("again: SEED=%llu%s tests/sim/test_seeds\n", (unsigned long long)m->seed,
-	    m->storm ? " STORM=1" : "");
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -224,6 +222,8 @@ month_free(struct month *m)
 	for (size_t i = 0; i < lengthof(m->more); i++)
 		smarthost_done(&m->more[i]);
 	world_done(&m->w);
+	if (m->tls_used)
+		twin_tls_done(&m->tls);
 	free(m);
 }
 

@@ -10,6 +10,7 @@
 
 #include "relay/relay_impl.h"
 #include "sim/world.h"
+#include "twin/tls.h"
 
 #define RELAYS		2
 #define MAILS_MAX	20000		/* in a month */
@@ -44,6 +45,7 @@ struct port {
 	unsigned	 outages;	/* of its relay or of the network */
 	enum sky	 outage;
 	enum sky	 now;
+	int64_t		 changed_ms;	/* to that */
 	struct timer	 reset;		/* of SKY_RESETS */
 	struct month	*m;
 };
@@ -153,8 +155,7 @@ void judge_mail(struct month *, unsigned n);	/* it was given */
 void judge_durable(struct month *, unsigned n, spool_id);
 /* A smarthost is about to say 5xx in this message's transaction; false: it can't be told which. */
 bool judge_refused(struct month *, struct view line);
-/* A login is there; delay_ms: of the answer's journey. */
-void judge_login(struct month *, size_t relay, int64_t delay_ms, bool refused);
+void judge_login(struct month *, const struct port *, bool refused);	/* a login is there */
 void judge_line(struct month *, const char *line);
 void judge_expired(struct month *, const char *line);
 void judge_broken(struct month *, const char *rule, const char *fmt, ...) printf_like(3, 4);
@@ -168,6 +169,8 @@ struct month {
 	uint64_t	 seed;
 	bool		 storm;			/* ten times as much goes wrong */
 	int64_t		 began_ms;
+	struct twin_tls	 tls;			/* if tls_used */
+	bool		 tls_used;
 	struct smarthost more[PORTS - 1];	/* of the second relay; the first port is w.backup */
 	struct weather	 weather;
 	struct judge	 judge;
@@ -184,6 +187,12 @@ struct month {
 
 struct month *month_new(uint64_t seed, bool storm);
 void month_free(struct month *);
+/* Keys, certificates and contexts for months with OpenSSL. */
+struct month_tls;
+struct month_tls *month_tls_new(void);
+void month_tls_free(struct month_tls *);
+/* In place of the stand-in; before month_live(). */
+void month_use_tls(struct month *, const struct month_tls *);
 /* Live so many days, then two quiet hours or so. False: see judge.verdict. */
 bool month_live(struct month *, unsigned days);
 void month_traffic(struct month *, unsigned n);	/* so many messages in quick succession */

@@ -435,6 +435,8 @@ on_accept(void *arg, struct twin_endpoint *ep, struct stream *s)
 	struct smarthost *h = arg;
 	struct conn *c = xzalloc(sizeof(*c));
 
+	if (h->wrap != NULL)
+		s = h->wrap(h->wrap_arg, ep, s);
 	c->host = h;
 	c->stream = s;
 	list_init(&c->link);

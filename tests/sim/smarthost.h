@@ -68,6 +68,9 @@ struct smarthost {
 	struct fault		 fault[FAULTS_MAX];
 	const struct smarthost_script *script;	/* or NULL */
 	void			*script_arg;
+	/* Put around each connection; NULL: nothing. */
+	struct stream		*(*wrap)(void *arg, struct twin_endpoint *, struct stream *);
+	void			*wrap_arg;
 	int64_t			 think_ms;	/* before each answer */
 	struct rng		 rng;
 	struct list		 conns;

@@ -108,6 +108,7 @@ change(struct port *p)
 	if (sky == p->now)
 		return;
 	p->now = sky;
+	p->changed_ms = month_now(p->m);
 	month_trace(p->m, &sky, sizeof(sky));
 	p->host->ep->mode = mode_of(sky);
 	p->host->ep->tls = tls_of(sky, implicit);
@@ -153,7 +154,7 @@ account_fault(struct month *m, const struct port *p, enum step at, struct fault 
 	enum account_sky sky = m->weather.account[p->relay];
 
 	if (at == AT_AUTH)
-		judge_login(m, p->relay, p->host->ep->delay_ms, sky == ACCOUNT_WRONG_PASSWORD);
+		judge_login(m, p, sky == ACCOUNT_WRONG_PASSWORD);
 	if (at == AT_AUTH && sky == ACCOUNT_WRONG_PASSWORD)
 		return say(out, "535 5.7.8 Authentication credentials invalid");
 	if (at == AT_AUTH && sky == ACCOUNT_NO_LOGINS)

@@ -557,7 +557,8 @@ int
 world_try_start(struct world *w, struct err *e)
 {
 	struct relay_env env = {
-		.loop = &w->loop.loop, .net = &w->net.net, .fs = &w->fs->fs,
+		.loop = &w->loop.loop, .fs = &w->fs->fs, .tls = w->tls,
+		.net = w->around != NULL ? w->around : &w->net.net,
 		.commit = &w->commit.worker, .reader = &w->reader.worker,
 		.history_fs = &w->history_disk.fs, .history = &w->history.worker,
 		.rng = &w->rng, .log = &w->log, .sandbox = "twin",

@@ -37,6 +37,9 @@ struct world {
 	struct smarthost	 port[PORTS];
 	struct smarthost	 backup;	/* of the second relay, if there is one */
 	const char		*secrets;
+	/* For relay, if they are set: another network around that one, and TLS that is real. */
+	struct net		*around;
+	struct tls_client *const *tls;
 	struct relay		*relay;
 	bool			 ready, drained, paused;
 	bool			 no_status;	/* nobody wants the line for systemctl status */
