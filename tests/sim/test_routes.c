@@ -282,6 +282,29 @@ one_report_for_all(void **state)
 	assert_int_equal(by_main(w, "not there", ALICE), 1);
 }
 
+/* Nothing but the record knows of it after a crash. */
+static void
+a_crash_forgets_no_wait(void **state)
+{
+	struct world *w = three_routes(state);
+
+	w->conf.queue.retry_first_ms = HOURS(1);
+	start_warm(w);
+	smarthost_fault(&w->backup, (struct fault){ AT_RCPT, SAY, "451 4.3.0 later", 1 });
+	world_mail(w, ALICE, BACKUP, "wait.");
+	fault_everywhere(w, (struct fault){ AT_DOT, TAKE_AND_CUT, NULL, 1 });
+	world_mail(w, ALICE, MAIN, "perhaps.");
+	world_run(w, SECONDS(10));
+	heal_everywhere(w);
+	world_crash(w, TWIN_KEEP_ALL);
+	world_run(w, MINUTES(10));
+	assert_int_equal(by_backup(w, "wait.", BACKUP), 0);
+	assert_int_equal(by_main(w, "perhaps.", MAIN), 1);
+	assert_true(world_settle(w, HOURS(2)));
+	assert_int_equal(by_backup(w, "wait.", BACKUP), 1);
+	assert_int_equal(by_main(w, "perhaps.", MAIN), 2);
+}
+
 static void
 what_may_have_arrived_rests_alone(void **state)
 {
@@ -494,7 +517,7 @@ held_while_it_is_read(void **state)
 	relay_hold(w->relay, m, true, NULL);
 	reading_goes_on(w);
 	world_run(w, MINUTES(30));
-	assert_int_equal(by_backup(w, "stop.", BACKUP), 0);
+	assert_int_equal(by_main(w, "stop.", MAIN) + by_backup(w, "stop.", BACKUP), 0);
 	relay_hold(w->relay, m, false, NULL);
 	assert_true(world_settle(w, MINUTES(1)));
 	check_whole(w, "stop.");
@@ -701,6 +724,7 @@ main(void)
 		T(what_waits_for_a_route_leaves_it_when_it_goes_out),
 		T(a_route_that_is_back_does_not_wait_for_another),
 		T(one_report_for_all),
+		T(a_crash_forgets_no_wait),
 		T(what_may_have_arrived_rests_alone),
 		T(what_is_in_doubt_is_settled_last),
 		T(all_recipients_expire),
