@@ -411,6 +411,13 @@ tell_held(struct buf *out, const struct story_fact *f)
 }
 
 static void
+tell_diagnosis(struct buf *out, const struct story_fact *f)
+{
+	(void)say_value(out, f, "", "endpoint", ": ");
+	(void)say_value(out, f, "", "meaning", "");
+}
+
+static void
 tell_waits(struct buf *out, const struct story_fact *f)
 {
 	struct buf why;
@@ -562,6 +569,7 @@ static const struct {
 	{ "flapping", NULL, "the ports change often: ", "endpoint" },
 	{ "clock-jumped", NULL, "", "reason" },
 	{ "network-changed", NULL, "", "reason" },
+	{ "diagnosis", tell_diagnosis, NULL, NULL },
 	{ "name-changed", NULL, "new addresses for ", "host" },
 	{ "name-kept", NULL, "the name server does not answer; the last addresses stand in for ", "host" },
 	{ "recovered", NULL, "posthouse was started: ", "reason" },

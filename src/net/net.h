@@ -52,6 +52,7 @@ struct stream_end {
 	enum stream_end_kind	 kind;
 	int			 errnum;	/* or 0 */
 	char			 text[200];	/* one line, for people */
+	char			 issuer[128];	/* of a certificate that was not accepted; or "" */
 };
 
 struct stream_events {

@@ -48,6 +48,15 @@ is_prohibition(const struct sock_extended_err *ee)
 	return false;
 }
 
+/* "Port unreachable" is how filters reject if they are told no other way: of our own host, it is ours. */
+static bool
+is_rejection(const struct sock_extended_err *ee)
+{
+	return (ee->ee_origin == SO_EE_ORIGIN_ICMP && ee->ee_type == ICMP_DEST_UNREACH &&
+	    ee->ee_code == ICMP_PORT_UNREACH) || (ee->ee_origin == SO_EE_ORIGIN_ICMP6 &&
+	    ee->ee_type == ICMP6_DST_UNREACH && ee->ee_code == ICMP6_DST_UNREACH_NOPORT);
+}
+
 /* The address alone, so that it can be compared and said. */
 static void
 set_host(struct address *a, const struct sockaddr *sa)
@@ -100,10 +109,10 @@ prohibited_explain(int fd, struct stream_end *end)
 		if (!(c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) &&
 		    !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
 			continue;
-		if (!is_prohibition(ee))
-			continue;
 		set_host(&who, SO_EE_OFFENDER(ee));
 		ours = is_ours(fd, &who);
+		if (!is_prohibition(ee) && !(ours && is_rejection(ee)))
+			continue;
 		stream_end_set(end, ours ? STREAM_DENIED : STREAM_PROHIBITED,
 		    "connect: prohibited, says %s (ICMP)",
 		    ours ? "this host itself" : address_host_text(text, &who));

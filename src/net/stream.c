@@ -487,6 +487,16 @@ on_task(void *arg)
 }
 
 static void
+explain_connect(struct real_stream *r, int errnum)
+{
+	prohibited_explain(r->fd, &r->end);
+	if (errnum != EINVAL)
+		return;
+	stream_end_set(&r->end, STREAM_NO_ROUTE, "connect: a route of this host leads nowhere (blackhole)");
+	r->end.errnum = errnum;
+}
+
+static void
 on_connect_result(struct real_stream *r)
 {
 	struct stream *s = &r->stream;
@@ -497,7 +507,7 @@ on_connect_result(struct real_stream *r)
 		errnum = errno;
 	if (errnum != 0) {
 		finish_errno(r, errnum, "connect");
-		prohibited_explain(r->fd, &r->end);
+		explain_connect(r, errnum);
 		return;
 	}
 	prohibited_forget(r->fd);
@@ -710,8 +720,10 @@ real_connect(struct net *n, const struct address *a, const struct stream_limits 
 		if (connect(fd, (const struct sockaddr *)&a->ss, a->len) < 0 && errno != EINPROGRESS)
 			errnum = errno;
 	}
-	if (errnum != 0)
+	if (errnum != 0) {
 		finish_errno(r, errnum, "connect");
+		explain_connect(r, errnum);
+	}
 	update_want(r);
 	return &r->stream;
 }

@@ -65,6 +65,7 @@ stream_end_set(struct stream_end *end, enum stream_end_kind kind, const char *fm
 
 	end->kind = kind;
 	end->errnum = 0;
+	end->issuer[0] = '\0';
 	va_start(ap, fmt);
 	(void)vsnprintf(end->text, sizeof(end->text), fmt, ap);		/* cut is fine */
 	va_end(ap);

@@ -74,8 +74,8 @@ names_of(char *out, size_t cap, X509 *cert)
 	quote_flatten((uint8_t *)out, strlen(out));
 }
 
-void
-tls_words_certificate(struct stream_end *end, int error, X509 *cert, const char *name)
+static void
+put_objection(struct stream_end *end, int error, X509 *cert, const char *name)
 {
 	char text[100], day[32];
 
@@ -111,6 +111,13 @@ tls_words_certificate(struct stream_end *end, int error, X509 *cert, const char 
 		    "the certificate's issuer is not trusted here: %s (%.60s)", text,
 		    X509_verify_cert_error_string(error));
 	}
+}
+
+void
+tls_words_certificate(struct stream_end *end, int error, X509 *cert, const char *name)
+{
+	put_objection(end, error, cert, name);
+	tls_words_name(end->issuer, sizeof(end->issuer), X509_get_issuer_name(cert));
 }
 
 static bool

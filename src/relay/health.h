@@ -15,6 +15,7 @@
 
 #define HEALTH_ENDPOINTS_MAX 8
 #define HEALTH_DETAIL_MAX 200
+#define HEALTH_REMARK_MAX 240
 
 /* What an attempt showed: doc/health.md has recognition, scope and effect of each. */
 enum health_class {
@@ -23,7 +24,7 @@ enum health_class {
 	HEALTH_REFUSED, HEALTH_FILTERED, HEALTH_PROHIBITED,
 	HEALTH_NO_BANNER, HEALTH_BANNER_4XX, HEALTH_BANNER_5XX,
 	HEALTH_NOT_SMTP, HEALTH_WANTS_IMPLICIT, HEALTH_WANTS_STARTTLS,
-	HEALTH_STARTTLS_MISSING, HEALTH_STARTTLS_REFUSED, HEALTH_INJECTED,
+	HEALTH_STARTTLS_MISSING, HEALTH_STARTTLS_BLANKED, HEALTH_STARTTLS_REFUSED, HEALTH_INJECTED,
 	HEALTH_TLS_HANDSHAKE, HEALTH_TLS_NAME, HEALTH_TLS_EXPIRED, HEALTH_TLS_UNTRUSTED,
 	HEALTH_EHLO_REFUSED, HEALTH_AUTH_MISSING, HEALTH_AUTH_TEMP, HEALTH_AUTH_REFUSED,
 	HEALTH_QUOTA, HEALTH_QUOTA_USED_UP, HEALTH_SENDER_REFUSED, HEALTH_RCPT_REFUSED, HEALTH_CONTENT_REFUSED,
@@ -192,6 +193,11 @@ void health_account_restore(struct health *, int64_t now_ms, const struct accoun
 /* Not while the account is paused, exhausted or blocked, but for the probe whose login may end a block. */
 bool health_login_allowed(const struct health *, int64_t now_ms);
 
+/*
+ * What only all ports together show (relay/diagnosis.h): said in place of the class's sentence. "": nothing.
+ * advice is kept as a pointer. True if it is another one than before.
+ */
+bool health_set_remark(struct health *, size_t i, const char *meaning, const char *advice);
 /* One sentence on the endpoint's state, without its detail; what to do about it, "" if nothing. */
 bool health_why(const struct health *, size_t i, struct buf *out) must_use;
 const char *health_advice(const struct health *, size_t i);

@@ -39,7 +39,8 @@ static const struct health_class_info classes[] = {
 	    "check host name and port; another port of the relay may be open" },
 	[HEALTH_FILTERED] = { "filtered", ENDPOINT, HARD,
 	    "no answer: the port is filtered on the way, or the host is away",
-	    "ask the network's operator to open the port, or rely on the other ports" },
+	    "ask the network's operator to open the port, or rely on the other ports; a firewall of this host "
+	    "that drops in silence looks the same" },
 	[HEALTH_PROHIBITED] = { "prohibited", ENDPOINT, HARD,
 	    "a firewall on the way, or the server's own, says that the connection is prohibited",
 	    "ask who runs the firewall named in the detail to open the port, or rely on the other ports" },
@@ -64,6 +65,10 @@ static const struct health_class_info classes[] = {
 	[HEALTH_STARTTLS_MISSING] = { "starttls_missing", ENDPOINT, DOWN,
 	    "STARTTLS is not offered: perhaps removed by a device on the path; nothing was sent in clear",
 	    "use the port with implicit TLS (465), or ask the network's operator about SMTP inspection" },
+	[HEALTH_STARTTLS_BLANKED] = { "starttls_blanked", ENDPOINT, DOWN,
+	    "a device on the path writes X over the offer of STARTTLS; nothing was sent in clear",
+	    "ask the network's operator to switch off SMTP inspection (\"fixup\", \"ESMTP inspect\"), or use "
+	    "the port with implicit TLS (465)" },
 	[HEALTH_STARTTLS_REFUSED] = { "starttls_refused", ENDPOINT, SOFT,
 	    "the server offers STARTTLS but refuses it now",
 	    "" },

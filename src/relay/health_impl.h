@@ -62,6 +62,8 @@ struct endpoint {
 	int64_t			success_ms, failed_ms, probe_ms;
 	int64_t			next_ms;
 	enum health_class	last, why;
+	char			remark[HEALTH_REMARK_MAX];	/* "": none */
+	const char		*remark_advice;
 	char			detail[HEALTH_DETAIL_MAX];
 };
 

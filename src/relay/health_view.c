@@ -2,6 +2,8 @@
 /* What status, ports and explain show. */
 #include "relay/health_impl.h"
 
+#include <stdio.h>
+
 #include "base/require.h"
 
 #include "base/banned.h"
@@ -107,6 +109,8 @@ add_cause(const struct health *h, size_t i, struct buf *out)
 {
 	const struct endpoint *ep = &h->ep[i];
 
+	if (ep->remark[0] != '\0')
+		return buf_add_str(out, ep->remark);
 	if (ep->why == HEALTH_FILTERED && another_answers(h, i))
 		return buf_addf(out, "port %u is filtered on the way: another port of the host answers",
 		    (unsigned)ep->port);
@@ -148,6 +152,20 @@ lead_of(const struct endpoint *ep, bool *cause)
 }
 
 bool
+health_set_remark(struct health *h, size_t i, const char *meaning, const char *advice)
+{
+	struct endpoint *ep;
+	bool other;
+
+	require(i < h->n);
+	ep = &h->ep[i];
+	other = strcmp(ep->remark, meaning) != 0;
+	snprintf(ep->remark, sizeof(ep->remark), "%s", meaning);
+	ep->remark_advice = advice;
+	return other;
+}
+
+bool
 health_why(const struct health *h, size_t i, struct buf *out)
 {
 	const char *lead;
@@ -157,7 +175,7 @@ health_why(const struct health *h, size_t i, struct buf *out)
 	lead = lead_of(&h->ep[i], &cause);
 	if (!buf_add_str(out, lead))
 		return false;
-	if (!cause)
+	if (!cause && (h->ep[i].state == EP_OFF || h->ep[i].remark[0] == '\0'))
 		return true;
 	return (*lead == '\0' || buf_add_str(out, ": ")) && add_cause(h, i, out);
 }
@@ -171,5 +189,5 @@ health_advice(const struct health *h, size_t i)
 	ep = &h->ep[i];
 	if (ep->state == EP_OFF || ep->state == EP_RECOVERING || (ep->state == EP_UP && !ep->suspect))
 		return "";
-	return health_class_info(cause_of(ep))->advice;
+	return ep->remark[0] != '\0' ? ep->remark_advice : health_class_info(cause_of(ep))->advice;
 }

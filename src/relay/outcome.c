@@ -118,6 +118,19 @@ outcome_of_end(const struct stream_end *end, enum client_state at)
 	}
 }
 
+enum health_class
+outcome_of_tls_question(const struct stream_end *end)
+{
+	switch (end->kind) {
+	case STREAM_TLS_NAME:		/* there was a certificate, whatever is wrong with it */
+	case STREAM_TLS_EXPIRED:
+	case STREAM_TLS_UNTRUSTED:
+		return HEALTH_WANTS_IMPLICIT;
+	default:
+		return HEALTH_NO_BANNER;
+	}
+}
+
 static enum health_class
 login_failed(const struct reply *r)
 {
@@ -168,6 +181,8 @@ outcome_of_failure(const struct client_failure *f)
 		return HEALTH_EHLO_REFUSED;
 	case FAULT_NO_STARTTLS:
 		return HEALTH_STARTTLS_MISSING;
+	case FAULT_STARTTLS_BLANKED:
+		return HEALTH_STARTTLS_BLANKED;
 	case FAULT_STARTTLS_REFUSED:
 		return HEALTH_STARTTLS_REFUSED;
 	case FAULT_INJECTED:

@@ -43,6 +43,8 @@ const char *fate_word(enum fate);
 enum health_class outcome_of_lookup(enum resolve_result);
 /* A stream ended. at is where the machine was; CL_CLOSED: it was not connected yet. */
 enum health_class outcome_of_end(const struct stream_end *, enum client_state at);
+/* No greeting came, so a handshake was begun, and ended so. */
+enum health_class outcome_of_tls_question(const struct stream_end *);
 /* We lost patience. CL_CLOSED: with the connect. */
 enum health_class outcome_of_timeout(enum client_state at);
 /* The machine gave up. */

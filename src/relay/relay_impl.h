@@ -19,6 +19,7 @@
 #include "relay/accounts.h"
 #include "relay/address_book.h"
 #include "relay/age.h"
+#include "relay/diagnosis.h"
 #include "relay/dial.h"
 #include "relay/history.h"
 #include "relay/keep.h"
@@ -46,6 +47,7 @@
 #define PROBE_BANNER_MS		15000
 #define PROBE_STEP_MS		10000
 #define PROBE_QUIT_MS		2000
+#define ASK_TLS_MS		5000		/* for the answer to a handshake on a port that does not greet */
 #define LOGIN_GATE_MS		60000		/* another session's login is awaited so long */
 /* A transaction as a whole, up to the dot: a fixed time, and 4 KiB/s for the text. */
 #define TRANSACTION_MS		900000
@@ -123,6 +125,7 @@ struct session {
 	enum session_phase	 phase;
 	bool			 driving;
 	bool			 tls_begun;
+	bool			 asks_for_tls;	/* no greeting came: is it one for TLS from the first byte? */
 	bool			 hurry;		/* there is another endpoint to go to */
 	bool			 ready;		/* got as far as mail could be sent */
 	bool			 idle;		/* ready, no message */
@@ -234,6 +237,7 @@ struct watch_port {
 	struct port_history	history;
 	struct trail		trail;
 	int64_t			not_after_ms;	/* of the certificate seen last, wall; 0: none */
+	struct diagnosis_port	showed;
 };
 
 struct watch {
@@ -308,6 +312,12 @@ void guard_answered(struct session *, bool good);
 /* The account is blocked: nobody else tries the same credentials. */
 void guard_refused(struct upstream *);
 void guard_forgive(struct upstream *);		/* the administrator says so */
+
+/* --- remark: what all ports together show (diagnosis) ----------------------------- */
+
+void remark_issuer(struct session *, const char *issuer);	/* of the certificate, accepted or not */
+void remark_class(struct session *, enum health_class);
+void remark_look(struct relay *);		/* if anything is new */
 
 /* --- upstream: one relay of the configuration ------------------------------------ */
 
@@ -528,6 +538,7 @@ struct relay {
 	struct timer		 status;
 	char			*status_text;	/* said last; NULL: nothing */
 	struct network		 network;
+	bool			 remarks_due;	/* a port has shown something new */
 	struct keep		 clock;		/* its file */
 	struct guard		 guard;
 	struct relay_stats	 stats;

@@ -17,6 +17,7 @@
 
 #define SESSION_INPUT_MAX	16384
 #define SESSION_OUTPUT_MAX	131072
+#define TLS_ANSWERED		"it sends no greeting, but answers a TLS handshake"
 
 static const struct stream_limits session_limits = { SESSION_INPUT_MAX, SESSION_OUTPUT_MAX };
 
@@ -149,6 +150,24 @@ waiting_for(enum client_state at)
 	}
 }
 
+/*
+ * A port that expects TLS from the first byte is as silent as a dead one. So who has nothing
+ * better to do begins a handshake in place of going: if it is answered, the mode is wrong.
+ */
+static bool
+ask_for_tls(struct session *s, enum client_state at)
+{
+	bool idle = is_probe(s) || s->kind == SESSION_RACE;
+
+	if (at != CL_GREETING || !idle || s->tls_begun || stream_input(s->stream).n != 0 ||
+	    s->up->conf->endpoint[s->endpoint].tls != CONF_TLS_STARTTLS)
+		return false;
+	s->tls_begun = s->asks_for_tls = true;
+	timer_set(s->r->env.loop, &s->step, ASK_TLS_MS);
+	stream_start_tls(s->stream, s->up->tls, s->up->conf->host);
+	return true;
+}
+
 static void
 on_step_timeout(void *arg)
 {
@@ -170,6 +189,8 @@ on_step_timeout(void *arg)
 		return;
 	}
 	at = client_state(s->client);
+	if (ask_for_tls(s, at))
+		return;
 	snprintf(why, sizeof(why), "no answer in time: %s", waiting_for(at));
 	session_lose(s, outcome_of_timeout(at), why);
 }
@@ -457,6 +478,10 @@ on_tls(void *owner)
 {
 	struct session *s = owner;
 
+	if (s->asks_for_tls) {
+		session_lose(s, HEALTH_WANTS_IMPLICIT, TLS_ANSWERED);
+		return;
+	}
 	watch_tls(s);
 	client_tls_ready(s->client);
 	session_drive(s);
@@ -468,6 +493,12 @@ on_closed(void *owner, const struct stream_end *end)
 	struct session *s = owner;
 
 	s->retire = s->closed = true;
+	remark_issuer(s, end->issuer);
+	if (s->asks_for_tls) {
+		session_lose(s, outcome_of_tls_question(end), outcome_of_tls_question(end) == HEALTH_NO_BANNER ?
+		    "no answer in time: greeting" : TLS_ANSWERED);
+		return;
+	}
 	session_drive(s);	/* what was said before the end counts */
 	if (s->phase == SESSION_OVER)
 		return;

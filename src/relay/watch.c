@@ -96,6 +96,7 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 	if (class == HEALTH_AUTH_REFUSED)
 		guard_refused(u);
 	health_endpoint(u->health, s->endpoint, now, &after);
+	remark_class(s, class);
 	trail_add(&port->trail, &sample, &before, &after, now);
 	port_history_note(&port->history, port_mark_of(&after), now);
 	watch_changed(u);
@@ -111,6 +112,7 @@ watch_tls(struct session *s)
 	if (!stream_tls_info(s->stream, &info))
 		return;
 	s->up->watch.port[s->endpoint].not_after_ms = info.not_after_ms;
+	remark_issuer(s, info.issuer);
 	relay_status_changed(s->r);
 }
 
@@ -261,6 +263,7 @@ watch_run(void *arg)
 	struct upstream *u = arg;
 	struct health_event ev;
 
+	remark_look(u->r);
 	while (health_next_event(u->health, &ev)) {
 		log_event(u, &ev);
 		if (ev.kind == HEALTH_ROUTE_CHANGED)

@@ -86,7 +86,9 @@ after_ehlo(struct client *c)
 {
 	if (c->params.tls != CLIENT_TLS_STARTTLS)
 		return TO_LOGIN;
-	return (c->caps.flags & CAP_STARTTLS) != 0 ? CL_STARTTLS : FAIL(FAULT_NO_STARTTLS);
+	if ((c->caps.flags & CAP_STARTTLS) != 0)
+		return CL_STARTTLS;
+	return FAIL((c->caps.flags & CAP_BLANKED) != 0 ? FAULT_STARTTLS_BLANKED : FAULT_NO_STARTTLS);
 }
 
 static bool
@@ -204,7 +206,7 @@ static bool
 is_worth_a_quit(enum client_fault fault)
 {
 	return fault == FAULT_GREETING || fault == FAULT_EHLO || fault == FAULT_NO_STARTTLS ||
-	    fault == FAULT_STARTTLS_REFUSED || fault == FAULT_NO_AUTH || fault == FAULT_AUTH;
+	    fault == FAULT_STARTTLS_BLANKED || fault == FAULT_STARTTLS_REFUSED || fault == FAULT_NO_AUTH || fault == FAULT_AUTH;
 }
 
 static void
@@ -231,9 +233,9 @@ fault_detail(const struct client *c, enum client_fault fault)
 {
 	switch (fault) {
 	case FAULT_NO_STARTTLS:
-		return c->caps.flags & CAP_BLANKED ?
-		    "STARTTLS is not offered; a device on the path blanks the offers" :
-		    "STARTTLS is not offered";
+		return "STARTTLS is not offered";
+	case FAULT_STARTTLS_BLANKED:
+		return "STARTTLS is not offered; a device on the path blanks the offers";
 	case FAULT_INJECTED:
 		return "bytes in clear behind the reply to STARTTLS";
 	case FAULT_NO_AUTH:

@@ -65,6 +65,7 @@ enum client_fault {
 	FAULT_GREETING,		/* 4xx or 5xx greeting */
 	FAULT_EHLO,		/* EHLO and HELO refused */
 	FAULT_NO_STARTTLS,	/* not offered */
+	FAULT_STARTTLS_BLANKED,	/* not offered, and a row of X is: a device on the path edits EHLO */
 	FAULT_STARTTLS_REFUSED,
 	FAULT_INJECTED,		/* bytes behind the reply to STARTTLS */
 	FAULT_NO_AUTH,		/* no mechanism that we speak */

@@ -61,6 +61,8 @@ MEANS = {
     "wants_starttls": "speaks plain SMTP first",
     "wants_implicit": "expects TLS from the first byte",
     "starttls_missing": "STARTTLS is not offered",
+    "starttls_blanked": "a device on the path writes X over the offer of STARTTLS",
+    "prohibited": "says that the connection is prohibited",
     "starttls_refused": "offers STARTTLS but refuses it",
     "injected": "bytes came between the reply to STARTTLS and the handshake",
     "tls_handshake": "the TLS handshake failed",
@@ -147,7 +149,7 @@ PORT_FAULTS = {
     "greeting-421": (fault("greeting", 421), "banner_4xx", "421", "587"),
     "greeting-554": (fault("greeting", 554), "banner_5xx", "554", "587"),
     "no-starttls": (setting("starttls", "missing"), "starttls_missing", "250 PIPELINING", "587"),
-    "blanked-starttls": (setting("starttls", "blanked"), "starttls_missing", "XXXXXXXX", "587"),
+    "blanked-starttls": (setting("starttls", "blanked"), "starttls_blanked", "XXXXXXXX", "587"),
     "starttls-454": (fault("starttls", 454), "starttls_refused", "454", "587"),
     "injected": (setting("starttls", "inject"), "injected", "behind the reply to STARTTLS", "587"),
     "expired": (setting("cert", "expired"), "tls_expired", "expired", "587"),
@@ -158,8 +160,7 @@ PORT_FAULTS = {
     "expired-implicit": (setting("cert", "expired"), "tls_expired", "expired", "465"),
     "wrong-name-implicit": (setting("cert", "wrong-name"), "tls_name", "for elsewhere.example.net, not",
                    "465"),
-    "tls-on-starttls-port": (setting("tls", "swapped"), "no_banner", "no answer in time: greeting",
-                             "587"),
+    "tls-on-starttls-port": (setting("tls", "swapped"), "wants_implicit", "answers a TLS handshake", "587"),
     "plain-on-implicit-port": (setting("tls", "swapped"), "wants_starttls",
                                "answered in plain text", "465"),
     "ehlo-refused": (fault("ehlo", 550), "ehlo_refused", "550", "587"),
@@ -183,7 +184,14 @@ def check_blame(posthouse, port, word, detail):
     row = poll(lambda: [r for n, r in posthouse.ports().items() if n == port and r["class"] == word],
                f"{word} in posthousectl ports")[0]
     assert not (row["current"] and row["state"] == "up" and not row["suspect"]), row
-    assert MEANS[word] in row["why"] and re.search(detail, row["why"]), row
+    if detail == "self-signed":     # another issuer than that of the ports that work
+        row = poll(lambda: [r for n, r in posthouse.ports().items() if n == port and
+                            f"interception on port {r['port']}: its certificate is issued by " in r["why"]],
+                   "interception in posthousectl ports")[0]
+        assert re.search(r"issued by .*, that of port \d+ by ", row["why"]), row
+    else:
+        assert MEANS[word] in row["why"], row
+    assert re.search(detail, row["why"]), row
 
 
 def check_log(sink, posthouse, port, word, detail):

@@ -126,6 +126,55 @@ def test_a_silent_path_is_dead_after_15_s():
             run("nft", "delete", "table", "inet", "cut")
 
 
+def probe_until(posthouse, condition, what):
+    """A probe of the only port shows this."""
+    posthouse.ctl("probe")
+    return wait_all(posthouse, condition, what)[0]
+
+
+def test_who_forbids_a_connection():
+    """Each way in which this host can stop it has its own errno or ICMP word."""
+    if not has_nft():
+        return
+    with lib.world("forbidden", endpoints=("587",), debug=True) as (sink, posthouse):
+        port = sink.ports["587"]
+
+        def routed(kind):
+            ip("rule", "add", "pref", "0", "to", "127.0.0.1", "lookup", "77")
+            ip("route", "add", kind, "127.0.0.1", "table", "77")
+            ip("rule", "add", "pref", "1", "lookup", "local")
+            ip("rule", "del", "pref", "0", "lookup", "local")
+
+        def unrouted():
+            ip("rule", "add", "pref", "0", "lookup", "local")
+            ip("rule", "del", "pref", "1")
+            ip("rule", "del", "pref", "0", "lookup", "77")
+            ip("route", "flush", "table", "77")
+
+        def filtered(how):
+            run("nft", "add table ip own; add chain ip own out { type filter hook output priority 0; };"
+                f"add rule ip own out tcp dport {port} {how}")
+
+        def unfiltered():
+            run("nft", "delete", "table", "ip", "own")
+
+        # No two with the same class in a row.
+        for begin, how, word, end in (
+                (routed, "prohibit", "local_denied", unrouted),
+                (routed, "unreachable", "no_route", unrouted),
+                (filtered, "reject with icmp type admin-prohibited", "local_denied", unfiltered),
+                (routed, "blackhole", "no_route", unrouted),
+                (filtered, "reject with tcp reset", "refused", unfiltered),
+                (filtered, "reject", "local_denied", unfiltered),
+                (filtered, "drop", "filtered", unfiltered)):
+            begin(how)
+            row = probe_until(posthouse, lambda r, word=word: r["class"] == word, f"{how}: {word}")
+            print(f"{how}: {row['why']}", flush=True)
+            end()
+            probe_until(posthouse, lambda r: not r["suspect"] and r["state"] not in ("down", "unknown"),
+                        f"well again after {how}")
+
+
 def main():
     enter_namespaces()
     lib.run_tests(globals())

@@ -206,7 +206,7 @@ test_no_route_is_told_later(void **state)
 	d.s = net_connect(d.f->net, &a, &small, &events, &d);
 	assert_int_equal(d.closed, 0);
 	run(d.f);
-	assert_int_equal(d.end.kind, STREAM_FAILED);
+	assert_int_equal(d.end.kind, STREAM_NO_ROUTE);
 	stream_close(d.s);
 }
 

@@ -99,7 +99,7 @@ static void
 test_certain_findings_are_down_at_once(void **state)
 {
 	static const enum health_class certain[] = {
-		HEALTH_STARTTLS_MISSING, HEALTH_INJECTED, HEALTH_LOCAL_DENIED,
+		HEALTH_STARTTLS_MISSING, HEALTH_STARTTLS_BLANKED, HEALTH_INJECTED, HEALTH_LOCAL_DENIED,
 	};
 
 	for (size_t i = 0; i < lengthof(certain); i++) {

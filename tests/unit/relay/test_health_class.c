@@ -52,6 +52,7 @@ static void
 test_security_findings_are_severe(void **state)
 {
 	assert_int_equal(health_class_info(HEALTH_STARTTLS_MISSING)->severity, SEVERITY_DOWN);
+	assert_int_equal(health_class_info(HEALTH_STARTTLS_BLANKED)->severity, SEVERITY_DOWN);
 	assert_int_equal(health_class_info(HEALTH_INJECTED)->severity, SEVERITY_DOWN);
 	assert_int_equal(health_class_info(HEALTH_TLS_NAME)->severity, SEVERITY_BLOCK);
 	assert_int_equal(health_class_info(HEALTH_TLS_EXPIRED)->severity, SEVERITY_BLOCK);

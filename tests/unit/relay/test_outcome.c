@@ -56,6 +56,12 @@ ends_of_a_stream(void **state)
 
 		assert_int_equal(outcome_of_end(&end, cases[i].at), cases[i].want);
 	}
+	for (int k = STREAM_EOF; k <= STREAM_FAILED; k++) {
+		struct stream_end end = { .kind = (enum stream_end_kind)k };
+
+		assert_int_equal(outcome_of_tls_question(&end), k == STREAM_TLS_NAME ||
+		    k == STREAM_TLS_EXPIRED || k == STREAM_TLS_UNTRUSTED ? HEALTH_WANTS_IMPLICIT : HEALTH_NO_BANNER);
+	}
 	assert_int_equal(outcome_of_timeout(CL_CLOSED), HEALTH_FILTERED);
 	assert_int_equal(outcome_of_timeout(CL_GREETING), HEALTH_NO_BANNER);
 	assert_int_equal(outcome_of_timeout(CL_TLS), HEALTH_TLS_HANDSHAKE);
@@ -83,6 +89,7 @@ failures_of_a_session(void **state)
 		{ FAULT_EHLO, CL_HELO, 550, "", "bad name", HEALTH_EHLO_REFUSED },
 		{ FAULT_EHLO, CL_HELO, 451, "", "busy", HEALTH_BANNER_4XX },
 		{ FAULT_NO_STARTTLS, CL_EHLO, 0, "", "", HEALTH_STARTTLS_MISSING },
+		{ FAULT_STARTTLS_BLANKED, CL_EHLO, 0, "", "", HEALTH_STARTTLS_BLANKED },
 		{ FAULT_STARTTLS_REFUSED, CL_STARTTLS, 454, "", "", HEALTH_STARTTLS_REFUSED },
 		{ FAULT_INJECTED, CL_STARTTLS, 0, "", "", HEALTH_INJECTED },
 		{ FAULT_NO_AUTH, CL_EHLO_TLS, 0, "", "", HEALTH_AUTH_MISSING },

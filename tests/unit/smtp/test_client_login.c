@@ -162,6 +162,15 @@ test_starttls_missing_or_refused(void **state)
 	assert_int_equal(hear(c, "250-mx\r\n250-XXXXXXXA\r\n250 AUTH PLAIN\r\n"), CLIENT_FAILED);
 	assert_true((client_caps(c) & CAP_BLANKED) != 0);
 	assert_says(c, "QUIT\r\n");	/* and no AUTH, ever */
+	assert_failed(c, FAULT_STARTTLS_BLANKED, CL_EHLO);
+	client_free(c);
+
+	c = client_new(&starttls_login);
+	(void)hear(c, "220 mx\r\n");
+	(void)client_output(c);
+	buf_clear(client_output(c));
+	assert_int_equal(hear(c, "250-mx\r\n250 AUTH PLAIN\r\n"), CLIENT_FAILED);
+	assert_says(c, "QUIT\r\n");
 	assert_failed(c, FAULT_NO_STARTTLS, CL_EHLO);
 	client_free(c);
 
