@@ -16,7 +16,7 @@ enum path_state
 path_judge(const struct path_facts *f, int64_t patience_ms)
 {
 	if (f->unacked != 0)
-		return f->busy_ms >= patience_ms && f->since_ack_ms >= patience_ms ? PATH_DEAD : PATH_BUSY;
+		return f->stuck_ms >= patience_ms ? PATH_DEAD : PATH_BUSY;
 	if (f->notsent == 0)
 		return PATH_QUIET;
 	/*
@@ -38,7 +38,8 @@ path_facts(int fd, struct path_facts *out)
 	    n < offsetof(struct tcp_info, tcpi_notsent_bytes) + sizeof(t.tcpi_notsent_bytes))
 		return false;
 	*out = (struct path_facts){ .unacked = t.tcpi_unacked, .notsent = t.tcpi_notsent_bytes,
-		.questions = t.tcpi_probes, .since_ack_ms = t.tcpi_last_ack_recv };
+		.questions = t.tcpi_probes, .since_ack_ms = t.tcpi_last_ack_recv,
+		.acked = t.tcpi_bytes_acked };
 	return true;
 }
 

@@ -31,7 +31,9 @@ struct path_facts {
 	uint32_t	notsent;	/* bytes that wait in the kernel */
 	uint32_t	questions;	/* for room, since the last answer */
 	uint32_t	since_ack_ms;
-	int64_t		busy_ms;	/* since then there were bytes on the way each time; not by path_facts() */
+	uint64_t	acked;		/* bytes, in all */
+	/* So long there were bytes on the way at each look, and acked did not grow; by who looks. */
+	int64_t		stuck_ms;
 };
 
 enum path_state path_judge(const struct path_facts *, int64_t patience_ms);

@@ -51,7 +51,8 @@ struct real_stream {
 	struct timer	 linger;
 	struct timer	 look;		/* at the path, while bytes are on the way */
 	int64_t		 dead_ms;	/* so long without an acknowledgement: dead; 0: no TCP */
-	int64_t		 busy_since_ms;	/* a look found nothing on the way before */
+	int64_t		 stuck_since_ms;	/* bytes are on the way, and no more than acked got there */
+	uint64_t	 acked;
 	bool		 unlimited;	/* the window is shut: the kernel's own limit is lifted */
 	struct tls_conn	*tls;		/* NULL: clear */
 	size_t		 clear_left;	/* REAL_CLEAR: bytes of output to send first */
@@ -303,7 +304,7 @@ look_from_now(struct real_stream *r)
 {
 	if (timer_is_set(&r->look))
 		return;
-	r->busy_since_ms = loop_now(r->loop);
+	r->stuck_since_ms = loop_now(r->loop);
 	look_later(r);
 }
 
@@ -317,7 +318,10 @@ on_look(void *arg)
 
 	if (r->write_broken || r->fd < 0 || !path_facts(r->fd, &facts))
 		return;
-	facts.busy_ms = loop_now(r->loop) - r->busy_since_ms;
+	if (facts.acked != r->acked)
+		r->stuck_since_ms = loop_now(r->loop);
+	r->acked = facts.acked;
+	facts.stuck_ms = loop_now(r->loop) - r->stuck_since_ms;
 	state = path_judge(&facts, r->dead_ms);
 	shut = state == PATH_SHUT || state == PATH_DEAD;
 	if (shut != r->unlimited)
