@@ -109,8 +109,8 @@ watch_tls(struct session *s)
 
 	if (s->up->conf->insecure)
 		return;		/* it was not verified, so it says nothing */
-	if (!stream_tls_info(s->stream, &info))
-		return;
+	if (!stream_tls_info(s->stream, &info) || info.not_after_ms <= 0)
+		return;		/* not told: what was seen before stands */
 	s->up->watch.port[s->endpoint].not_after_ms = info.not_after_ms;
 	remark_issuer(s, info.issuer);
 	relay_status_changed(s->r);

@@ -251,6 +251,33 @@ an_outage_is_one_alarm(void **state)
 	assert_has(ask(w, "status --json"), "\"alarms\":[]");
 }
 
+/* It says what matters first, when it changes, and at most once a second. */
+static void
+the_line_for_systemctl_status(void **state)
+{
+	struct world *w = *state;
+	unsigned before;
+
+	world_use_backup(w);
+	world_start(w);
+	two_messages(w);
+	world_run(w, MINUTES(2));
+	assert_has(w->status, "0 messages queued; mail goes over main:587; main: 587 up, 465 up, 2525 up; backup: ");
+	before = w->statuses;
+	world_run(w, HOURS(3));
+	assert_int_equal(w->statuses, before);
+	cut_all(w);
+	w->backup.ep->mode = TWIN_REFUSE;
+	world_mail(w, ALICE, BOB, "two.");
+	world_run(w, SECONDS(90));
+	assert_has(w->status, "1 messages queued; no relay is usable; alarm: relay-down main");
+	assert_in_range(w->statuses - before, 2, 90);
+	w->backup.ep->mode = TWIN_ACCEPT;
+	world_run(w, MINUTES(10));
+	assert_has(w->status, "0 messages queued; mail goes over backup:587; alarm: relay-down main, ");
+	assert_has(w->status, ", failover; main: 587 down");
+}
+
 static void
 another_relay_in_use_is_an_alarm(void **state)
 {
@@ -408,6 +435,7 @@ main(void)
 		T(the_day_is_a_line),
 		T(it_outlasts_a_restart),
 		T(an_outage_is_one_alarm),
+		T(the_line_for_systemctl_status),
 		T(another_relay_in_use_is_an_alarm),
 		T(a_refused_login_is_an_alarm),
 		T(a_used_up_quota_is_an_alarm),

@@ -56,7 +56,11 @@ on_ready(void *owner)
 static void
 on_status(void *owner, const char *text)
 {
+	struct world *w = owner;
+
 	require(text[0] != '\0');
+	w->statuses++;
+	(void)snprintf(w->status, sizeof(w->status), "%s", text);
 }
 
 static void

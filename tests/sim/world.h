@@ -56,6 +56,8 @@ struct world {
 	char			 refusal[200];
 	char			 policy[200];
 	unsigned		 alarms_raised, alarms_over;	/* told to the supervisor */
+	unsigned		 statuses;	/* lines for systemctl status */
+	char			 status[400];	/* the last one, as far as it fits */
 	/* the real one, if there is */
 	struct intake		*real;
 	struct list		 senders;

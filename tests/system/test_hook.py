@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 
 import lib
 
@@ -129,6 +130,11 @@ def test_a_bad_hook_harms_nothing():
         posthouse.submit(lib.new_token())
         log.wait_line(r"hook-failed event=relay-down .*\(exit status 7\).*said=\"what a pity\"", mark)
         hook.script.unlink()
+        checked = subprocess.run([posthouse.bin / "posthoused", "-c", posthouse.config, "-t"],
+                                 capture_output=True, text=True, timeout=lib.PATIENCE,
+                                 **posthouse._as_user())
+        expect(checked.returncode == 78 and f"hook {hook.script}: No such file" in
+               checked.stdout + checked.stderr, checked)
         mark = log.mark()
         sink.reset_all()
         posthouse.ctl("unblock")
