@@ -153,6 +153,21 @@ the_day_is_a_line(void **state)
 	assert_has(ask(w, "ports"), "? unknown, a sign for the worst of 15 minutes, the newest right");
 }
 
+/* Where probes are rare, the minute's look fills the slots. */
+static void
+a_quiet_day_is_known(void **state)
+{
+	struct world *w = *state;
+	char line[PORT_SLOTS + 1];
+
+	w->conf.relay[0].quiet = true;
+	world_start(w);
+	world_run(w, HOURS(50));
+	memset(line, '+', PORT_SLOTS);
+	line[PORT_SLOTS] = '\0';
+	assert_has(ask(w, "ports"), line);
+}
+
 /* "total" of failover, and what it is followed by. */
 static void
 assert_total(struct world *w, unsigned total)
@@ -249,6 +264,33 @@ an_outage_is_one_alarm(void **state)
 	assert_int_equal(w->alarms_raised, 1);
 	assert_int_equal(w->alarms_over, ALARM_KIND_COUNT + 1);
 	assert_has(ask(w, "status --json"), "\"alarms\":[]");
+}
+
+/* Ports that were not tried yet, or not since the network changed, are no cause and no end. */
+static void
+what_is_not_known_moves_nothing(void **state)
+{
+	struct world *w = *state;
+	int64_t began = loop_now(&w->loop.loop);
+
+	w->conf.alarm_hold_ms = SECONDS(10);
+	world_all(w, TWIN_SILENT);
+	world_start(w);
+	world_run(w, SECONDS(5));
+	assert_alarm(w, "relay-down", 0, 0);
+	world_run(w, MINUTES(3));
+	assert_alarm(w, "relay-down", 1, 0);
+	assert_int_equal(relay_unblock(w->relay, VIEW(""), NULL), 0);
+	world_run(w, SECONDS(20));
+	assert_alarm(w, "relay-down", 1, 0);
+	world_run(w, MINUTES(3));
+	assert_alarm(w, "relay-down", 1, 0);
+	/* And it ends by a timer of its own, not with the next look of the minute. */
+	world_run(w, MINUTES(1) - (loop_now(&w->loop.loop) - began) % MINUTES(1) + SECONDS(1));
+	world_all(w, TWIN_ACCEPT);
+	assert_int_equal(relay_unblock(w->relay, VIEW(""), NULL), 0);
+	world_run(w, SECONDS(30));
+	assert_alarm(w, "relay-down", 1, 1);
 }
 
 /* It says what matters first, when it changes, and at most once a second. */
@@ -433,8 +475,10 @@ main(void)
 		T(changes_are_told_with_their_evidence),
 		T(one_port_is_told_wholly),
 		T(the_day_is_a_line),
+		T(a_quiet_day_is_known),
 		T(it_outlasts_a_restart),
 		T(an_outage_is_one_alarm),
+		T(what_is_not_known_moves_nothing),
 		T(the_line_for_systemctl_status),
 		T(another_relay_in_use_is_an_alarm),
 		T(a_refused_login_is_an_alarm),
