@@ -100,7 +100,7 @@ prohibited_explain(int fd, struct stream_end *end)
 	if (fd < 0 || recvmsg(fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
 		return;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
-		const struct sock_extended_err *ee = (const void *)CMSG_DATA(c);
+		struct sock_extended_err *ee = (void *)CMSG_DATA(c);	/* SO_EE_OFFENDER has no const */
 		struct address who;
 		char text[ADDRESS_TEXT_MAX];
 		int errnum = end->errnum;
