@@ -372,7 +372,6 @@ uint32_t failover_serves(const struct upstream *);
 struct routing {
 	struct list	reads;		/* of struct routing_read */
 	unsigned	nreads;
-	struct task	task;
 	struct timer	timer;
 };
 

@@ -17,7 +17,7 @@
 
 #define READS_MAX	4	/* envelopes that the disk is asked for at one time */
 #define TURN_MAX	64	/* begun in one turn of the loop */
-/* While messages are still being told of, which takes turns of the same loop and worker. */
+/* While messages are still being told of, by the same loop and worker. */
 #define READS_EARLY	1
 #define TURN_EARLY	4
 
@@ -145,18 +145,18 @@ routing_run(void *arg)
 		timer_set(r->env.loop, &g->timer, next > now ? next - now : 0);
 }
 
+/* By timer, not as a task: an envelope that is in the page cache is read at once, and the next turn must come. */
 void
 routing_kick(struct relay *r)
 {
-	if (r->conf->nroute > 1)
-		task_post(r->env.loop, &r->routing.task);
+	if (schedule_next_at(&r->schedule, ROUTE_BIT(ROUTE_UNKNOWN)) != INT64_MAX)
+		timer_set(r->env.loop, &r->routing.timer, 0);
 }
 
 void
 routing_init(struct relay *r)
 {
 	list_init(&r->routing.reads);
-	task_init(&r->routing.task, routing_run, r);
 	timer_init(&r->routing.timer, routing_run, r);
 }
 
@@ -166,5 +166,4 @@ routing_done(struct relay *r)
 	list_foreach_safe(link, &r->routing.reads)
 		read_free(list_entry(link, struct routing_read, link));
 	timer_cancel(r->env.loop, &r->routing.timer);
-	task_cancel(&r->routing.task);
 }

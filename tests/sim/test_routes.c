@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "relay/schedule.h"
 #include "sim/scenario.h"
 
 #include "base/banned.h"
@@ -590,6 +591,49 @@ held_and_released(void **state)
 	check_whole(w, "held.");
 }
 
+static unsigned
+not_yet_read(struct world *w)
+{
+	struct spool_message *m;
+	unsigned n = 0;
+
+	for (size_t pos = 0; (m = spool_next(relay_spool(w->relay), &pos)) != NULL;)
+		n += schedule_route(m) == ROUTE_UNKNOWN;
+	return n;
+}
+
+/* However many are due, the loop has its turns: clients and sessions do not wait for all. */
+static void
+reading_leaves_room(void **state)
+{
+	struct world *w = three_routes(state);
+	unsigned before;
+
+	start_warm(w);
+	main_is_gone(w);
+	backup_is_gone(w);
+	world_run(w, MINUTES(5));
+	world_burst(w, 500, "room-");
+	world_run(w, SECONDS(5));
+	world_crash(w, TWIN_KEEP_ALL);
+	for (int i = 0; i < 100 && (before = not_yet_read(w)) == 0; i++)
+		world_run(w, 1);
+	assert_true(before > 300);
+	for (int i = 0; i < 5; i++) {
+		unsigned after;
+
+		world_run(w, 1);
+		after = not_yet_read(w);
+		assert_true(after < before && after + 2 * 64 >= before);
+		before = after;
+		if (before == 0)
+			break;
+	}
+	world_run(w, SECONDS(2));
+	assert_int_equal(not_yet_read(w), 0);
+	assert_int_equal(world_queued(w), 500);
+}
+
 static void
 removed_while_it_is_read(void **state)
 {
@@ -735,6 +779,7 @@ main(void)
 		T(a_damaged_envelope_holds_up_nobody),
 		T(portions_of_each_route),
 		T(held_and_released),
+		T(reading_leaves_room),
 		T(removed_while_it_is_read),
 		T(flushed_while_it_is_read),
 		cmocka_unit_test(whatever_happens),
