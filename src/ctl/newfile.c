@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sys/calls.h"
+
 #include "base/banned.h"
 
 #define FLUSH_AT	65536u

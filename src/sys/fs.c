@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/num.h"
 #include "base/require.h"
+#include "sys/calls.h"
 
 #include "base/banned.h"
 
