@@ -75,6 +75,23 @@ an_answer_that_nobody_sees_is_waited_for(void **state)
 	assert_true(world_settle(w, SECONDS(5)));
 }
 
+/* The operator restarts while the server still thinks about the password. */
+static void
+a_stop_in_the_middle_of_a_login_is_no_answer(void **state)
+{
+	struct world *w = *state;
+
+	fault_everywhere(w, NO_ANSWER);
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, SECONDS(2));
+	assert_int_equal(world_logins(w), 1);
+	world_stop(w);
+	world_start(w);
+	world_run(w, SECONDS(20));
+	assert_int_equal(world_logins(w), 1);
+}
+
 /* What is on disk before each login is taken back after it. */
 static void
 logins_that_work_add_up_to_nothing(void **state)
@@ -386,6 +403,35 @@ mail_flows_without_the_file(void **state)
 	assert_int_equal(world_logins(w), tried);
 }
 
+static int
+no_new_accounts(void *arg, enum twin_op op, const char *name)
+{
+	return name != NULL && strcmp(name, "accounts.new") == 0 && op == TWIN_CREATE ? ENOSPC : 0;
+}
+
+/* The disk is full just when the login is refused: it is written down as soon as there is room. */
+static void
+what_could_not_be_written_is_written_later(void **state)
+{
+	struct world *w = *state;
+	unsigned tried;
+
+	start_warm(w);
+	world_run(w, SECONDS(40));		/* its session is closed */
+	w->fs->sicken = no_new_accounts;
+	fault_everywhere(w, REFUSED_LOGIN);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, SECONDS(30));
+	assert_int_equal(world_logged(w, "account-blocked", ""), 1);
+	assert_int_equal(world_logged(w, "accounts-not-kept", ""), 1);
+	w->fs->sicken = NULL;
+	world_run(w, MINUTES(2));
+	tried = world_logins(w);
+	world_crash(w, TWIN_KEEP_SYNCED);
+	world_run(w, MINUTES(5));
+	assert_int_equal(world_logins(w), tried);
+}
+
 /* Damaged, cut, of a later version, without its key: said in words, and mail flows. */
 static void
 start_with_bad_file(struct world *w, const char *name, struct view content, const char *word)
@@ -486,6 +532,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(fifty_restarts_are_one_login),
 		T(an_answer_that_nobody_sees_is_waited_for),
+		T(a_stop_in_the_middle_of_a_login_is_no_answer),
 		T(logins_that_work_add_up_to_nothing),
 		T(the_long_timer_counts_across_restarts),
 		T(a_pause_is_kept),
@@ -500,6 +547,7 @@ main(void)
 		T(logins_side_by_side_end_with_the_first_refusal),
 		T(relays_with_the_same_credentials_share_a_block),
 		T(mail_flows_without_the_file),
+		T(what_could_not_be_written_is_written_later),
 		T(bad_files_are_told_and_forgotten),
 		T(no_secret_is_in_the_files),
 		T(the_login_waits_for_the_disk),
