@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Months of bad weather, and days of worse, some of them with OpenSSL (tests/sim/README).
- * SEEDS=n: the first n months, and ten times as many storms; SEED=n: that month alone, with
+ * SEEDS=n: the first n months, and 36 storms more than that; SEED=n: that month alone, with
  * KIND=storms or KIND=openssl one of those; EACH=1: a line for each.
  */
 #include <stdio.h>
@@ -143,7 +143,7 @@ int
 main(void)
 {
 	unsigned long one = from_environment("SEED", 0), n = from_environment("SEEDS", 4);
-	unsigned long storms = from_environment("STORMS", 10 * n);
+	unsigned long storms = from_environment("STORMS", n + 36);
 	unsigned long tls_days = from_environment("OPENSSL_DAYS", n < 5 ? 1 : 5);
 	bool ok;
 
