@@ -80,7 +80,7 @@ CASES = [
     Case("start", "forbidden", expect=("local_denied",), peers="long", quick=True),
     Case("start", "own firewall", expect=("local_denied",), quick=True),
     Case("start", "routeless", expect=("no_route",), quick=True),
-    Case("start", "swallowed", expect=("filtered",)),
+    Case("start", "swallowed", expect=("no_route",)),
     Case("start", "drop", ("587", "465"), expect=("filtered",), peers="always"),
     Case("start", "login", ALL, peers="always"),
     Case("traffic", "drop", expect=("filtered", *BROKEN), peers="long"),
