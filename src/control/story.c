@@ -569,6 +569,8 @@ static const struct {
 	{ "flapping", NULL, "the ports change often: ", "endpoint" },
 	{ "clock-jumped", NULL, "", "reason" },
 	{ "network-changed", NULL, "", "reason" },
+	{ "trust-changed", NULL, "", "reason" },
+	{ "trust-not-read", NULL, "", "reason" },
 	{ "diagnosis", tell_diagnosis, NULL, NULL },
 	{ "name-changed", NULL, "new addresses for ", "host" },
 	{ "name-kept", NULL, "the name server does not answer; the last addresses stand in for ", "host" },

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -56,19 +57,60 @@ is_hashed(const char *dir)
  * directory by hash, OpenSSL reads just the issuers that peers show.
  */
 static int
-use_system_store(SSL_CTX *ctx, struct err *e)
+use_system_store(X509_STORE *store, struct err *e)
 {
 	const char *dir = X509_get_default_cert_dir();
 	bool chosen = getenv(X509_get_default_cert_dir_env()) != NULL ||
 	    getenv(X509_get_default_cert_file_env()) != NULL;
 
 	if (!chosen && is_hashed(dir)) {
-		if (SSL_CTX_load_verify_dir(ctx, dir) == 1)
+		if (X509_STORE_load_path(store, dir) == 1)
 			return 0;
-	} else if (SSL_CTX_set_default_verify_paths(ctx) == 1) {
+	} else if (X509_STORE_set_default_paths(store) == 1) {
 		return 0;
 	}
 	return err_set(e, ERR_TLS, "can't use the system's certificate store");
+}
+
+static int
+load_trust(const struct tls_client *c, X509_STORE *store, struct err *e)
+{
+	if (c->ca_file == NULL)
+		return use_system_store(store, e);
+	if (X509_STORE_load_file(store, c->ca_file) != 1)
+		return err_set(e, ERR_TLS, "can't read certificates from %s: %s", c->ca_file,
+		    ERR_reason_error_string(ERR_peek_last_error()));
+	return 0;
+}
+
+static const char *
+from_env(const char *name, const char *otherwise)
+{
+	const char *value = getenv(name);
+
+	return value != NULL ? value : otherwise;
+}
+
+static struct tls_stamp
+stamp_of(const char *path)
+{
+	struct stat st;
+
+	if (path == NULL || stat(path, &st) < 0)
+		return (struct tls_stamp){ .dev = 0 };
+	return (struct tls_stamp){ .dev = st.st_dev, .ino = st.st_ino, .size = (uint64_t)st.st_size,
+		.s = st.st_ctim.tv_sec, .ns = st.st_ctim.tv_nsec };
+}
+
+static void
+take_stamps(const struct tls_client *c, struct tls_stamp out[2])
+{
+	bool own = c->ca_file != NULL;
+
+	out[0] = stamp_of(own ? c->ca_file :
+	    from_env(X509_get_default_cert_file_env(), X509_get_default_cert_file()));
+	out[1] = stamp_of(own ? NULL :
+	    from_env(X509_get_default_cert_dir_env(), X509_get_default_cert_dir()));
 }
 
 /* OpenSSL calls it when the server hands out a session or ticket. 1: kept. */
@@ -104,12 +146,8 @@ prepare(struct tls_client *c, const struct tls_params *p, struct err *e)
 		return err_set(e, ERR_TLS, "no memory for TLS");
 	if (!p->verify)
 		return 0;
-	if (p->ca_file == NULL)
-		return use_system_store(ctx, e);
-	if (SSL_CTX_load_verify_file(ctx, p->ca_file) != 1)
-		return err_set(e, ERR_TLS, "can't read certificates from %s: %s", p->ca_file,
-		    ERR_reason_error_string(ERR_peek_last_error()));
-	return 0;
+	take_stamps(c, c->stamp);
+	return load_trust(c, SSL_CTX_get_cert_store(ctx), e);
 }
 
 int
@@ -118,6 +156,8 @@ tls_client_new(struct tls_client **out, const struct tls_params *p, struct err *
 	struct tls_client *c = xzalloc(sizeof(*c));
 
 	c->users = 1;
+	c->verify = p->verify;
+	c->ca_file = p->ca_file != NULL ? xstrdup(p->ca_file) : NULL;
 	list_init(&c->sessions);
 	c->ctx = SSL_CTX_new(TLS_client_method());
 	if (c->ctx == NULL) {
@@ -144,6 +184,36 @@ drop(struct tls_client *c, struct remembered *r)
 	free(r);
 }
 
+int
+tls_client_refresh(struct tls_client *c, bool *changed, struct err *e)
+{
+	struct tls_stamp now[2];
+	X509_STORE *store;
+
+	*changed = false;
+	if (!c->verify)
+		return 0;
+	take_stamps(c, now);
+	if (c->ca_file != NULL && now[0].ino == 0)
+		return 0;	/* gone, or about to be replaced: what it had stays in force */
+	if (memcmp(now, c->stamp, sizeof(now)) == 0)
+		return 0;
+	memcpy(c->stamp, now, sizeof(now));
+	store = X509_STORE_new();
+	if (store == NULL)
+		return err_set(e, ERR_TLS, "no memory for TLS");
+	if (load_trust(c, store, e) < 0) {
+		ERR_clear_error();
+		X509_STORE_free(store);
+		return -1;
+	}
+	SSL_CTX_set_cert_store(c->ctx, store);		/* takes it */
+	list_foreach_safe(it, &c->sessions)
+		drop(c, list_entry(it, struct remembered, link));
+	*changed = true;
+	return 0;
+}
+
 void
 tls_client_release(struct tls_client *c)
 {
@@ -152,6 +222,7 @@ tls_client_release(struct tls_client *c)
 	list_foreach_safe(it, &c->sessions)
 		drop(c, list_entry(it, struct remembered, link));
 	SSL_CTX_free(c->ctx);
+	free(c->ca_file);
 	free(c);
 }
 

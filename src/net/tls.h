@@ -24,6 +24,13 @@ int tls_client_new(struct tls_client **out, const struct tls_params *, struct er
 void tls_client_free(struct tls_client *);		/* streams that use it keep it alive */
 
 /*
+ * Read the trusted certificates anew if their file or directory is another one than before, or was
+ * written to (*changed). Sessions are not resumed across that: whom they were agreed with may be
+ * trusted no more. -1: they can't be read, and the old ones stay; said once for each change.
+ */
+int tls_client_refresh(struct tls_client *, bool *changed, struct err *) must_use;
+
+/*
  * Where the system keeps its certificates, links followed: the sandbox must let
  * these be read, because the store is read piece by piece, when one is needed.
  * NULL-terminated.

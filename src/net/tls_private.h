@@ -14,8 +14,17 @@
 #define TLS_KEY_MAX	270		/* "name:port" */
 #define TLS_SESSIONS_MAX 64		/* remembered; the oldest goes */
 
+/* A file or directory as it was; all 0: it was not there. */
+struct tls_stamp {
+	uint64_t	dev, ino, size;
+	int64_t		s, ns;		/* of the last change */
+};
+
 struct tls_client {
 	SSL_CTX		*ctx;
+	bool		 verify;
+	char		*ca_file;	/* NULL: the system's store */
+	struct tls_stamp stamp[2];	/* of what the trusted certificates are read from */
 	unsigned	 users;		/* the owner and each connection */
 	struct list	 sessions;	/* struct remembered, oldest first */
 	unsigned	 nsessions;

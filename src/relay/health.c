@@ -312,6 +312,18 @@ health_network_changed(struct health *h, int64_t now_ms)
 }
 
 void
+health_trust_changed(struct health *h, int64_t now_ms)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		if (h->ep[i].state != EP_BLOCKED)
+			continue;
+		endpoint_apply(h, i, EV_UNBLOCK, now_ms);
+		h->ep[i].urgent = true;
+		h->ep[i].next_ms = now_ms;
+	}
+}
+
+void
 health_unblock(struct health *h, int64_t now_ms)
 {
 	for (size_t i = 0; i < h->n; i++)

@@ -140,6 +140,8 @@ void health_race_started(struct health *, int64_t now_ms);	/* counts like one pr
 void health_probe_now(struct health *);				/* all endpoints, soon */
 /* An address, a route or the DNS answer changed, or the host woke up. */
 void health_network_changed(struct health *, int64_t now_ms);
+/* The trusted certificates: endpoints that are blocked by one are tried anew, at once. */
+void health_trust_changed(struct health *, int64_t now_ms);
 /* Account and endpoints may be used again: the administrator says so. */
 void health_unblock(struct health *, int64_t now_ms);
 /* Shortens the back-off while nothing is usable. */

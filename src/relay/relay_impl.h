@@ -346,6 +346,7 @@ bool upstream_has_mail(const struct upstream *);	/* in a session */
 void upstream_end_sessions(struct upstream *);
 unsigned upstream_count_sessions(const struct upstream *);	/* that are ready */
 void upstream_network_changed(struct upstream *);
+void upstream_check_trust(struct upstream *);	/* have the trusted certificates been replaced? */
 void upstream_refresh(struct upstream *);	/* once a minute: is its name, which does not work, another one? */
 
 /* --- failover: which relay of its route mail goes to ------------------ */

@@ -563,6 +563,7 @@ session_dial(struct session *s)
 	const struct lookup *l = &s->up->lookup;
 
 	s->phase = SESSION_DIAL;
+	upstream_check_trust(s->up);
 	life_phase(s);
 	watch_dials(s);
 	s->started_ms = loop_now(s->r->env.loop);

@@ -51,9 +51,34 @@ on_name_kept(void *owner, int64_t age_ms, const char *why)
 
 static const struct lookup_events lookup_events = { on_name_changed, on_name_kept };
 
+/* A certificate that was not accepted may be now, and the reverse. */
+void
+upstream_check_trust(struct upstream *u)
+{
+	struct log_line l;
+	struct err e;
+	bool changed;
+	int rc;
+
+	if (u->tls == NULL)
+		return;
+	rc = tls_client_refresh(u->tls, &changed, &e);
+	if (rc == 0 && !changed)
+		return;
+	log_begin(&l, u->r->life, rc < 0 ? LEVEL_ERROR : LEVEL_NOTICE, rc < 0 ? "trust-not-read" : "trust-changed");
+	log_word(&l, "relay", u->conf->name);
+	log_text(&l, "reason", view_str(rc < 0 ? e.text : "the trusted certificates were replaced and read anew"));
+	log_end(&l);
+	if (rc < 0)
+		return;
+	health_trust_changed(u->health, loop_now(u->r->env.loop));
+	watch_changed(u);
+}
+
 void
 upstream_refresh(struct upstream *u)
 {
+	upstream_check_trust(u);
 	if (health_is_out(u->health, loop_now(u->r->env.loop)))
 		lookup_refresh(&u->lookup);
 }

@@ -175,6 +175,31 @@ def test_who_forbids_a_connection():
                         f"well again after {how}")
 
 
+def test_replaced_certificates_end_a_block():
+    """The ca_file of the relay does not know the server's authority; then another one takes its place."""
+    with lib.workplace("trust") as place:
+        certs = lib.make_certs(place / "certs")
+        trusted = place / "trusted"
+        trusted.mkdir()
+        shutil.copy(lib.make_certs(place / "strange") / "ca.pem", trusted / "ca.pem")
+        sink = lib.Sink(place / "sink", certs)
+        posthouse = None
+        try:
+            posthouse = lib.Daemon(place, sink, certs, relay={"ca_file": str(trusted / "ca.pem")}, debug=True)
+            log = posthouse.process
+            posthouse.submit(lib.new_token())
+            wait_all(posthouse, lambda r: r["class"] == "tls_untrusted", "untrusted")
+            shutil.copy(certs / "ca.pem", trusted / "new.pem")
+            os.rename(trusted / "new.pem", trusted / "ca.pem")
+            posthouse.ctl("probe")
+            log.wait_line("trust-changed relay=main")
+            sink.wait_received(1)
+        finally:
+            if posthouse:
+                posthouse.kill()
+            sink.kill()
+
+
 def main():
     enter_namespaces()
     lib.run_tests(globals())

@@ -120,6 +120,8 @@ test_sentences(void **state)
 		{ T "name-kept relay=main host=\"h\" age_ms=1 detail=\"x\"", "the name server does not answer; the "
 		  "last addresses stand in for h" },
 		{ T "diagnosis relay=main endpoint=h:587 meaning=\"interception\" advice=\"\"", "h:587: interception" },
+		{ T "trust-changed relay=main reason=\"read anew\"", "read anew" },
+		{ T "trust-not-read relay=main reason=\"no file\"", "no file" },
 		{ T "network-changed reason=\"a route changed\"", "a route changed" },
 		{ T "recovered reason=\"0 messages\"", "posthouse was started: 0 messages" },
 		{ T "history-dropped count=3", "lines of the history are missing here: 3" },

@@ -429,6 +429,52 @@ test_untrusted(void **state)
 	expect_failure(*state, &w, &ca, NULL, STREAM_TLS_UNTRUSTED, "not for servers");
 }
 
+/* By rename, as certificates are renewed: the next handshake trusts whom the new file names, and no other. */
+static void
+test_replaced_certificates_are_noticed(void **state)
+{
+	struct fixture *f = *state;
+	struct cert_wish w = { "Other CA", NULL, NULL, -1, 30, true };
+	struct cert other;
+	char path[] = "/tmp/ph-ca-XXXXXX", next[] = "/tmp/ph-ca-XXXXXX";
+	struct tls_params p = { path, true };
+	struct client before = { 0 }, after = { 0 }, old = { 0 };
+	struct server s1 = { 0 }, s2 = { 0 }, s3 = { 0 };
+	struct err e;
+	bool changed;
+	FILE *broken;
+
+	cert_make(&other, &w, NULL);
+	cert_write(&ca, path);
+	tls_client_free(f->tls);
+	assert_int_equal(tls_client_new(&f->tls, &p, NULL), 0);
+	meet(f, &before, &s1, &good, &other);
+	assert_int_equal(before.end.kind, STREAM_TLS_UNTRUSTED);
+	assert_string_equal(before.end.issuer, "CN=Other CA");
+	assert_int_equal(tls_client_refresh(f->tls, &changed, &e), 0);
+	assert_false(changed);
+	cert_write(&other, next);
+	assert_int_equal(rename(next, path), 0);
+	assert_int_equal(tls_client_refresh(f->tls, &changed, &e), 0);
+	assert_true(changed);
+	meet(f, &after, &s2, &good, &other);
+	assert_true(after.tls);
+	meet(f, &old, &s3, &good, &ca);
+	assert_int_equal(old.end.kind, STREAM_TLS_UNTRUSTED);
+	/* What can't be read is said once, and changes nothing. */
+	broken = fopen(path, "w");
+	assert_non_null(broken);
+	assert_int_equal(fclose(broken), 0);
+	assert_int_equal(tls_client_refresh(f->tls, &changed, &e), -1);
+	assert_non_null(strstr(e.text, path));
+	assert_int_equal(tls_client_refresh(f->tls, &changed, &e), 0);
+	assert_false(changed);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(tls_client_refresh(f->tls, &changed, &e), 0);
+	assert_false(changed);
+	cert_done(&other);
+}
+
 static void
 test_insecure_accepts_any(void **state)
 {
@@ -632,6 +678,7 @@ main(void)
 		T(test_wrong_name),
 		T(test_dates),
 		T(test_untrusted),
+		T(test_replaced_certificates_are_noticed),
 		T(test_insecure_accepts_any),
 		T(test_old_version_is_refused),
 		T(test_plain_text_peer),
