@@ -8,8 +8,10 @@ root; without, it is skipped. Cases that need nftables are skipped by name where
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 import lib
@@ -173,6 +175,73 @@ def test_who_forbids_a_connection():
             end()
             probe_until(posthouse, lambda r: not r["suspect"] and r["state"] not in ("down", "unknown"),
                         f"well again after {how}")
+
+
+class NameServer:
+    """Says of every name that it has this address."""
+
+    def __init__(self, at, address):
+        self.answer = socket.inet_aton(address)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((at, 53))
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            try:
+                query, client = self.socket.recvfrom(512)
+            except OSError:
+                return
+            if len(query) < 17:
+                return      # stop()
+            end = query.index(b"\0", 12) + 5
+            wants_a = query[end - 4:end - 2] == b"\0\1"
+            head = query[:2] + b"\x81\x80" + b"\0\1" + (b"\0\1" if wants_a else b"\0\0") + b"\0\0\0\0"
+            answer = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + self.answer if wants_a else b""
+            self.socket.sendto(head + query[12:end] + answer, client)
+
+    def stop(self):
+        """Not before its thread has let go of the socket is the address free again."""
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"", self.socket.getsockname())
+        self.thread.join()
+        self.socket.close()
+
+
+def test_resolver_files_replaced_by_rename_are_noticed():
+    """hosts, resolv.conf: the sandboxed resolver reads what is there now; what it last said stands in."""
+    with lib.workplace("resolver") as place:
+        etc = place / "etc"
+        shutil.copytree("/etc", etc, symlinks=True, ignore_dangling_symlinks=True)
+        (etc / "resolv.conf").unlink(missing_ok=True)
+        run("mount", "--bind", str(etc), "/etc")
+
+        def put(name, text):
+            (etc / "new").write_text(text)
+            os.rename(etc / "new", etc / name)
+
+        servers = [NameServer("127.0.0.53", "127.0.0.3"), NameServer("127.0.0.54", "127.0.0.1")]
+        try:
+            put("nsswitch.conf", "hosts: files dns\n")
+            put("resolv.conf", "nameserver 127.0.0.53\noptions timeout:1 attempts:1\n")
+            put("hosts", "127.0.0.3 localhost\n")      # nobody listens there
+            with lib.world("names", endpoints=("587",), debug=True) as (sink, posthouse):
+                posthouse.submit(lib.new_token())
+                probe_until(posthouse, lambda r: r["class"] == "refused", "refused")
+                put("hosts", "127.0.0.1 localhost\n")
+                posthouse.ctl("probe")
+                sink.wait_received(1)
+            put("hosts", "192.0.2.1 elsewhere\n")        # the name server is asked: a wrong one at first
+            with lib.world("servers", endpoints=("587",), debug=True) as (sink, posthouse):
+                posthouse.submit(lib.new_token())
+                probe_until(posthouse, lambda r: r["class"] == "refused", "refused")
+                put("resolv.conf", "nameserver 127.0.0.54\noptions timeout:1 attempts:1\n")
+                posthouse.ctl("probe")
+                sink.wait_received(1)
+        finally:
+            for server in servers:
+                server.stop()
+            run("umount", "/etc")
 
 
 def test_replaced_certificates_end_a_block():
