@@ -86,6 +86,43 @@ a_race_counts_as_a_probe(void **state)
 	assert_int_equal(n, 2);		/* and the probe at start */
 }
 
+/* Without mail: each probe says goodbye, none begins a transaction, and one login a day is enough. */
+static void
+probes_are_polite(void **state)
+{
+	struct world *w = *state;
+	unsigned sessions = 0;
+
+	world_start(w);
+	world_run(w, DAYS(2));
+	for (size_t i = 0; i < PORTS; i++) {
+		assert_true(w->port[i].sessions > 0);
+		assert_int_equal(w->port[i].quits, w->port[i].sessions);
+		assert_int_equal(w->port[i].transactions, 0);
+		sessions += w->port[i].sessions;
+	}
+	assert_in_range(sessions, 2 * 24, 2 * 24 * BUDGET_CALM);
+	assert_in_range(world_logins(w), 1, 4);
+}
+
+/* In trouble, too, and with mail that waits, the hour's budget holds. */
+static void
+probes_keep_their_budget(void **state)
+{
+	struct world *w = *state;
+	unsigned before;
+
+	world_all(w, TWIN_REFUSE);
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, HOURS(1));
+	for (int hour = 0; hour < 12; hour++) {
+		before = world_logged(w, "probe", "");
+		world_run(w, HOURS(1));
+		assert_in_range(world_logged(w, "probe", "") - before, 1, BUDGET_TROUBLE);
+	}
+}
+
 /* --- ports that fail ------------------------------------------------------------------- */
 
 static void
@@ -721,6 +758,8 @@ main(void)
 		T(mail_arrives_by_the_first_port),
 		T(sessions_are_reused),
 		T(a_race_counts_as_a_probe),
+		T(probes_are_polite),
+		T(probes_keep_their_budget),
 		T(big_messages_flow_in_bounded_memory),
 		T(refused_first_port),
 		T(filtered_first_port),
