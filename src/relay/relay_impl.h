@@ -47,7 +47,7 @@
 #define PROBE_BANNER_MS		15000
 #define PROBE_STEP_MS		10000
 #define PROBE_QUIT_MS		2000
-#define ASK_TLS_MS		5000		/* for the answer to a handshake on a port that does not greet */
+#define ASK_TLS_MS		3000		/* for the answer to a handshake on a port that does not greet */
 #define LOGIN_GATE_MS		60000		/* another session's login is awaited so long */
 /* A transaction as a whole, up to the dot: a fixed time, and 4 KiB/s for the text. */
 #define TRANSACTION_MS		900000

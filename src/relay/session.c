@@ -151,15 +151,13 @@ waiting_for(enum client_state at)
 }
 
 /*
- * A port that expects TLS from the first byte is as silent as a dead one. So who has nothing
- * better to do begins a handshake in place of going: if it is answered, the mode is wrong.
+ * A port that expects TLS from the first byte is as silent as a dead one. So who got no greeting
+ * begins a handshake in place of going: if it is answered, the mode is wrong.
  */
 static bool
 ask_for_tls(struct session *s, enum client_state at)
 {
-	bool idle = is_probe(s) || s->kind == SESSION_RACE;
-
-	if (at != CL_GREETING || !idle || s->tls_begun || stream_input(s->stream).n != 0 ||
+	if (at != CL_GREETING || s->tls_begun || stream_input(s->stream).n != 0 ||
 	    s->up->conf->endpoint[s->endpoint].tls != CONF_TLS_STARTTLS)
 		return false;
 	s->tls_begun = s->asks_for_tls = true;
