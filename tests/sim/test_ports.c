@@ -723,17 +723,26 @@ throttle_slows_down(void **state)
 }
 
 static void
-a_throttled_account_is_not_hammered(void **state)
+wait_politely(struct world *w, const char *reply)
 {
-	struct world *w = *state;
-
-	fault_everywhere(w, (struct fault){ AT_MAIL, SAY,
-	    "454 4.7.0 Throttling failure: Daily message quota exceeded.", ALWAYS });
+	fault_everywhere(w, (struct fault){ AT_MAIL, SAY, reply, ALWAYS });
 	world_start(w);
 	world_burst(w, 50, "quota-");
 	world_run(w, MINUTES(30));
 	assert_true(world_logged(w, "deferred", "") <= 40);
 	assert_int_equal(world_queued(w), 50);
+}
+
+static void
+a_throttled_account_is_not_hammered(void **state)
+{
+	wait_politely(*state, "454 4.7.0 Throttling failure: Maximum sending rate exceeded.");
+}
+
+static void
+a_used_up_account_is_not_hammered(void **state)
+{
+	wait_politely(*state, "454 4.7.0 Throttling failure: Daily message quota exceeded.");
 }
 
 static void
@@ -792,6 +801,7 @@ main(void)
 		T(login_demanded_in_the_transaction_keeps_mail),
 		T(throttle_slows_down),
 		T(a_throttled_account_is_not_hammered),
+		T(a_used_up_account_is_not_hammered),
 		T(ports_that_greet_badly_are_not_hammered),
 	};
 
