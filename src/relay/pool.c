@@ -514,7 +514,7 @@ pool_retire(struct upstream *u, int endpoint)
 		    (endpoint >= 0 && s->endpoint != (size_t)endpoint))
 			continue;
 		s->retire = true;
-		if (s->idle || (endpoint < 0 && s->d.m == NULL))
+		if (s->idle || (endpoint < 0 && s->d.m == NULL && !s->logging_in))
 			session_quit(s);
 	}
 }

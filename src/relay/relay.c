@@ -293,7 +293,7 @@ relay_drain_check(struct relay *r)
 	if (!r->draining || r->closing)
 		return;
 	for (size_t i = 0; i < r->nup; i++)
-		if (upstream_has_mail(&r->up[i]))
+		if (upstream_is_busy(&r->up[i]))
 			return;
 	if (report_is_idle(r) && reception_has_ended(r))
 		close_spool(r);

@@ -342,7 +342,7 @@ struct upstream {
 void upstream_init(struct upstream *, struct relay *, size_t index, struct view secret);
 void upstream_stop(struct upstream *);		/* no event comes any more, but from sessions */
 void upstream_done(struct upstream *);		/* sessions too are freed, at once */
-bool upstream_has_mail(const struct upstream *);	/* in a session */
+bool upstream_is_busy(const struct upstream *);	/* mail in a session, or a login without its answer */
 void upstream_end_sessions(struct upstream *);
 unsigned upstream_count_sessions(const struct upstream *);	/* that are ready */
 void upstream_network_changed(struct upstream *);

@@ -135,12 +135,12 @@ upstream_done(struct upstream *u)
 }
 
 bool
-upstream_has_mail(const struct upstream *u)
+upstream_is_busy(const struct upstream *u)
 {
 	list_foreach(link, &u->sessions) {
 		const struct session *s = list_entry(link, struct session, link);
 
-		if (s->d.m != NULL)
+		if (s->d.m != NULL || s->logging_in)
 			return true;
 	}
 	return false;

@@ -75,6 +75,25 @@ an_answer_that_nobody_sees_is_waited_for(void **state)
 	assert_true(world_settle(w, SECONDS(5)));
 }
 
+/* An orderly stop waits for the answer to a login, so the next start goes on at once. */
+static void
+a_stop_near_a_login_costs_no_pause(void **state)
+{
+	struct world *w = *state;
+
+	w->port[P587].think_ms = w->port[P465].think_ms = w->port[P2525].think_ms = 40;
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	for (unsigned ms = 0; ms < 600; ms += 10) {
+		world_run(w, ms);
+		world_stop(w);
+		world_start(w);
+	}
+	assert_int_equal(world_logged(w, "account-paused", ""), 0);
+	assert_true(world_settle(w, SECONDS(5)));
+	assert_int_equal(world_count(w, "hello-1."), 1);
+}
+
 /* The operator restarts while the server still thinks about the password. */
 static void
 a_stop_in_the_middle_of_a_login_is_no_answer(void **state)
@@ -532,6 +551,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(fifty_restarts_are_one_login),
 		T(an_answer_that_nobody_sees_is_waited_for),
+		T(a_stop_near_a_login_costs_no_pause),
 		T(a_stop_in_the_middle_of_a_login_is_no_answer),
 		T(logins_that_work_add_up_to_nothing),
 		T(the_long_timer_counts_across_restarts),
