@@ -249,7 +249,7 @@ why_chosen(struct view word)
 {
 	static const struct { const char *word, *why; } words[] = {
 		{ "stay", "in use and good" },
-		{ "first", "the first in the list that may be used" },
+		{ "first", "the best that is known to work; none was in use before" },
 		{ "down", "the one used before is not usable any more" },
 		{ "detour", "the one in use is suspect" },
 		{ "better", "rated better than the one used before" },

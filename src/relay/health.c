@@ -265,7 +265,7 @@ health_note(struct health *h, size_t i, const struct health_sample *s, int64_t n
 {
 	const struct health_class_info *info = health_class_info(s->class);
 	struct endpoint *ep;
-	bool was_suspect;
+	bool was_suspect, was_canary;
 
 	require(i < h->n);
 	ep = &h->ep[i];
@@ -278,6 +278,7 @@ health_note(struct health *h, size_t i, const struct health_sample *s, int64_t n
 	account_note(h, s, now_ms);
 
 	was_suspect = ep->suspect;
+	was_canary = ep->state == EP_PROBING;
 	if (s->class == HEALTH_OK) {
 		add_sample(ep, s, 1, now_ms);
 		endpoint_apply(h, i, note_success(ep, s, now_ms), now_ms);
@@ -286,6 +287,9 @@ health_note(struct health *h, size_t i, const struct health_sample *s, int64_t n
 		add_sample(ep, s, info->severity == SEVERITY_SOFT ? 0.5 : 0, now_ms);
 		endpoint_apply(h, i, note_failure(ep, s, info->severity), now_ms);
 	}
+	if (s->class == HEALTH_OK && s->source == SAMPLE_DELIVERY)
+		health_took_over(h, i, was_canary ? CHOICE_CANARY :
+		    h->current < 0 ? CHOICE_FIRST : CHOICE_DOWN, now_ms);
 	if (ep->suspect && !was_suspect && h->current == (int)i)
 		look_at_standby(h, i, now_ms);
 	if (!endpoint_is_usable(ep))

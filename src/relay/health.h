@@ -96,7 +96,7 @@ void health_note(struct health *, size_t i, const struct health_sample *, int64_
 /* Why the chosen endpoint is the chosen one. */
 enum choice_reason {
 	CHOICE_STAY, CHOICE_FIRST, CHOICE_DOWN, CHOICE_DETOUR, CHOICE_BETTER, CHOICE_RETURN,
-	CHOICE_CANARY, CHOICE_NONE
+	CHOICE_CANARY, CHOICE_RACE, CHOICE_NONE
 };
 const char *choice_reason_word(enum choice_reason);
 
@@ -109,6 +109,11 @@ struct health_choice {
 	bool			 race;		/* none is up: race the list with a head start of HEALTH_RACE_MS */
 };
 #define HEALTH_RACE_MS 500
+/*
+ * Mail goes over endpoint i now, by a session that a race (CHOICE_RACE) or an earlier choice began:
+ * if the current endpoint does not work, i is it from here on.
+ */
+void health_took_over(struct health *, size_t i, enum choice_reason, int64_t now_ms);
 
 /* For the next session. */
 void health_choose(struct health *, int64_t now_ms, struct health_choice *out);

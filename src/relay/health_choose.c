@@ -248,6 +248,17 @@ switch_to(struct health *h, int to, enum choice_reason reason, struct health_cho
 	probe_plan_all(h, now_ms);
 }
 
+void
+health_took_over(struct health *h, size_t i, enum choice_reason reason, int64_t now_ms)
+{
+	struct health_choice ignored;
+
+	if (h->current == (int)i || !endpoint_is_tried(&h->ep[i]) ||
+	    (h->current >= 0 && endpoint_is_tried(&h->ep[h->current])))
+		return;		/* a detour, or it has proved nothing yet */
+	switch_to(h, (int)i, reason, &ignored, now_ms);
+}
+
 /* Parallel sessions that the endpoint carries now. */
 static unsigned
 sessions_now(const struct health *h, const struct endpoint *ep, int64_t now_ms)

@@ -181,7 +181,8 @@ choice_reason_word(enum choice_reason r)
 	static const char *const words[] = {
 		[CHOICE_STAY] = "stay", [CHOICE_FIRST] = "first", [CHOICE_DOWN] = "down",
 		[CHOICE_DETOUR] = "detour", [CHOICE_BETTER] = "better",
-		[CHOICE_RETURN] = "return", [CHOICE_CANARY] = "canary", [CHOICE_NONE] = "none",
+		[CHOICE_RETURN] = "return", [CHOICE_CANARY] = "canary",
+		[CHOICE_RACE] = "race", [CHOICE_NONE] = "none",
 	};
 
 	require((unsigned)r < sizeof(words) / sizeof(words[0]));

@@ -145,6 +145,7 @@ race_decide(struct upstream *u)
 		return;
 	race_stop(u);
 	watch_note(winner, HEALTH_OK, "");
+	health_took_over(u->health, winner->endpoint, CHOICE_RACE, now_of(u));
 	winner->kind = SESSION_MAIL;
 	list_foreach_safe(link, &u->sessions) {
 		struct session *s = list_entry(link, struct session, link);

@@ -123,6 +123,19 @@ probes_keep_their_budget(void **state)
 	}
 }
 
+static int
+current_port(const struct world *w)
+{
+	struct endpoint_view v;
+
+	for (size_t i = 0; i < PORTS; i++) {
+		health_endpoint(relay_health(w->relay, 0), i, now(w), &v);
+		if (v.current)
+			return (int)i;
+	}
+	return -1;
+}
+
 /* --- ports that fail ------------------------------------------------------------------- */
 
 static void
@@ -143,6 +156,15 @@ dead_first_port_costs_about_a_second(enum twin_mode mode, struct world *w)
 	assert_true(world_settle(w, SECONDS(2)));
 	assert_true(now(w) - began <= 300);
 	assert_int_equal(w->port[P465].ntaken, 2);
+	/* The winner is the current port from its first message on, and stays it. */
+	assert_true(current_port(w) == P465);
+	assert_int_equal(world_logged(w, "route-changed", "from=none to=smtp.twin.example:465 reason=race"), 1);
+	w->port[P587].ep->mode = TWIN_ACCEPT;
+	world_run(w, MINUTES(10));
+	world_mail(w, ALICE, BOB, "hello-3.");
+	assert_true(world_settle(w, SECONDS(2)));
+	assert_int_equal(w->port[P465].ntaken, 3);
+	assert_int_equal(world_logged(w, "route-changed", ""), 1);
 }
 
 static void

@@ -67,7 +67,7 @@ changes_are_told_with_their_evidence(void **state)
 	world_use_backup(w);
 	world_start(w);
 	two_messages(w);
-	assert_has(ask(w, "failover"), "route-changed  main   none  587  first");
+	assert_has(ask(w, "failover"), "route-changed  main   none  587  race");
 	cut_all(w);
 	world_mail(w, ALICE, BOB, "two.");
 	assert_true(world_settle(w, MINUTES(3)));
@@ -197,9 +197,9 @@ it_outlasts_a_restart(void **state)
 	world_all(w, TWIN_ACCEPT);
 	world_start(w);
 	world_run(w, SECONDS(10));
-	assert_total(w, 3);
+	assert_total(w, 4);
 	assert_has(ask(w, "ports"), "?+xx??");
-	assert_has(ask(w, "failover"), "main   none  587   first");
+	assert_has(ask(w, "failover"), "main   none  587   race");
 	/* A change is there soon, whatever comes then. */
 	two_messages(w);
 	assert_total(w, 4);

@@ -224,6 +224,11 @@ def port_fault_from_start(name):
         tokens = [lib.new_token() for _ in range(3)]
         ids = [posthouse.submit(t) for t in tokens]
         sink.wait_received(3)
+        [carrier] = {m.port for m in sink.messages()}    # who won the race keeps it
+        assert [p for p, row in posthouse.ports().items() if row["current"]] == [carrier], posthouse.ports()
+        [change] = posthouse.ctl("failover")["changes"]
+        assert (change["from"], change["to"]) == ("none", str(sink.ports[carrier])), change
+        assert change["reason"] in ("race", "first"), change    # or a probe was before the mail
         check_blame(posthouse, first, word, detail)
         tokens.append(lib.new_token())
         late = posthouse.submit(tokens[-1])

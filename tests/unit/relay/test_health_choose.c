@@ -66,7 +66,7 @@ test_untried_ports_are_raced_in_order(void **state)
 	for (size_t i = 0; i < 3; i++)
 		assert_int_equal(order[i], i);
 	delivery(&f, 0, HEALTH_FILTERED);
-	delivery(&f, 1, HEALTH_OK);
+	probe(&f, 1, HEALTH_OK);
 	c = choose(&f);
 	assert_int_equal(c.endpoint, 1);
 	assert_int_equal(c.reason, CHOICE_FIRST);
@@ -74,6 +74,71 @@ test_untried_ports_are_raced_in_order(void **state)
 	assert_int_equal(c.from, -1);
 	assert_false(c.race);
 	assert_int_equal(c.sessions, 8);
+	stop(&f);
+}
+
+static void
+assert_way(struct fixture *f, int from, int to, enum choice_reason reason)
+{
+	struct health_event ev;
+
+	do {
+		if (!health_next_event(f->h, &ev))
+			fail_msg("no change of way");
+	} while (ev.kind != HEALTH_ROUTE_CHANGED);
+	assert_int_equal(ev.from, from);
+	assert_int_equal(ev.endpoint, to);
+	assert_string_equal(choice_reason_word(ev.reason), choice_reason_word(reason));
+	assert_true(view(f, (size_t)to).current);
+}
+
+/* Its session is kept, so the next choice may be hours away. */
+static void
+test_the_winner_of_a_race_is_current_at_once(void **state)
+{
+	struct fixture f;
+
+	start(&f, 3);
+	assert_true(choose(&f).race);
+	health_took_over(f.h, 1, CHOICE_RACE, f.now);
+	assert_false(view(&f, 1).current);		/* nothing proves it */
+	probe(&f, 1, HEALTH_OK);
+	health_took_over(f.h, 1, CHOICE_RACE, f.now);
+	assert_way(&f, -1, 1, CHOICE_RACE);
+	probe(&f, 0, HEALTH_OK);
+	assert_choice(&f, 1, CHOICE_STAY, false);
+	/* The race of a detour is not a change of way. */
+	delivery(&f, 1, HEALTH_FILTERED);
+	probe(&f, 0, HEALTH_FILTERED);
+	assert_choice(&f, 2, CHOICE_DETOUR, false);
+	probe(&f, 2, HEALTH_OK);
+	health_took_over(f.h, 2, CHOICE_RACE, f.now);
+	assert_true(view(&f, 1).current);
+	stop(&f);
+}
+
+/* Nor is there a choice while the session of a detour, or a canary's, takes message after message. */
+static void
+test_what_mail_goes_over_is_current(void **state)
+{
+	struct fixture f;
+
+	start(&f, 2);
+	all_up(&f);
+	assert_choice(&f, 0, CHOICE_FIRST, true);
+	assert_way(&f, -1, 0, CHOICE_FIRST);
+	delivery(&f, 0, HEALTH_FILTERED);
+	assert_choice(&f, 1, CHOICE_DETOUR, false);
+	delivery(&f, 1, HEALTH_OK);
+	assert_true(view(&f, 0).current);
+	kill_port(&f, 0);
+	delivery(&f, 1, HEALTH_OK);
+	assert_way(&f, 0, 1, CHOICE_DOWN);
+	kill_port(&f, 1);
+	probe(&f, 0, HEALTH_OK);
+	assert_int_equal(choose(&f).reason, CHOICE_CANARY);
+	delivery(&f, 0, HEALTH_OK);
+	assert_way(&f, 1, 0, CHOICE_CANARY);
 	stop(&f);
 }
 
@@ -567,6 +632,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_untried_ports_are_raced_in_order),
+		cmocka_unit_test(test_the_winner_of_a_race_is_current_at_once),
+		cmocka_unit_test(test_what_mail_goes_over_is_current),
 		cmocka_unit_test(test_tried_comes_before_untried),
 		cmocka_unit_test(test_no_endpoints),
 		cmocka_unit_test(test_one_failure_is_a_detour),
