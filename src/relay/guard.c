@@ -143,6 +143,7 @@ settle(struct relay *r, const struct err *e)
 	resume_logins(r);
 	if (g->again)
 		write_now(r);
+	relay_end_check(r);
 }
 
 static void
@@ -182,6 +183,12 @@ on_look(void *arg)
 {
 	guard_look(arg);
 	resume_logins(arg);
+}
+
+bool
+guard_is_idle(const struct relay *r)
+{
+	return !keep_is_busy(&r->guard.file) && !keep_is_busy(&r->guard.key_file);
 }
 
 void
@@ -244,12 +251,24 @@ guard_answered(struct session *s, bool good)
 	    (s->client != NULL && !s->lost && client_failure(s->client)->reply.code != 0);
 
 	task_post(s->r->env.loop, &s->r->guard.task);
+	l->mark = 0;
 	if (!answered)
 		return;		/* it is still on disk as one that nobody knows the end of */
 	l->proved = good;
 	l->proven = l->proven || good;
 	l->open = 0;
+}
+
+void
+guard_unsent(struct session *s)
+{
+	struct login *l = &s->up->login;
+
+	if (l->mark == 0 || s->logging_in)
+		return;
+	l->open--;
 	l->mark = 0;
+	task_post(s->r->env.loop, &s->r->guard.task);
 }
 
 static struct session *

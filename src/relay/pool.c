@@ -237,6 +237,18 @@ pool_login_done(struct session *s, bool good)
 	pool_kick(u);
 }
 
+void
+pool_login_left(struct session *s)
+{
+	struct pool *p = &s->up->pool;
+
+	if (p->login != s)
+		return;
+	p->login = NULL;
+	guard_unsent(s);
+	pool_kick(s->up);
+}
+
 /* --- sessions and messages ----------------------------------------------------------- */
 
 /* Health holds nothing against mail over this session's endpoint. */
@@ -455,8 +467,7 @@ pool_ended(struct session *s, enum health_class class)
 		p->not_before_ms[s->endpoint] = now_of(u) + (rest < REST_MAX_MS ? rest : REST_MAX_MS);
 		(*failures)++;
 	}
-	if (p->login == s)
-		p->login = NULL;
+	pool_login_left(s);
 	if (s->kind == SESSION_RACE && !s->late)
 		race_one_out(u);
 	relay_status_changed(u->r);

@@ -59,8 +59,7 @@ prober_ended(struct session *s, enum health_class class, const char *detail)
 
 	if (u->prober.session == s)
 		u->prober.session = NULL;
-	if (u->pool.login == s)
-		pool_login_done(s, false);
+	pool_login_left(s);
 	if (class == HEALTH_OK && s->proven)
 		watch_note(s, HEALTH_OK, detail);	/* failures are noted by the session */
 	watch_changed(u);

@@ -258,6 +258,18 @@ relay_status_changed(struct relay *r)
 
 /* --- draining ---------------------------------------------------- */
 
+/* A login that was not begun after all would look to the next run like one without an answer. */
+void
+relay_end_check(struct relay *r)
+{
+	void (*on_drained)(void *owner) = r->on_drained;
+
+	if (!r->closing || r->spool != NULL || on_drained == NULL || !guard_is_idle(r))
+		return;
+	r->on_drained = NULL;
+	on_drained(r->drained_owner);
+}
+
 static void
 on_spool_closed(void *owner)
 {
@@ -266,7 +278,7 @@ on_spool_closed(void *owner)
 	r->spool = NULL;
 	if (r->history != NULL)
 		history_flush(r->history);
-	r->on_drained(r->drained_owner);
+	relay_end_check(r);
 }
 
 static void

@@ -210,6 +210,7 @@ bool pool_has_choice(struct upstream *);		/* more than one endpoint is usable */
 bool pool_proven(struct session *);
 bool pool_login_gate(struct session *);		/* the same, for the login */
 void pool_login_done(struct session *, bool good);
+void pool_login_left(struct session *);		/* it ends; perhaps others waited for its login */
 bool pool_idle(struct session *);		/* true if it got a message */
 void pool_ended(struct session *, enum health_class);
 void pool_worked(struct session *);		/* the endpoint took, or judged, a message */
@@ -309,6 +310,8 @@ void guard_refresh(struct relay *);
 bool guard_login(struct session *);
 /* The login is over; if no answer came nothing is known of it. */
 void guard_answered(struct session *, bool good);
+void guard_unsent(struct session *);		/* it ends, and was never said */
+bool guard_is_idle(const struct relay *);	/* nothing is being written */
 /* The account is blocked: nobody else tries the same credentials. */
 void guard_refused(struct upstream *);
 void guard_forgive(struct upstream *);		/* the administrator says so */
@@ -555,6 +558,7 @@ void relay_wait(struct relay *, struct spool_message *, int64_t at_ms);
 /* The same for its recipients on this route alone. */
 void relay_wait_route(struct relay *, struct spool_message *, unsigned route, int64_t at_ms, bool uncertain);
 void relay_drain_check(struct relay *);
+void relay_end_check(struct relay *);		/* drained, and all of it is on disk? */
 /* The stored message can't be read. If it is damaged it is held; else it is read again later. */
 void relay_unreadable(struct relay *, struct spool_message *, const struct err *);
 

@@ -94,6 +94,35 @@ a_stop_near_a_login_costs_no_pause(void **state)
 	assert_int_equal(world_count(w, "hello-1."), 1);
 }
 
+/*
+ * The same with a slow disk and a password that has never worked, at each moment of its first login: what was
+ * written down beforehand is taken back, and stands only for logins that went out.
+ */
+static void
+a_stop_before_the_first_login_is_none(void **state)
+{
+	struct world *w = *state;
+	char secret[20];
+
+	world_start(w);
+	world_run(w, SECONDS(5));		/* the key is kept */
+	world_stop(w);
+	w->secrets = secret;
+	for (unsigned ms = 0; ms < 400; ms += 4) {
+		snprintf(secret, sizeof(secret), "secret-%u\n", ms);
+		world_start(w);
+		w->reader.delay_ms = 17;
+		world_mail(w, ALICE, BOB, "hello-2.");
+		world_run(w, ms);
+		world_stop(w);
+		world_start(w);
+		assert_true(world_settle(w, SECONDS(5)));
+		world_stop(w);
+	}
+	assert_int_equal(world_logged(w, "account-paused", ""), 0);
+	world_start(w);
+}
+
 /* The operator restarts while the server still thinks about the password. */
 static void
 a_stop_in_the_middle_of_a_login_is_no_answer(void **state)
@@ -552,6 +581,7 @@ main(void)
 		T(fifty_restarts_are_one_login),
 		T(an_answer_that_nobody_sees_is_waited_for),
 		T(a_stop_near_a_login_costs_no_pause),
+		T(a_stop_before_the_first_login_is_none),
 		T(a_stop_in_the_middle_of_a_login_is_no_answer),
 		T(logins_that_work_add_up_to_nothing),
 		T(the_long_timer_counts_across_restarts),

@@ -609,12 +609,13 @@ part(struct world *w)
 	if (w->intake != NULL)
 		stream_abort(w->intake);
 	w->intake = NULL;
-	while (!list_is_empty(&w->commit.jobs) || !list_is_empty(&w->reader.jobs)) {
+	while (!w->drained && (!list_is_empty(&w->commit.jobs) || !list_is_empty(&w->reader.jobs))) {
 		finish_jobs(&w->commit);
 		finish_jobs(&w->reader);
 	}
 	relay_free(w->relay);
 	w->relay = NULL;
+	finish_jobs(&w->reader);	/* as in the role: what relay did not wait for is done, and leads to nothing */
 	finish_jobs(&w->history);	/* it outlives its relay while it writes */
 }
 
