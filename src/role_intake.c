@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "intake/intake.h"
-#include "sys/listen.h"
+#include "sys/peer.h"
 
 #include "base/banned.h"
 
@@ -14,6 +14,7 @@ struct intake_main {
 	struct net	*net;
 	struct intake	*intake;
 	struct listener	*listener[ROLE_LISTEN_MAX];
+	struct peer_finder peers;
 };
 
 static void
@@ -61,6 +62,12 @@ on_drain(void *owner)
 	intake_drain(m->intake, on_drained, m);
 }
 
+static enum peer_found
+find_peer(void *arg, int fd, const struct address *peer, int64_t *uid, int64_t *pid)
+{
+	return peer_find(arg, fd, (const struct sockaddr *)&peer->ss, uid, pid);
+}
+
 int
 role_intake_main(void)
 {
@@ -75,13 +82,15 @@ role_intake_main(void)
 	r->on_handover = on_handover;
 	r->on_drain = on_drain;
 	r->owner = &m;
+	if (peer_finder_init(&m.peers, &e) != 0)
+		log_simple(r->log, LEVEL_WARNING, "users-not-known", "%s", e.text);
 	if (role_enter_sandbox(r, SANDBOX_INTAKE, nothing, nothing, &e) != 0) {
 		log_simple(r->log, LEVEL_CRIT, "start-failed", "%s", e.text);
 		return EXIT_FAILURE;
 	}
 	m.net = net_new(r->loop, NULL);		/* looks no name up: no resolver */
 	env = (struct intake_env){ .loop = r->loop, .net = m.net, .rng = &r->rng, .log = r->log,
-		.sandbox = r->sandbox, .peer_cred = socket_peer_cred };
+		.sandbox = r->sandbox, .find_peer = find_peer, .find_arg = &m.peers };
 	m.intake = intake_new(&env, r->conf);
 	for (size_t i = 0; i < r->nlisten; i++)
 		m.listener[i] = listener_new(m.net, r->listen[i], &intake_stream_limits, &listener_events, &m);
@@ -91,6 +100,7 @@ role_intake_main(void)
 	intake_free(m.intake);
 	loop_turn(r->loop);	/* streams and listeners go when their callbacks are over */
 	net_free(m.net);
+	peer_finder_done(&m.peers);
 	role_end(r);
 	return EXIT_SUCCESS;
 }

@@ -83,7 +83,7 @@ const struct key keys[] = {
 	{ LIMIT("connections", connections), .type = KEY_COUNT, .min = 1, .max = 10000,
 	  .def = "500", .help = "Connections at one time." },
 	{ LIMIT("connections_per_client", connections_per_client), .type = KEY_COUNT, .min = 1,
-	  .max = 10000, .def = "100", .help = "Of these, by one user; TCP counts as one." },
+	  .max = 10000, .def = "100", .help = "Of these, by one user; those not known count as one." },
 	{ LIMIT("errors", errors), .type = KEY_COUNT, .min = 1, .max = 1000, .def = "20",
 	  .help = "Refused commands before a connection is closed." },
 	{ LIMIT("command_timeout", command_ms), .type = KEY_DURATION, .min = SEC, .max = HOUR,

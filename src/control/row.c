@@ -60,6 +60,10 @@ row_put(struct report *r, const struct spool_message *m, const struct envelope *
 	report_time(r, "next", m->next_ms);
 	report_text(r, "from", env->from.n != 0 ? env->from : VIEW("<>"));
 	put_recipients(r, env);
+	if (env->uid >= 0)
+		report_num(r, "uid", env->uid);
+	else
+		report_word(r, "uid", NULL);
 	if (!said->several)
 		report_hide(r);
 	report_word(r, "route", name_of(said->route));

@@ -236,8 +236,8 @@ tell_queued(struct buf *out, const struct story_fact *f)
 	else
 		say(out, "accepted and on disk:");
 	ignore_result(buf_addf(out, " %llu bytes", (unsigned long long)story_number(f, "size")));
-	if (say_value(out, f, ", handed in by ", "peer", ""))
-		(void)say_value(out, f, " (uid ", "uid", ")");
+	if (say_value(out, f, ", handed in by ", "peer", "") && !say_value(out, f, " (uid ", "uid", ")"))
+		(void)say_value(out, f, " (user unknown: ", "no_uid", ")");
 	sender = say_value(out, f, ", from <", "from", ">");
 	if (!sender)
 		say(out, ", from <>");

@@ -8,11 +8,9 @@
 
 #include "base/banned.h"
 
-#define KEY_TCP (-2)		/* besides the uids, and -1 */
-
 struct client {
 	struct list	link;
-	int64_t		key;
+	int64_t		uid;		/* -1: those that are not known */
 	unsigned	connections;
 };
 
@@ -29,27 +27,20 @@ admission_reply(enum admission_verdict v)
 	return &replies[v];
 }
 
-/* A unix peer whose uid is not known counts as uid -1: one client. */
-static int64_t
-key_of(const struct address *peer, int64_t uid)
-{
-	return address_is_unix(peer) ? uid : KEY_TCP;
-}
-
 /* Lists stay short: there are no more clients than connections. */
 static struct list *
-bucket_of(struct admission *a, int64_t key)
+bucket_of(struct admission *a, int64_t uid)
 {
-	return &a->bucket[(uint64_t)key % lengthof(a->bucket)];
+	return &a->bucket[(uint64_t)uid % lengthof(a->bucket)];
 }
 
 static struct client *
-find(struct list *bucket, int64_t key)
+find(struct list *bucket, int64_t uid)
 {
 	list_foreach(link, bucket) {
 		struct client *c = list_entry(link, struct client, link);
 
-		if (c->key == key)
+		if (c->uid == uid)
 			return c;
 	}
 	return NULL;
@@ -74,9 +65,8 @@ admission_done(struct admission *a)
 enum admission_verdict
 admission_enter(struct admission *a, const struct address *peer, int64_t uid, struct client **out)
 {
-	int64_t key = key_of(peer, uid);
-	struct list *bucket = bucket_of(a, key);
-	struct client *c = find(bucket, key);
+	struct list *bucket = bucket_of(a, uid);
+	struct client *c = find(bucket, uid);
 
 	if (!address_is_loopback(peer))
 		return ADMISSION_FOREIGN;
@@ -86,7 +76,7 @@ admission_enter(struct admission *a, const struct address *peer, int64_t uid, st
 		return ADMISSION_CLIENT_FULL;
 	if (c == NULL) {
 		c = xzalloc(sizeof(*c));
-		c->key = key;
+		c->uid = uid;
 		list_push(bucket, &c->link);
 	}
 	c->connections++;

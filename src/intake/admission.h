@@ -2,10 +2,9 @@
 /*
  * admission - may this connection be served? How many are there, whose are they?
  *
- * A client is a uid on the unix socket. On TCP all are one client: the kernel
- * does not say who calls, and which of the many loopback addresses a program
- * calls from is its own choice. Pure; holds one entry per client with a
- * connection, so at most one per connection.
+ * A client is a uid, on TCP as on the unix socket. All whose uid is not known are one
+ * client: which of the many loopback addresses a program calls from is its own
+ * choice. Pure; holds one entry per client with a connection, so at most one per connection.
  */
 #ifndef INTAKE_ADMISSION_H
 #define INTAKE_ADMISSION_H

@@ -19,7 +19,9 @@ const struct stream_limits intake_stream_limits = {
 
 struct intake {
 	struct session_host	 host;
-	bool			 (*peer_cred)(int fd, int64_t *uid, int64_t *pid);
+	enum peer_found		 (*find_peer)(void *arg, int fd, const struct address *peer, int64_t *uid,
+				     int64_t *pid);
+	void			*find_arg;
 	char			*sandbox;
 	/* What relay wants said to MAIL; host.policy points here, or is NULL. */
 	struct server_answer	 policy;
@@ -187,8 +189,7 @@ log_turned_away(struct intake *in, const struct session_peer *peer, const struct
 	log_num(&line, "code", why->code);
 	log_text(&line, "reason", view_str(why->text));
 	log_word(&line, "peer", address_host_text(text, &peer->address));
-	if (peer->uid >= 0)
-		log_num(&line, "uid", peer->uid);
+	session_peer_log(peer, &line);
 	log_end(&line);
 }
 
@@ -218,11 +219,11 @@ intake_accept(struct intake *in, struct stream *s, const struct address *peer)
 	static const struct admission_reply draining = { 421, "4.3.2", "Shutting down, try again later" };
 	struct session_peer who = { .address = *peer, .uid = -1, .pid = -1 };
 	enum admission_verdict verdict;
-	int fd = s->ops->fd(s);
+	enum peer_found found = PEER_NOT_ASKED;
 
-	if (address_is_unix(peer) && fd >= 0 && in->peer_cred != NULL &&
-	    !in->peer_cred(fd, &who.uid, &who.pid))
-		who.uid = who.pid = -1;
+	if (in->find_peer != NULL && address_is_loopback(peer))
+		found = in->find_peer(in->find_arg, s->ops->fd(s), peer, &who.uid, &who.pid);
+	who.no_uid = peer_found_word(found);
 	if (in->host.draining) {
 		turn_away(in, s, &who, &draining);
 		return;
@@ -277,7 +278,8 @@ intake_new(const struct intake_env *env, const struct conf *conf)
 	in->host = (struct session_host){
 		.loop = env->loop, .rng = env->rng, .log = env->log, .conf = conf, .on_change = on_change,
 	};
-	in->peer_cred = env->peer_cred;
+	in->find_peer = env->find_peer;
+	in->find_arg = env->find_arg;
 	in->sandbox = xstrdup(env->sandbox != NULL ? env->sandbox : "none");
 	list_init(&in->host.sessions);
 	list_init(&in->host.waiting);

@@ -11,6 +11,7 @@
 #include "conf/conf.h"
 #include "net/net.h"
 #include "sys/log.h"
+#include "sys/peer.h"
 
 struct intake;
 
@@ -20,8 +21,10 @@ struct intake_env {
 	struct rng	*rng;
 	struct log	*log;
 	const char	*sandbox;
-	/* uid and pid of a unix socket's peer; false: unknown. NULL in the simulator. */
-	bool		(*peer_cred)(int fd, int64_t *uid, int64_t *pid);
+	/* Whose a connection is (sys/peer.h); fd -1 in the simulator. NULL: nobody asks. */
+	enum peer_found	(*find_peer)(void *arg, int fd, const struct address *peer, int64_t *uid,
+			    int64_t *pid);
+	void		*find_arg;
 };
 
 /* conf must outlive the intake. */

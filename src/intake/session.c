@@ -187,12 +187,20 @@ session_kill(struct session *s)
 
 /* --- log -------------------------------------------------------------------------- */
 
+void
+session_peer_log(const struct session_peer *p, struct log_line *line)
+{
+	if (p->no_uid == NULL)
+		log_num(line, "uid", p->uid);
+	else
+		log_word(line, "no_uid", p->no_uid);
+}
+
 static void
 log_who(struct session *s, struct log_line *line)
 {
 	log_word(line, "peer", s->peer_text);
-	if (s->peer.uid >= 0)
-		log_num(line, "uid", s->peer.uid);
+	session_peer_log(&s->peer, line);
 	log_num(line, "s", (int64_t)s->number);
 }
 
@@ -373,6 +381,7 @@ fill_envelope(struct session *s, struct envelope *env)
 	env->peer = view_str(s->peer_text);
 	env->uid = s->peer.uid;
 	env->pid = s->peer.pid;
+	env->no_uid = view_str(s->peer.no_uid != NULL ? s->peer.no_uid : "");
 	env->helo = from->helo;
 	env->protocol = from->esmtp ? PROTOCOL_ESMTP : PROTOCOL_SMTP;
 	env->eight_bit = from->body == BODY_8BITMIME;

@@ -44,9 +44,12 @@ struct session_host {
 struct session_peer {
 	struct address	 address;
 	int64_t		 uid, pid;	/* -1: unknown */
+	const char	*no_uid;	/* why the uid is not known, in a word; NULL: it is */
 	struct client	*client;	/* its place; left at the end */
 };
 
+/* uid or no_uid. */
+void session_peer_log(const struct session_peer *, struct log_line *);
 /* Takes over the stream and says 220. */
 void session_start(struct session_host *, struct stream *, const struct session_peer *);
 /* The policy has changed. */

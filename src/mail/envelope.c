@@ -75,6 +75,8 @@ put_lines(struct buf *out, const struct envelope *env)
 		return false;
 	if (env->pid >= 0 && !buf_addf(out, "pid: %lld\n", (long long)env->pid))
 		return false;
+	if (env->no_uid.n != 0 && !put_line(out, "no-uid", env->no_uid))
+		return false;
 	if (env->helo.n != 0 && !put_line(out, "helo", env->helo))
 		return false;
 	if (!put_line(out, "protocol", protocol_words[env->protocol]))
@@ -102,11 +104,11 @@ envelope_encode(struct buf *out, const struct envelope *env)
 /* Known keys that may come once at most; rcpt is apart. */
 enum key {
 	KEY_FROM, KEY_RECEIVED, KEY_PEER, KEY_UID, KEY_PID, KEY_HELO, KEY_PROTOCOL, KEY_BODY,
-	KEY_BOUNCE, KEY_SIZE, KEY_COUNT
+	KEY_BOUNCE, KEY_SIZE, KEY_NO_UID, KEY_COUNT
 };
 
 static const char *const key_words[KEY_COUNT] = {
-	"from", "received", "peer", "uid", "pid", "helo", "protocol", "body", "bounce", "size"
+	"from", "received", "peer", "uid", "pid", "helo", "protocol", "body", "bounce", "size", "no-uid"
 };
 
 static enum key
@@ -161,6 +163,9 @@ set_value(struct envelope *env, enum key key, struct view v)
 		return true;
 	case KEY_HELO:
 		env->helo = v;
+		return true;
+	case KEY_NO_UID:
+		env->no_uid = v;
 		return true;
 	case KEY_RECEIVED:
 		return date_parse_rfc3339(v, &env->received_ms);

@@ -7,7 +7,8 @@
  *	rcpt: bob@example.net
  *	received: 2026-11-22T07:30:23.120Z
  *	peer: 127.0.0.1:40112
- *	uid: 33
+ *	uid: 33			(or no-uid: closed)
+ *	pid: 4711
  *	helo: web1
  *	protocol: ESMTP
  *	body: 8bitmime
@@ -34,6 +35,7 @@ struct envelope {
 	struct view		 peer;		/* "127.0.0.1:40112", "unix", or "" for our own bounces */
 	int64_t			 uid;		/* of the peer; -1 unknown */
 	int64_t			 pid;		/* -1 unknown */
+	struct view		 no_uid;	/* why uid is not known, in a word; or "" */
 	struct view		 helo;
 	enum envelope_protocol	 protocol;
 	bool			 eight_bit;

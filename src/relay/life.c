@@ -36,7 +36,8 @@ life_origin_init(struct life_origin *o, const struct envelope *env)
 	o->nrcpt = env->nrcpt;
 	o->uid = env->uid;
 	if (!put_word(&o->words, view_first(env->from, 254)) ||	/* as long as an address may be */
-	    !put_word(&o->words, view_first(env->peer, 64)))
+	    !put_word(&o->words, view_first(env->peer, 64)) ||
+	    !put_word(&o->words, view_first(env->no_uid, 32)))
 		more = false;
 	for (uint32_t i = 0; i < env->nrcpt && more; i++)
 		more = put_word(&o->words, env->rcpt[i]);
@@ -58,6 +59,8 @@ put_origin(struct log_line *l, const struct life_origin *o)
 		log_text(l, "peer", word);
 	if (o->uid >= 0)
 		log_num(l, "uid", o->uid);
+	if (view_split(&words, '\0', &word) && word.n > 0)
+		log_text(l, "no_uid", word);
 	log_num(l, "rcpts", o->nrcpt);
 	while (view_split(&words, '\0', &word))
 		log_text(l, "to", word);

@@ -460,7 +460,7 @@ struct life_end {
 #define LIFE_ORIGIN_MAX	512
 
 struct life_origin {
-	struct buf	words;		/* from, peer and recipients that fit, each with a NUL */
+	struct buf	words;		/* from, peer, no_uid and recipients that fit, each with a NUL */
 	uint32_t	nrcpt;
 	int64_t		uid;
 };

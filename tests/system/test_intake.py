@@ -225,12 +225,13 @@ def test_other_protocols():
 
 def test_ways_in():
     with lib.world("ways", listen=["127.0.0.1:0", "[::1]:0"]) as (sink, posthouse):
-        ways = [(str(posthouse.place / "run/smtp.sock"), rf"\(unix, uid {os.getuid()}\)")]
+        own = f"uid {os.getuid()}"
+        ways = [(str(posthouse.place / "run/smtp.sock"), rf"\(unix, {own}\)")]
         for line in posthouse.process.lines:
             if m := re.search(r'listening reason="127\.0\.0\.1:(\d+)', line):
-                ways.append((("127.0.0.1", int(m.group(1))), r"\(127\.0\.0\.1:\d+\)"))
+                ways.append((("127.0.0.1", int(m.group(1))), rf"\(127\.0\.0\.1:\d+, {own}\)"))
             if m := re.search(r'listening reason="\[::1\]:(\d+)', line):
-                ways.append((("::1", int(m.group(1))), r"\(\[::1\]:\d+\)"))
+                ways.append((("::1", int(m.group(1))), rf"\(\[::1\]:\d+, {own}\)"))
         expect(len(ways) >= 2, "it listens nowhere")
         for number, (way, _) in enumerate(ways):
             c = Client(to=way).begin()
@@ -239,6 +240,52 @@ def test_ways_in():
         got = {m.header("X-Token"): m.header("Received") for m in sink.messages()}
         for number, (_, trace) in enumerate(ways):
             expect(re.search(trace, got[f"way{number}"]), f"{got}")
+
+
+# --- who it is ---------------------------------------------------------------------------
+
+STRANGER = 65532
+
+
+@contextlib.contextmanager
+def user(uid):
+    """What is connected within is that user's: the kernel goes by who makes the socket."""
+    if uid != os.getuid():
+        os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(os.getuid())
+
+
+def users():
+    """Those that a test can be."""
+    return (os.getuid(), STRANGER) if os.getuid() == 0 else (os.getuid(),)
+
+
+def test_users():
+    """Over TCP, too, the kernel names the user; who has closed the connection at once has no name."""
+    with lib.world("users", before=lib.Sink.refuse_all) as (sink, posthouse):
+        log = posthouse.process
+        for uid in users():
+            with user(uid):
+                c = Client(posthouse).begin(f"u{uid}@example.net")
+            c.say("Subject: x\r\n\r\nx\r\n.\r\nQUIT\r\n").wants("250 2.0.0", "221 ")
+            line = log.wait_line(rf"accepted .* peer=127\.0\.0\.1:\d+ uid={uid} s=")
+            told = posthouse.ctl("explain", lib.queue_id(line.encode()))
+            expect(told["uid"] == uid, told)
+        # While intake stands still the connection waits; its end is closed when intake sees it.
+        intake = posthouse.roles()["intake"]
+        os.kill(intake, signal.SIGSTOP)
+        c = Client(posthouse, greet=False)
+        c.say("EHLO x\r\nMAIL FROM:<alice@example.com>\r\nRCPT TO:<bob@example.net>\r\nDATA\r\n"
+              "Subject: x\r\n\r\nx\r\n.\r\n")
+        c.socket.shutdown(socket.SHUT_WR)
+        os.kill(intake, signal.SIGCONT)
+        expect(b"\r\n250 2.0.0 Ok: queued" in c.rest(), "it was not accepted")
+        line = log.wait_line(r"accepted .* peer=127\.0\.0\.1:\d+ no_uid=closed s=")
+        told = posthouse.ctl("explain", lib.queue_id(line.encode()))
+        expect(told["uid"] is None and told["no_uid"] == "closed", told)
 
 
 # --- what it costs ----------------------------------------------------------------------
@@ -369,11 +416,16 @@ def test_more_than_the_limits():
     limits = {"connections": 12, "connections_per_client": 5}
     with lib.world("limits", before=lib.Sink.refuse_all, limits=limits) as (_, posthouse):
         place = str(posthouse.place / "run/smtp.sock")
-        tcp = [Client(posthouse, source=f"127.0.0.{i + 1}") for i in range(5)]
+        tcp = [Client(posthouse, source=f"127.0.0.{i + 1}") for i in range(3)]
+        unix = [Client(to=place) for _ in range(2)]
         for source in ("127.0.0.1", "127.0.0.9", "127.255.0.1"):
             Client(posthouse, source=source, greet=False).wants("421 4.3.2 Too many connections from")
-        unix = [Client(to=place) for _ in range(5)]    # TCP does not shut them out
-        Client(to=place, greet=False).wants("421 4.3.2")
+        Client(to=place, greet=False).wants("421 4.3.2 Too many connections from")
+        for uid in users()[1:]:     # who is not shut out by that
+            with user(uid):
+                others = [Client(posthouse), Client(to=place)]
+            for c in others:
+                c.close()
         p = sendmail(posthouse, "bob@example.net")
         expect(p.returncode == 75 and b"421 " in p.stderr, f"{p}")
         p = sendmail(posthouse, "-bs", text=b"QUIT\r\n")

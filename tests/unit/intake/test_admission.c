@@ -64,8 +64,10 @@ test_limits(void **state)
 	assert_int_equal(enter(&a, "127.0.0.1:1", -1, &c[0]), ADMISSION_GRANTED);
 	assert_int_equal(enter(&a, "127.0.0.1:2", -1, &c[1]), ADMISSION_GRANTED);
 	assert_int_equal(enter(&a, "127.0.0.1:3", -1, &none), ADMISSION_CLIENT_FULL);
+	assert_int_equal(enter(&a, "unix:/w", -1, &none), ADMISSION_CLIENT_FULL);
 	assert_int_equal(enter(&a, "unix:/w", 34, &c[2]), ADMISSION_GRANTED);	/* another client */
-	assert_int_equal(enter(&a, "unix:/w", -1, &c[3]), ADMISSION_GRANTED);
+	assert_int_equal(enter(&a, "127.0.0.1:3", 34, &c[3]), ADMISSION_GRANTED);
+	assert_int_equal(enter(&a, "[::1]:3", 34, &none), ADMISSION_CLIENT_FULL);	/* by uid, not by address */
 	assert_int_equal(enter(&a, "unix:/x", 0, &c[4]), ADMISSION_GRANTED);
 	assert_int_equal(enter(&a, "unix:/x", 33, &none), ADMISSION_FULL);
 	admission_leave(&a, c[1]);
@@ -95,7 +97,7 @@ test_addresses_are_one_client(void **state)
 	assert_int_equal(enter(&a, "127.0.0.1:1", -1, &c[0]), ADMISSION_GRANTED);
 	for (size_t i = 0; i < lengthof(others); i++)
 		assert_int_equal(enter(&a, others[i], -1, &none), ADMISSION_CLIENT_FULL);
-	assert_int_equal(enter(&a, "unix:/x", -1, &c[1]), ADMISSION_GRANTED);
+	assert_int_equal(enter(&a, "127.0.0.1:2", 33, &c[1]), ADMISSION_GRANTED);
 	admission_leave(&a, c[0]);
 	admission_leave(&a, c[1]);
 	admission_done(&a);

@@ -24,15 +24,19 @@ test_connection_limits(void **state)
 	assert_true(refused->closed);
 	assert_false(refused->aborted);
 	assert_true(world_logged(&w, "refused code=421 reason=\"Too many connections from you, try again later\" "
-	    "peer=127.0.0.1\n"));
+	    "peer=127.0.0.1 uid=33\n"));
 	refused = client_at(&w, "[::1]:5");
 	assert_hears(refused, "421 4.3.2 Too many connections from you, try again later\r\n");
+	refused = client_at(&w, "unix:/x");		/* the same user */
+	assert_hears(refused, "421 4.3.2 Too many connections from you, try again later\r\n");
+	w.uid = -1;
 	for (int i = 10; i < 20; i++)
-		c[i] = client_at(&w, "unix:/x");
+		c[i] = client_at(&w, i % 2 == 0 ? "127.0.0.3:5" : "unix:/x");
 	refused = client_at(&w, "127.0.0.2:5");
 	assert_hears(refused, "421 4.3.2 Too many connections, try again later\r\n");
 	says(c[0], "QUIT\r\n");
 	hang_up(c[10], STREAM_RESET);
+	w.uid = 0;
 	assert_false(client(&w)->closed);
 	refused = client_at(&w, "192.0.2.7:5");
 	assert_hears(refused, "554 5.7.1 Only programs on this host are served\r\n");
@@ -87,9 +91,30 @@ test_unix_peer(void **state)
 	says(c, HEAD "\r\n.\r\n");
 	relay_says(r, FRAME_DURABLE, 1, ID);
 	assert_true(world_logged(&w, "peer=unix uid=33 s=1\n"));
-	for (int i = 1; i < 10; i++)
-		assert_false(client_at(&w, "unix:/elsewhere")->closed);
-	assert_true(client_at(&w, "unix:/x")->closed);
+}
+
+/* Whose it is can't be told: that is in the envelope and in the log, and there is no number. */
+static void
+test_unknown_user(void **state)
+{
+	struct wire *r = relay(&w);
+	struct wire *c;
+	struct envelope env;
+	struct frame f;
+
+	w.uid = -1;
+	c = client(&w);
+	begin_message(c);
+	f = relay_expects(r, FRAME_OPEN, 1);
+	assert_int_equal(envelope_decode(&env, f.payload, NULL), 0);
+	assert_int_equal(env.uid, -1);
+	assert_int_equal(env.pid, -1);
+	assert_true(view_eq(env.no_uid, VIEW("closed")));
+	envelope_done(&env);
+	says(c, HEAD "\r\n.\r\n");
+	relay_says(r, FRAME_DURABLE, 1, ID);
+	assert_true(world_logged(&w, "peer=127.0.0.1:40112 no_uid=closed s=1\n"));
+	assert_false(world_logged(&w, " uid="));
 }
 
 #define TOO_SLOW "421 4.4.2 Timeout, closing the connection\r\n"
@@ -383,6 +408,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_connection_limits), T(test_flood_of_refusals), T(test_unix_peer),
+		T(test_unknown_user),
 		T(test_trickled_command), T(test_commands_prolong), T(test_data_timeout),
 		T(test_transaction_timeout), T(test_client_that_never_reads), T(test_slow_reader),
 		T(test_client_gone), T(test_half_closed), T(test_drain),

@@ -33,7 +33,9 @@ test_one_message(void **state)
 	assert_true(view_eq(env.peer, VIEW("127.0.0.1:40112")));
 	assert_true(view_eq(env.helo, VIEW("php")));
 	assert_int_equal(env.protocol, PROTOCOL_ESMTP);
-	assert_int_equal(env.uid, -1);
+	assert_int_equal(env.uid, 33);
+	assert_int_equal(env.no_uid.n, 0);
+	assert_int_equal(env.pid, -1);
 	assert_true(env.eight_bit);
 	assert_int_equal(env.received_ms, 1795332623000);
 	envelope_done(&env);
@@ -60,7 +62,7 @@ test_one_message(void **state)
 	relay_says(r, FRAME_DURABLE, 1, ID);
 	assert_hears(c, QUEUED);
 	assert_true(world_logged(&w, "accepted id=0123456789abcdef from=\"alice@example.com\" rcpts=2 size="));
-	assert_true(world_logged(&w, " peer=127.0.0.1:40112 s=1\n"));
+	assert_true(world_logged(&w, " peer=127.0.0.1:40112 uid=33 s=1\n"));
 	says(c, "QUIT\r\n");
 	assert_hears(c, "221 2.0.0 Bye\r\n");
 	assert_true(c->closed);
@@ -140,7 +142,7 @@ test_too_big(void **state)
 	says(c, ".\r\n");
 	assert_hears(c, "552 5.3.4 Message is larger than the limit\r\n");
 	assert_true(world_logged(&w, "refused code=552 reason=\"5.3.4 Message is larger than the limit\" "
-	    "from=\"alice@example.com\" peer=127.0.0.1:40112 s=1\n"));
+	    "from=\"alice@example.com\" peer=127.0.0.1:40112 uid=33 s=1\n"));
 	says(c, "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n");
 	assert_true(view_ends(hear(c), VIEW(DATA_OK)));
 	(void)relay_expects(r, FRAME_OPEN, 2);

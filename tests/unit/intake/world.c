@@ -65,7 +65,7 @@ wire_tls_info(const struct stream *s, struct tls_info *out)
 static int
 wire_fd(const struct stream *s)
 {
-	return 7;		/* peer_cred() below knows it */
+	return 7;		/* find_peer() below knows it */
 }
 
 static const struct stream_ops wire_ops = {
@@ -271,13 +271,16 @@ world_logged(struct world *w, const char *text)
 	return view_search(all, view_str(text)) < all.n;
 }
 
-static bool
-peer_cred(int fd, int64_t *uid, int64_t *pid)
+static enum peer_found
+find_peer(void *arg, int fd, const struct address *peer, int64_t *uid, int64_t *pid)
 {
+	struct world *w = arg;
+
 	assert_int_equal(fd, 7);
-	*uid = 33;
-	*pid = 4711;
-	return true;
+	assert_true(address_is_loopback(peer));		/* of others it is not asked */
+	*uid = w->uid;
+	*pid = address_is_unix(peer) ? 4711 : -1;
+	return w->uid >= 0 ? PEER_FOUND : PEER_CLOSED;
 }
 
 void
@@ -303,7 +306,7 @@ world_renew(struct world *w)
 {
 	struct intake_env env = {
 		.loop = &w->loop.loop, .rng = &w->rng, .log = &w->log, .sandbox = "full",
-		.peer_cred = peer_cred,
+		.find_peer = find_peer, .find_arg = w,
 	};
 
 	intake_free(w->intake);
@@ -313,7 +316,7 @@ world_renew(struct world *w)
 void
 world_init(struct world *w)
 {
-	*w = (struct world){ 0 };
+	*w = (struct world){ .uid = 33 };
 	twin_loop_init(&w->loop, TIME_MS);
 	rng_init(&w->rng, 1);
 	buf_init(&w->logged, 1u << 20);

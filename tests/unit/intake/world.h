@@ -32,6 +32,7 @@ struct world {
 	struct wire	*wire[WORLD_WIRES];
 	size_t		 nwires;
 	unsigned	 drained;
+	int64_t		 uid;		/* of who comes next; -1: it is not known */
 };
 
 /* Relay is not there yet. */

@@ -31,6 +31,7 @@ test_round_trip(void **state)
 	in.peer = VIEW("127.0.0.1:40112");
 	in.uid = 33;
 	in.pid = 4711;
+	in.no_uid = VIEW("closed");
 	in.helo = VIEW("web1");
 	in.protocol = PROTOCOL_ESMTP;
 	in.eight_bit = true;
@@ -47,6 +48,7 @@ test_round_trip(void **state)
 	assert_true(view_eq(out.peer, in.peer));
 	assert_int_equal(out.uid, 33);
 	assert_int_equal(out.pid, 4711);
+	assert_true(view_eq(out.no_uid, VIEW("closed")));
 	assert_true(view_eq(out.helo, in.helo));
 	assert_int_equal(out.protocol, PROTOCOL_ESMTP);
 	assert_true(out.eight_bit);
