@@ -5,9 +5,15 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "base/num.h"
+#include "keeper.h"
+#include "sys/privilege.h"
 
 #include "base/banned.h"
 
@@ -36,38 +42,54 @@ become_command(const struct command *c)
 	    (c->err >= 0 && dup2(err, STDERR_FILENO) < 0))
 		_exit(127);
 	(void)syscall(SYS_close_range, 3u, ~0u, 0);	/* all are close-on-exec besides */
+	(void)setpgid(0, 0);		/* a key press in the terminal is not for it */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
-	(void)setpgid(0, 0);		/* so that what it starts ends with it */
 	(void)execve(c->argv[0], c->argv, env);
 	_exit(127);
+}
+
+static void noreturn_fn
+become_keeper(const struct command *c, pid_t parent)
+{
+	pid_t pid;
+
+	keeper_begin(parent);
+	pid = fork();
+	if (pid == 0)
+		become_command(c);
+	if (pid < 0)
+		_exit(127);
+	keeper_run(pid);
 }
 
 int
 command_start(pid_t *out, const struct command *c, struct err *e)
 {
-	pid_t pid = fork();
+	pid_t self = getpid(), pid;
+	sigset_t all, before;
+	int errnum;
 
+	/* The keeper shares the handlers' pipe with us: none may run in it. */
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_BLOCK, &all, &before);
+	pid = fork();
+	errnum = errno;
 	if (pid == 0)
-		become_command(c);
+		become_keeper(c, self);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	if (pid < 0)
-		return err_sys(e, errno, "can't fork");
+		return err_sys(e, errnum, "can't fork");
 	*out = pid;
 	return 0;
 }
 
 void
-command_kill_rest(pid_t pid)
-{
-	(void)kill(-pid, SIGKILL);	/* nobody is left: fine */
-}
-
-void
 command_kill(pid_t pid)
 {
-	command_kill_rest(pid);
-	(void)kill(pid, SIGKILL);	/* before it could make its own group */
+	(void)kill(pid, SIGTERM);
+	(void)kill(pid, SIGCONT);	/* should the command have stopped it */
 }
 
 int
@@ -79,4 +101,59 @@ command_check(int status, const char *what, const char *name, struct err *e)
 	    WIFEXITED(status) ? "exit status" : "signal",
 	    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
 	    WIFEXITED(status) && WEXITSTATUS(status) == 127 ? ": can't be run" : "");
+}
+
+/* "#!/usr/bin/php -q": 0 if that is there. */
+static int
+check_interpreter(struct view line, const char *what, const char *path, struct err *e)
+{
+	char name[256];
+	struct view word;
+
+	line = view_trim(view_from(line, 2));
+	if (!view_split(&line, ' ', &word) || word.n == 0 || word.n >= sizeof(name))
+		return err_set(e, ERR_CONFIG, "%s %s: its first line names no program", what, path);
+	memcpy(name, word.p, word.n);
+	name[word.n] = '\0';
+	if (access(name, X_OK) != 0)
+		return err_sys(e, errno, "%s %s: its first line names %s", what, path, name);
+	return 0;
+}
+
+/* What can be run need not be readable; then it is no script. */
+static int
+check_begin(const char *path, const char *what, struct err *e)
+{
+	uint8_t bytes[256];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	ssize_t n = fd < 0 ? 0 : read(fd, bytes, sizeof(bytes));
+	struct view begin = view_of(bytes, n > 0 ? (size_t)n : 0);
+
+	if (fd >= 0)
+		(void)close(fd);
+	begin = view_first(begin, view_find(begin, '\n'));
+	if (view_starts(begin, VIEW("#!")))
+		return check_interpreter(begin, what, path, e);
+	if (fd >= 0 && (begin.n == 0 || is_print(begin.p[0])))
+		return err_set(e, ERR_CONFIG, "%s %s: a script needs a first line like #!/bin/sh", what, path);
+	return 0;
+}
+
+int
+command_is_usable(const char *path, const char *what, struct err *e)
+{
+	char user[40];
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return err_sys(e, errno, "%s %s", what, path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_CONFIG, "%s %s: that is %s, not a program", what, path,
+		    S_ISDIR(st.st_mode) ? "a directory" : "no file");
+	if (access(path, X_OK) != 0 && errno == EACCES) {
+		privilege_name(user, geteuid());
+		return err_set(e, ERR_DENIED, "%s %s: %s runs posthoused and may not run it: chmod +x it, and "
+		    "look at its directories", what, path, user);
+	}
+	return check_begin(path, what, e);
 }

@@ -270,7 +270,6 @@ hook_reaped(struct hook *h, pid_t pid, int status)
 		return;
 	if (!h->loud && !h->late)
 		hear_output(h);
-	command_kill_rest(pid);
 	log_end_of(h, status);
 	end_run(h);
 	timer_set(h->loop, &h->next, h->gap_ms);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/require.h"
+#include "command.h"
 #include "net/tls.h"
 #include "secrets.h"
 #include "sys/privilege.h"
@@ -112,10 +113,8 @@ precheck_report(const struct conf *c, struct view text, const char *path, struct
 		return false;		/* as root everything can be read: no answer to the rest */
 	if (read_again(path, &e) != 0)
 		complain(&to, "", &e);
-	if (c->hook != NULL && access(c->hook[0], X_OK) != 0) {
-		(void)err_sys(&e, errno, "hook %s", c->hook[0]);
+	if (c->hook != NULL && command_is_usable(c->hook[0], "hook", &e) != 0)
 		complain(&to, "hook", &e);
-	}
 	for (size_t i = 0; i < c->nrelay; i++) {
 		if (secret_check(&c->relay[i], &e) != 0)
 			complain_relay(&to, i, secret_option(c->relay[i].secret), &e);

@@ -326,7 +326,7 @@ secret_check(const struct conf_relay *r, struct err *e)
 		buf_wipe(&b);
 		return rc;
 	}
-	if (r->secret == CONF_SECRET_COMMAND && access(r->command[0], X_OK) != 0)
-		return err_sys(e, errno, "password_command %s", r->command[0]);
+	if (r->secret == CONF_SECRET_COMMAND)
+		return command_is_usable(r->command[0], "password_command", e);
 	return 0;
 }

@@ -128,6 +128,16 @@ name_route(struct loader *ld, const config_setting_t *s, size_t i)
 			    "without a name is called by its number)", rt[i].name);
 }
 
+/* What was complained of is not there: the route takes less than it seems to. */
+static bool
+is_whole(const config_setting_t *s, const struct conf_route *rt)
+{
+	return config_setting_is_group(s) &&
+	    (rt->from != NULL) == (config_setting_get_member(s, "from") != NULL) &&
+	    (rt->to != NULL) == (config_setting_get_member(s, "to") != NULL) &&
+	    (rt->user != NULL) == (config_setting_get_member(s, "user") != NULL);
+}
+
 static bool
 takes_all(const struct conf_route *rt)
 {
@@ -152,9 +162,11 @@ check_reached(struct loader *ld, const config_setting_t *list, size_t i)
 {
 	const struct conf_route *rt = ld->conf->route;
 
+	if (!is_whole(config_setting_get_elem(list, (unsigned)i), &rt[i]))
+		return;
 	for (size_t k = 0; k < i; k++) {
-		if (!covers(rt[k].from, rt[i].from) || !covers(rt[k].to, rt[i].to) ||
-		    !covers_user(&rt[k], &rt[i]))
+		if (!is_whole(config_setting_get_elem(list, (unsigned)k), &rt[k]) || !covers(rt[k].from, rt[i].from) ||
+		    !covers(rt[k].to, rt[i].to) || !covers_user(&rt[k], &rt[i]))
 			continue;
 		complain(ld, config_setting_source_line(config_setting_get_elem(list, (unsigned)i)),
 		    "routes: no mail gets to this one: the route in line %u takes all of it",

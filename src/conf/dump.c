@@ -3,8 +3,7 @@
  * The effective configuration in the file's own form, so that it can be loaded
  * again. Behind each value stands where it comes from.
  */
-#include <libconfig.h>
-
+#include "conf/loader.h"
 #include "conf/value.h"
 
 #include "base/banned.h"
@@ -187,20 +186,6 @@ dump_group(struct dumper *d, enum key_group group, const void *base, const confi
 	return true;
 }
 
-static bool
-read_tree(config_t *tree, struct view text)
-{
-	struct buf copy;
-	const char *s;
-	bool ok;
-
-	buf_init(&copy, text.n + 1);
-	s = buf_add(&copy, text) ? buf_cstr(&copy) : NULL;
-	ok = s != NULL && config_read_string(tree, s);
-	buf_done(&copy);
-	return ok;
-}
-
 bool
 conf_dump(struct buf *out, const struct conf *conf, struct view text, const char *name)
 {
@@ -209,7 +194,7 @@ conf_dump(struct buf *out, const struct conf *conf, struct view text, const char
 	bool ok;
 
 	config_init(&tree);
-	ok = read_tree(&tree, text) && dump_group(&d, GROUP_TOP, conf, config_root_setting(&tree));
+	ok = tree_parse(&tree, text) && dump_group(&d, GROUP_TOP, conf, config_root_setting(&tree));
 	config_destroy(&tree);
 	return ok;
 }
@@ -222,7 +207,7 @@ conf_line(struct view text, const char *path)
 	config_t tree;
 
 	config_init(&tree);
-	if (read_tree(&tree, text))
+	if (tree_parse(&tree, text))
 		s = config_lookup(&tree, path);
 	line = s != NULL ? (unsigned)config_setting_source_line(s) : 0;
 	config_destroy(&tree);

@@ -404,12 +404,24 @@ refuse_includes(struct loader *ld, struct view text)
 			complain(ld, n, "@include is not supported: write everything into this file");
 }
 
-static int
-read_tree(struct loader *ld, config_t *tree, struct view text)
+bool
+tree_parse(config_t *tree, struct view text)
 {
 	struct buf copy;
 	const char *s;
-	int ok;
+	bool ok;
+
+	buf_init(&copy, text.n + 1);
+	s = buf_add(&copy, text) ? buf_cstr(&copy) : NULL;
+	ok = s != NULL && config_read_string(tree, s) == CONFIG_TRUE;
+	buf_done(&copy);
+	return ok;
+}
+
+static int
+read_tree(struct loader *ld, config_t *tree, struct view text)
+{
+	const char *why;
 
 	if (text.n > CONF_TEXT_MAX || view_find(text, 0) < text.n) {
 		complain(ld, 0, text.n > CONF_TEXT_MAX ? "the file is too large" :
@@ -419,23 +431,13 @@ read_tree(struct loader *ld, config_t *tree, struct view text)
 	refuse_includes(ld, text);
 	if (ld->failed)
 		return -1;
-	buf_init(&copy, text.n + 1);
-	s = buf_add(&copy, text) ? buf_cstr(&copy) : NULL;
-	if (s == NULL) {
-		complain(ld, 0, "no memory");
-		buf_done(&copy);
-		return -1;
-	}
-	ok = config_read_string(tree, s);
-	buf_done(&copy);
-	if (!ok) {
-		const char *why = config_error_text(tree);
-
-		complain(ld, (unsigned)config_error_line(tree), "%s%s", why,
-		    strcmp(why, "syntax error") == 0 ?
-		    "; look at this line and the end of the one before it" : "");
-	}
-	return ok ? 0 : -1;
+	if (tree_parse(tree, text))
+		return 0;
+	why = config_error_text(tree);
+	complain(ld, (unsigned)config_error_line(tree), "%s%s", why != NULL ? why : "no memory",
+	    why != NULL && strcmp(why, "syntax error") == 0 ?
+	    "; look at this line and the end of the one before it" : "");
+	return -1;
 }
 
 int

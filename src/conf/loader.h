@@ -17,6 +17,9 @@ struct loader {
 	bool		 failed;
 };
 
+/* False: see config_error_text(); none: no memory. */
+bool tree_parse(config_t *, struct view text) must_use;
+
 /* One line of the report; line 0: about the file as a whole. */
 void complain(struct loader *, unsigned line, const char *fmt, ...) printf_like(3, 4);
 void caution(struct loader *, unsigned line, const char *fmt, ...) printf_like(3, 4);

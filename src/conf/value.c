@@ -317,7 +317,8 @@ value_expected(const struct key *k, char text[160])
 			n += snprintf(text + n, 160 - (size_t)n, " \"%s\"", k->words[i]);
 		break;
 	case KEY_COMMAND:
-		(void)snprintf(text, 160, "a list of words like [ \"/usr/bin/pass\", \"mail\" ]");
+		(void)snprintf(text, 160, "a list of words like [ \"%s\", \"mail\" ]",
+		    k->group == GROUP_RELAY ? "/usr/bin/pass" : "/usr/local/bin/alert");
 		break;
 	case KEY_ADDRESSES:
 		(void)snprintf(text, 160, "a list like [ \"127.0.0.1:25\", \"[::1]:25\" ]");

@@ -73,6 +73,40 @@ struct options {
 
 /* --- where things are --------------------------------------------------------- */
 
+static int
+read_file(const char *path, struct buf *text, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return err_sys(e, errno, "cannot read %s", path);
+	rc = read_whole(fd, text, e);
+	(void)close(fd);	/* read-only */
+	return rc;
+}
+
+/* A file with mistakes stops no daemon that runs: it has read another one. */
+static void
+take_places(struct options *o, const char *path, struct view text)
+{
+	char *state_dir;
+	struct buf report, spool;
+	struct conf *conf;
+
+	buf_init(&report, 1u << 20);
+	buf_init(&spool, 8192);
+	if (conf_load(&conf, text, path, &report) == 0)
+		conf_free(conf);
+	else
+		say("%s has errors, which posthoused -t shows: only its directories are used here", path);
+	conf_locate(text, &o->runtime_dir, &state_dir);
+	ignore_result(buf_addf(&spool, "%s/spool", state_dir));	/* far below its maximum */
+	o->spool_dir = xstrdup(buf_cstr(&spool));
+	free(state_dir);
+	buf_done(&report);
+	buf_done(&spool);
+}
+
 /*
  * The directories that the configuration names. Who may not read the configuration gets
  * the default ones, which are right unless they were changed.
@@ -81,35 +115,21 @@ static int
 find_places(struct options *o)
 {
 	const char *path = o->conf != NULL ? o->conf : DEFAULT_CONF;
-	int fd = open(path, O_RDONLY | O_CLOEXEC), status = EX_OK;
-	struct buf text, report, spool;
-	struct conf *conf;
+	struct buf text;
+	int status = EX_OK;
 	struct err e;
 
 	buf_init(&text, CONF_TEXT_MAX);
-	buf_init(&report, 1u << 20);
-	buf_init(&spool, 65536);
-	if (fd < 0 ? err_sys(&e, errno, "cannot read %s", path) < 0 : read_whole(fd, &text, &e) < 0) {
-		if (o->conf != NULL) {
-			say("%s", e.text);
-			status = EX_CONFIG;
-		}
-		o->runtime_dir = xstrdup(POSTHOUSE_RUNTIMEDIR);
-		ignore_result(buf_add_str(&spool, POSTHOUSE_STATEDIR "/spool"));
-	} else if (conf_load(&conf, buf_view(&text), path, &report) < 0) {
-		fprintf(stderr, "%.*s", VIEW_ARG(buf_view(&report)));
+	if (read_file(path, &text, &e) == 0) {
+		take_places(o, path, buf_view(&text));
+	} else if (o->conf != NULL) {
+		say("%s", e.text);
 		status = EX_CONFIG;
 	} else {
-		o->runtime_dir = xstrdup(conf->runtime_dir);
-		ignore_result(buf_addf(&spool, "%s/spool", conf->state_dir));
-		conf_free(conf);
+		o->runtime_dir = xstrdup(POSTHOUSE_RUNTIMEDIR);
+		o->spool_dir = xstrdup(POSTHOUSE_STATEDIR "/spool");
 	}
-	if (fd >= 0)
-		(void)close(fd);	/* read-only */
-	o->spool_dir = xstrdup(o->spool != NULL ? o->spool : buf_len(&spool) != 0 ? buf_cstr(&spool) : "");
 	buf_done(&text);
-	buf_done(&report);
-	buf_done(&spool);
 	return status;
 }
 

@@ -146,14 +146,18 @@ def test_a_bad_hook_harms_nothing():
         posthouse.ctl("unblock")
         sink.wait_received(1)
         log.wait_line(r"hook-failed event=relay-up .*can't be run", mark)
-        # One that does not end is ended with the daemon.
-        hook = Hook(posthouse, "#!/bin/sh\nsleep 3600 & echo $! $$ > $1; wait\n")
-        cut_off(sink)
-        posthouse.submit(lib.new_token())
-        lib_wait(lambda: re.fullmatch(r"\d+ \d+\n", hook.out.read_text()), "the hook's processes")
-        posthouse.stop()
-        for pid in hook.out.read_text().split():
-            lib_wait(lambda: not alive(pid), f"process {pid} of the hook to end")
+        # One that does not end is ended with the daemon, however that ends.
+        for end in (posthouse.kill, posthouse.stop):
+            hook = Hook(posthouse, "#!/bin/sh\nsetsid sleep 3600 & echo $! $$ > $1; wait\n")
+            cut_off(sink)
+            posthouse.submit(lib.new_token())
+            lib_wait(lambda: re.fullmatch(r"\d+ \d+\n", hook.out.read_text()), "the hook's processes")
+            end()
+            for pid in hook.out.read_text().split():
+                lib_wait(lambda: not alive(pid), f"process {pid} of the hook to end")
+            if end == posthouse.kill:
+                sink.reset_all()
+                posthouse.start()
 
 
 def alive(pid):

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -287,7 +288,9 @@ test_login(void **state)
 	assert_relay_refused("user = \"u\"; password_file = \"p\";", "is not an absolute path");
 	assert_relay_refused("user = \"u\"; password_credential = \"../x\";", "is not a plain name");
 	assert_relay_refused("user = \"u\"; password_credential = \"..\";", "is not a plain name");
-	assert_relay_refused("user = \"u\"; password_command = \"pass x\";", "must be a list of words");
+	assert_relay_refused("user = \"u\"; password_command = \"pass x\";",
+	    "must be a list of words like [ \"/usr/bin/pass\", \"mail\" ]");
+	assert_refused("hook = \"/bin/x\";" RELAY, "must be a list of words like [ \"/usr/local/bin/alert\", \"mail\" ]");
 	assert_relay_refused("user = \"u\"; password_command = ( \"pass\" );", "must be an absolute path");
 	assert_relay_refused("user = \"u\"; password_command = ( \"/a\", 5 );", "every word must be text");
 	c = load("relays = ( { host = \"h.example\"; user = \"u\"; password_credential = \"mail.pw\"; } );");
@@ -396,6 +399,13 @@ test_patterns(void **state)
 		(void)snprintf(text, sizeof(text), TWO "routes = ( { to = \"%s\"; relays = [ \"a\" ]; }," REST, bad[i]);
 		assert_refused(text, "routes[].to: the value ");
 	}
+	/* Said once: not also that it takes the mail of others, or gets none. */
+	assert_routes_refused("{ from = \"*\"; relays = [ \"a\" ]; }, { to = \"x@y.example\"; relays = [ \"a\" ]; }," REST,
+	    "routes[].from: the value is not like");
+	assert_null(strchr(strchr(report_text, '\n') + 1, '\n'));
+	assert_routes_refused("{ to = \"a@b.example\"; relays = [ \"a\" ]; }, { to = \"b.example\"; relays = [ \"b\" ]; },"
+	    REST, "routes[].to: the value is not like");
+	assert_null(strchr(strchr(report_text, '\n') + 1, '\n'));
 	assert_routes_refused("{ to = \"<>\"; relays = [ \"a\" ]; }," REST, "routes[].to: the value is not like");
 	assert_routes_refused("{ from = \"a\\x01@x\"; relays = [ \"a\" ]; }," REST, "has a control character");
 }
@@ -455,6 +465,39 @@ test_idle_routes(void **state)
 }
 
 /* What --dump prints can be loaded, and dumps the same again. */
+static void
+check_located(const char *file, int line, struct view text, const char *runtime, const char *spool)
+{
+	char *runtime_dir, *state_dir;
+
+	conf_locate(text, &runtime_dir, &state_dir);
+	_assert_string_equal(runtime_dir, runtime, file, line);
+	_assert_string_equal(state_dir, spool, file, line);
+	free(runtime_dir);
+	free(state_dir);
+}
+#define assert_located(text, r, s) check_located(__FILE__, __LINE__, text, r, s)
+
+/* A daemon that runs is found whatever has become of its file. */
+static void
+test_locate(void **state)
+{
+	const char *r = POSTHOUSE_RUNTIMEDIR, *s = POSTHOUSE_STATEDIR;
+
+	assert_located(VIEW("runtime_dir = \"/r\"; state_dir = \"/s\"; lisen = 5; drain = \"x\";"), "/r", "/s");
+	assert_located(VIEW("state_dir : \"/s\";"), r, "/s");
+	assert_located(VIEW(""), r, s);
+	/* What libconfig can't read. */
+	assert_located(VIEW("relays = (\n\truntime_dir= \"/r\";\n# state_dir = \"/t\"\nstate_dir =\"/s\"; }"),
+	    "/r", "/s");
+	assert_located(VIEW("state_dirs = \"/t\";\nstate_dir\nstate_dir = /u\nstate_dir = \"/s"), r, "/s");
+	assert_located(VIEW("state_dir = \"/s\";\nhostname = \"a\0\";\n"), r, "/s");
+	assert_located(VIEW("state_dir = \"/s\";\n@include \"/absent\"\n"), r, "/s");
+	/* What is no place. */
+	assert_located(VIEW("state_dir = 5; runtime_dir = \"relative\";"), r, s);
+	assert_located(VIEW("{\nstate_dir = \"relative\"\n"), r, s);
+}
+
 static void
 test_dump(void **state)
 {
@@ -597,6 +640,7 @@ main(void)
 		cmocka_unit_test(test_patterns),
 		cmocka_unit_test(test_reach),
 		cmocka_unit_test(test_idle_routes),
+		cmocka_unit_test(test_locate),
 		cmocka_unit_test(test_dump),
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_fixed),

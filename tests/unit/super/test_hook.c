@@ -269,46 +269,73 @@ turn(struct fixture *f)
 	timer_cancel(f->loop, &moment);
 }
 
+/* The number on line n of the output is that of no process that runs. */
 static bool
-is_zombie(uint64_t pid)
+is_gone(struct fixture *f, unsigned n)
 {
-	char path[40], stat[200] = "";
-	FILE *file;
-	bool zombie;
+	struct view rest = view_str(output(f)), line = VIEW("");
+	uint64_t pid;
 
-	(void)snprintf(path, sizeof(path), "/proc/%llu/stat", (unsigned long long)pid);
-	file = fopen(path, "r");
-	zombie = file == NULL || fgets(stat, sizeof(stat), file) == NULL || strstr(stat, ") Z ") != NULL;
-	if (file != NULL)
-		(void)fclose(file);
-	return zombie;
+	for (unsigned i = 0; i <= n; i++)
+		assert_true(view_split(&rest, '\n', &line));
+	assert_true(num_parse_u64(line, 2, INT32_MAX, &pid));
+	return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }
 
+static void
+wait_lines(struct fixture *f, unsigned n)
+{
+	while (count(output(f), "\n") < n)
+		loop_turn(f->loop);
+}
+
+/* What it started holds the pipe open, and a part of it has left its session. */
 static void
 test_one_that_hangs(void **state)
 {
 	struct fixture *f = *state;
-	struct view first;
-	uint64_t pid;
 
-	/* What it started holds the pipe open. */
-	use(f, "sleep 3600 & echo $! > $1; sleep 3600");
+	use(f, "trap '' TERM INT HUP; sleep 3600 & echo $! > $1; setsid sleep 3600 & echo $! >> $1; sleep 3600");
 	say(f, ALARM_RELAY_DOWN, 0, true, "a");
-	while (output(f)[0] == '\0' || strchr(output(f), '\n') == NULL)
-		loop_turn(f->loop);
+	wait_lines(f, 2);
 	timer_set(f->loop, &f->hook.deadline, 1);
 	wait_for(f, 1);
 	assert_true(logged(f, "hook-failed event=relay-down "));
 	assert_true(logged(f, "hook took longer than 30 s and was killed"));
-	first = view_str(output(f));
-	assert_true(num_parse_u64(view_first(first, view_find(first, '\n')), 2, INT32_MAX, &pid));
-	for (int i = 0; i < 1000 && kill((pid_t)pid, 0) == 0 && !is_zombie(pid); i++)
-		turn(f);
-	assert_true(kill((pid_t)pid, 0) != 0 || is_zombie(pid));	/* whose parent does not look */
+	assert_true(is_gone(f, 0) && is_gone(f, 1));
 	use(f, "echo next >> $1");
 	say(f, ALARM_RELAY_DOWN, 0, false, "");
 	wait_for(f, 1);
 	assert_non_null(strstr(output(f), "\nnext\n"));
+}
+
+/* What is left when it has ended by itself: also of other sessions, also a child of that. */
+static void
+test_one_that_leaves_something(void **state)
+{
+	struct fixture *f = *state;
+
+	use(f, "sleep 3600 & echo $! > $1; setsid sh -c 'setsid sleep 3600 & echo $! >> $0; echo $$ >> $0; wait' $1 & "
+	    "while [ $(wc -l < $1) -lt 3 ]; do :; done; echo done; exit 3");
+	say(f, ALARM_RELAY_DOWN, 0, true, "a");
+	wait_for(f, 1);
+	assert_true(logged(f, "(exit status 3)"));
+	assert_true(logged(f, " said=\"done\""));
+	assert_true(is_gone(f, 0) && is_gone(f, 1) && is_gone(f, 2));
+}
+
+/* As it is when the daemon ends. */
+static void
+test_end_of_the_daemon(void **state)
+{
+	struct fixture *f = *state;
+
+	use(f, "setsid sleep 3600 & echo $! > $1; echo $$ >> $1; wait");
+	say(f, ALARM_RELAY_DOWN, 0, true, "a");
+	wait_lines(f, 2);
+	hook_done(&f->hook);
+	assert_true(is_gone(f, 0) && is_gone(f, 1));
+	hook_init(&f->hook, f->loop, &f->log, &f->conf);
 }
 
 static void
@@ -410,6 +437,8 @@ main(void)
 		T(test_each_edge_once),
 		T(test_one_at_a_time_and_coalesced),
 		T(test_one_that_hangs),
+		T(test_one_that_leaves_something),
+		T(test_end_of_the_daemon),
 		T(test_one_that_floods),
 		T(test_one_that_fails_or_is_missing),
 		T(test_the_limit_of_an_hour),

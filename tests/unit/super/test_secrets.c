@@ -244,22 +244,79 @@ test_command(void **state)
 	assert_int_equal(secret_check(&r, &e), -1);
 }
 
-/* It is ended with everything it has started: nobody holds the FIFO open any more. */
+/* The script gets a FIFO to hold open; in the end nobody holds it. */
 static void
-test_command_too_slow(void **state)
+run_with_fifo(const char *script, const char *secret)
 {
 	struct pollfd p = { .events = POLLIN };
-	char script[300];
+	char text[300];
 
 	assert_int_equal(mkfifo(path, 0600), 0);
 	p.fd = open(path, O_RDONLY | O_NONBLOCK);
 	assert_true(p.fd >= 0);
-	(void)snprintf(script, sizeof(script), "tail -f /dev/null > %s & wait", path);
-	assert_string_equal(run(script), "");
-	assert_why("took longer than");
+	(void)snprintf(text, sizeof(text), "exec 3> %s; %s & %s", path, script, secret != NULL ? "echo geheim" : "wait");
+	assert_string_equal(run(text), secret != NULL ? secret : "");
 	assert_int_equal(poll(&p, 1, 60000), 1);
 	assert_true((p.revents & POLLHUP) != 0);
 	(void)close(p.fd);
+	assert_int_equal(unlink(path), 0);
+}
+
+/* It is ended with everything it has started. */
+static void
+test_command_too_slow(void **state)
+{
+	run_with_fifo("tail -f /dev/null", NULL);
+	assert_why("took longer than");
+	run_with_fifo("setsid tail -f /dev/null", NULL);
+	assert_why("took longer than");
+}
+
+/* What it left behind holds the pipe, but not for long. */
+static void
+test_command_leaves_something(void **state)
+{
+	run_with_fifo("tail -f /dev/null", "geheim");
+	run_with_fifo("setsid tail -f /dev/null", "geheim");
+	run_with_fifo("setsid setsid sh -c 'setsid tail -f /dev/null & exec tail -f /dev/null'", "geheim");
+}
+
+static void
+check_unusable(const char *content, mode_t mode, const char *why)
+{
+	char *argv[] = { path, NULL };
+	struct conf_relay r = { .secret = CONF_SECRET_COMMAND, .command = argv };
+
+	write_file(view_str(content), mode);
+	assert_int_equal(secret_check(&r, &e), why == NULL ? 0 : -1);
+	if (why != NULL)
+		assert_why(why);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void
+test_command_is_unusable(void **state)
+{
+	char tmp[] = "/tmp", null[] = "/dev/null", missing[] = "/nonexistent/pass";
+	char *argv[] = { tmp, NULL };
+	struct conf_relay r = { .secret = CONF_SECRET_COMMAND, .command = argv };
+
+	assert_int_equal(secret_check(&r, &e), -1);
+	assert_why("password_command /tmp: that is a directory, not a program");
+	argv[0] = null;
+	assert_int_equal(secret_check(&r, &e), -1);
+	assert_why("that is no file, not a program");
+	argv[0] = missing;
+	assert_int_equal(secret_check(&r, &e), -1);
+	assert_why("No such file");
+	check_unusable("#!/bin/sh\necho\n", 0700, NULL);
+	check_unusable("#! /bin/sh -e\necho\n", 0700, NULL);
+	check_unusable("\x7f" "ELF and so on", 0700, NULL);
+	check_unusable("#!/bin/sh\necho\n", 0600, "may not run it: chmod +x it");
+	check_unusable("#!/nonexistent/php -q\necho\n", 0700, "its first line names /nonexistent/php: No such file");
+	check_unusable("#!\necho\n", 0700, "its first line names no program");
+	check_unusable("echo\n", 0700, "a script needs a first line like #!/bin/sh");
+	check_unusable("", 0700, "a script needs a first line");
 }
 
 int
@@ -274,6 +331,8 @@ main(void)
 		cmocka_unit_test(test_env),
 		cmocka_unit_test(test_command),
 		cmocka_unit_test_setup_teardown(test_command_too_slow, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(test_command_leaves_something, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(test_command_is_unusable, make_dir, remove_dir),
 	};
 
 	/* So that a leak of it into commands would show. */
