@@ -263,12 +263,12 @@ def test_export_fails():
 # --- damage --------------------------------------------------------------------
 
 def spoil(posthouse, word):
-    """Change one letter of a stored message; where it is."""
+    """Change one byte of a stored message; where it is."""
     [path] = [p for p in (spool_of(posthouse) / "log").iterdir() if word in p.read_bytes()]
     with path.open("r+b") as f:
         at = f.read().index(word)
         f.seek(at)
-        f.write(word[:1].swapcase())
+        f.write(bytes([word[0] ^ 1]))
     return path.stem, at
 
 

@@ -402,10 +402,10 @@ test_patterns(void **state)
 	/* Said once: not also that it takes the mail of others, or gets none. */
 	assert_routes_refused("{ from = \"*\"; relays = [ \"a\" ]; }, { to = \"x@y.example\"; relays = [ \"a\" ]; }," REST,
 	    "routes[].from: the value is not like");
-	assert_null(strchr(strchr(report_text, '\n') + 1, '\n'));
+	assert_null(strstr(report_text, "no mail gets to this one"));
 	assert_routes_refused("{ to = \"a@b.example\"; relays = [ \"a\" ]; }, { to = \"b.example\"; relays = [ \"b\" ]; },"
 	    REST, "routes[].to: the value is not like");
-	assert_null(strchr(strchr(report_text, '\n') + 1, '\n'));
+	assert_null(strstr(report_text, "no mail gets to this one"));
 	assert_routes_refused("{ to = \"<>\"; relays = [ \"a\" ]; }," REST, "routes[].to: the value is not like");
 	assert_routes_refused("{ from = \"a\\x01@x\"; relays = [ \"a\" ]; }," REST, "has a control character");
 }
