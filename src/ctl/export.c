@@ -314,7 +314,7 @@ export_run(struct offline *o, const struct export *x)
 	}
 	status = report(&r);
 	/* Of messages that only damaged records tell of nobody can say whether they were wanted. */
-	if (status == EX_OK && (r.damaged > 0 || (x->n == 0 && t.damaged + t.unreadable > 0)))
+	if (status == EX_OK && (r.damaged > 0 || (x->n == 0 && t.damaged + t.missing + t.unreadable > 0)))
 		status = 1;
 out:
 	newfile_drop(&r.file);

@@ -266,13 +266,14 @@ put_fault(struct report *r, const struct walk_fault *f)
 {
 	static const char *const kind[] = {
 		[WALK_RANGE] = "damaged", [WALK_SEGMENT] = "unreadable", [WALK_MESSAGE] = "incomplete",
+		[WALK_ABSENCE] = "missing",
 	};
 	char text[17];
 
 	report_row(r);
 	report_word(r, "kind", kind[f->kind]);
 	report_word(r, "segment", spool_id_text(text, f->segment));
-	if (f->kind == WALK_RANGE) {
+	if (f->kind == WALK_RANGE || (f->kind == WALK_ABSENCE && f->length != 0)) {
 		report_num(r, "offset", (int64_t)f->at);
 		report_num(r, "length", (int64_t)f->length);
 	} else {
@@ -292,7 +293,7 @@ put_totals(struct report *r, const struct offline *o, const struct walk_totals *
 	/* No such directory: nothing in it. */
 	(void)fs_list(o->fs, DIR_QUARANTINE, count_note, &notes, NULL);
 	put_holder(r, o);
-	report_bool(r, "whole", t->damaged + t->unreadable + t->incomplete == 0);
+	report_bool(r, "whole", t->damaged + t->missing + t->unreadable + t->incomplete == 0);
 	report_num(r, "segments", (int64_t)t->segments);
 	report_num(r, "unclosed", (int64_t)t->unclosed);
 	report_num(r, "records", (int64_t)t->records);
@@ -300,6 +301,8 @@ put_totals(struct report *r, const struct offline *o, const struct walk_totals *
 	report_num(r, "messages", (int64_t)t->messages);
 	report_num(r, "damaged", (int64_t)t->damaged);
 	report_size(r, "damaged_bytes", t->damaged_bytes);
+	report_num(r, "missing", (int64_t)t->missing);
+	report_size(r, "missing_bytes", t->missing_bytes);
 	report_num(r, "unreadable", (int64_t)t->unreadable);
 	report_num(r, "incomplete", (int64_t)t->incomplete);
 	report_num(r, "quarantined", notes);
@@ -333,5 +336,5 @@ offline_check(struct offline *o, bool json)
 	status = written(ok);
 	if (status != EX_OK)
 		return status;
-	return t.damaged + t.incomplete > 0 ? 1 : t.unreadable > 0 ? EX_IOERR : EX_OK;
+	return t.damaged + t.missing + t.incomplete > 0 ? 1 : t.unreadable > 0 ? EX_IOERR : EX_OK;
 }

@@ -87,7 +87,10 @@ job_rotate(struct commit_job *j)
 		j->fault = FAULT_SEAL;
 		return false;
 	}
-	j->start.summary = j->closed.summary;
+	if (j->old != NULL) {
+		j->start.summary = j->closed.summary;
+		j->start.end = j->closed.end;
+	}
 	if (j->fresh != NULL && segment_begin(j->fs, &j->start, j->spare, j->segment_size,
 	    &j->fresh->fd, &j->e) < 0) {
 		j->fault = FAULT_BEGIN;
@@ -501,6 +504,7 @@ note_rotation(struct spool *s, struct commit_job *j)
 	if (j->old != NULL && j->fault != FAULT_SEAL) {
 		j->old->written = j->old->synced = j->closed.end;
 		segment_ended(j->old);
+		s->closed = j->closed;
 		s->current = NULL;
 		s->syncs++;
 		all_synced(s);
@@ -557,7 +561,8 @@ plan_rotation(struct spool *s, struct commit_job *j)
 	j->old = s->current;
 	j->start = (struct segment_start){ .number = log_next_number(s), .nonce = rng_u64(s->env.rng),
 		.created_ms = loop_wall(s->env.loop), .previous = last->number,
-		.previous_nonce = last->nonce, .has_summary = s->current != NULL, .abandons = s->abandons, .abandons_from = s->abandons_from,
+		.previous_nonce = last->nonce, .closed = s->abandons == 0, .summary = s->closed.summary,
+		.end = s->closed.end, .abandons = s->abandons, .abandons_from = s->abandons_from,
 		.abandons_tail = s->abandons_tail };
 	j->fresh = segment_new((uint32_t)j->start.number, j->start.nonce);
 	j->fresh->size = s->params.segment_size;

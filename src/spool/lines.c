@@ -46,7 +46,8 @@ lines_put_start(struct buf *out, const struct segment_start *s)
 	if (s->previous != 0 && !buf_addf(out, "previous: %016llx %016llx\n",
 	    (unsigned long long)s->previous, (unsigned long long)s->previous_nonce))
 		return false;
-	if (s->has_summary && !buf_addf(out, "summary: %016llx\n", (unsigned long long)s->summary))
+	if (s->closed && !buf_addf(out, "summary: %016llx\nend: %016llx\n",
+	    (unsigned long long)s->summary, (unsigned long long)s->end))
 		return false;
 	if (s->abandons == 0)
 		return true;
@@ -91,7 +92,9 @@ lines_get_start(struct segment_start *out, struct view v, struct err *e)
 		else if (view_eq(key, VIEW("previous")))
 			ok = next_hex(&value, &s.previous) && next_hex(&value, &s.previous_nonce);
 		else if (view_eq(key, VIEW("summary")))
-			ok = s.has_summary = num_parse_hex(value, &s.summary);
+			ok = s.closed = num_parse_hex(value, &s.summary);
+		else if (view_eq(key, VIEW("end")))
+			ok = num_parse_hex(value, &s.end);
 		else if (view_eq(key, VIEW("abandons")))
 			ok = get_abandons(&s, value);
 		/* A later format may change the other lines: its number is all that counts. */

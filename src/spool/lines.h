@@ -20,8 +20,9 @@ struct segment_start {
 	uint64_t	number, nonce;
 	int64_t		created_ms;
 	uint64_t	previous, previous_nonce;	/* 0: none */
-	bool		has_summary;		/* the previous one was closed just before: ... */
+	bool		closed;			/* the previous one was, with all before its end synced: ... */
 	uint64_t	summary;		/* ... offset of its summary; 0: it has none */
+	uint64_t	end;			/* ... offset behind its Z; 0: not known (an older program) */
 	uint64_t	abandons;		/* segment, 0: none */
 	bool		abandons_tail;		/* all that nothing in that segment itself proves synced */
 	uint64_t	abandons_from;		/* everything from this offset on */

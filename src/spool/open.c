@@ -93,16 +93,10 @@ open_apply_start(struct spool *s, struct segment *sg, const struct segment_start
 
 	if (start->nonce != 0)
 		sg->nonce = start->nonce;
-	other = start->abandons != 0 ? log_segment(s, (uint32_t)start->abandons) : NULL;
-	if (other != NULL && start->abandons_tail)
-		other->tail_unproven = true;
-	else if (other != NULL && start->abandons_from < other->abandon_from)
-		other->abandon_from = start->abandons_from;
+	sg->previous = (uint32_t)start->previous;
 	other = start->previous != 0 ? log_segment(s, (uint32_t)start->previous) : NULL;
-	if (other != NULL && other->nonce == 0)
-		other->nonce = start->previous_nonce;
 	if (other != NULL)
-		other->summary_at = start->summary;
+		segment_learn(other, start);
 }
 
 /* One segment of an earlier run: read its start. */
@@ -199,6 +193,32 @@ begin_segment(struct spool *s, const struct segment_start *start, struct segment
 }
 
 /*
+ * Was the last one closed by an orderly stop? What the new one says of it must stay true after a
+ * power loss, so it is synced, also after kill -9 while it was closed.
+ */
+static bool
+find_end(struct spool *s, struct segment *last)
+{
+	char name[SEGMENT_NAME_MAX];
+	int fd = last->fd;
+	struct segment_closed end;
+	bool found;
+
+	if (last->nonce == 0 || last->unread)
+		return false;
+	if (fd < 0)
+		fd = fs_open(s->env.fs, segment_name(name, DIR_LOG, last->number), FS_READ, NULL);
+	if (fd < 0)
+		return false;
+	found = segment_find_end(s->env.fs, fd, last, &end) && fs_sync(s->env.fs, fd, NULL) == 0;
+	if (found)
+		s->closed = end;
+	if (last->fd < 0)
+		fs_close(s->env.fs, fd);
+	return found;
+}
+
+/*
  * The segment of this run. What stands at the end of the last one may be torn. On a disk
  * without any room the older ones are read all the same, and room is waited for.
  */
@@ -215,10 +235,14 @@ begin_first(struct spool *s, struct err *e)
 		return err_set(e, ERR_FULL, "the segment numbers are used up");
 	s->first_number = start.number;
 	if (last != NULL) {
-		start.previous = start.abandons = last->number;
+		start.previous = last->number;
 		start.previous_nonce = last->nonce;
-		start.abandons_tail = true;
-		last->tail_unproven = true;
+		start.closed = find_end(s, last);
+		start.summary = s->closed.summary;
+		start.end = s->closed.end;
+		start.abandons = s->abandons = start.closed ? 0 : last->number;
+		start.abandons_tail = s->abandons_tail = !start.closed;
+		segment_learn(last, &start);
 	}
 	sg = segment_new((uint32_t)start.number, start.nonce);
 	sg->summary = summary_new(sg->number);
@@ -227,10 +251,10 @@ begin_first(struct spool *s, struct err *e)
 		if (last == NULL || e->kind != ERR_FULL)
 			return err_prefix(e, "the spool can't be begun");
 		trouble(s, "there is no room for a segment, nothing is sent until there is: %s", e->text);
-		s->abandons = last->number;
-		s->abandons_tail = true;
 		return 0;
 	}
+	s->abandons = 0;
+	s->abandons_tail = false;
 	sg->written = sg->synced = segment_start_room(&start);
 	s->last_nonce = sg->nonce;
 	s->current = sg;

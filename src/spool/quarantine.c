@@ -54,6 +54,16 @@ put_note(struct fs *fs, const char *base, uint32_t number, uint64_t at, uint64_t
 	return rc;
 }
 
+static bool
+is_there(struct fs *fs, const char *name)
+{
+	int fd = fs_open(fs, name, FS_READ, NULL);
+
+	if (fd >= 0)
+		fs_close(fs, fd);
+	return fd >= 0;
+}
+
 /* --- copies -------------------------------------------------------------------- */
 
 /* A file that has its name only when it is complete. */
@@ -68,16 +78,11 @@ struct copy {
 static int
 copy_begin(struct copy *c, struct fs *fs, const char *base, struct err *e)
 {
-	int fd;
-
 	*c = (struct copy){ .fs = fs, .fd = -1 };
 	(void)snprintf(c->name, sizeof(c->name), "%s/%s.bin", DIR_QUARANTINE, base);
 	(void)snprintf(c->part, sizeof(c->part), "%s.part", c->name);
-	fd = fs_open(fs, c->name, FS_READ, NULL);
-	if (fd >= 0) {
-		fs_close(fs, fd);
+	if (is_there(fs, c->name))
 		return 0;
-	}
 	(void)fs_unlink(fs, c->part, NULL);	/* left by a crash, or absent */
 	c->fd = fs_open(fs, c->part, FS_CREATE, e);
 	return c->fd >= 0 ? 1 : -1;
@@ -152,6 +157,28 @@ quarantine_segment(struct fs *fs, uint32_t number, const struct quarantine_note 
 	return 0;
 }
 
+bool
+quarantine_has_segment(struct fs *fs, uint32_t number)
+{
+	char name[SEGMENT_NAME_MAX];
+
+	return is_there(fs, segment_name(name, DIR_QUARANTINE, number));
+}
+
+int
+quarantine_absence(struct fs *fs, uint32_t number, uint64_t at, uint64_t length,
+    const struct quarantine_note *note, struct err *e)
+{
+	char base[BASE_MAX], name[BASE_MAX + 24];
+
+	if (at == 0)
+		(void)snprintf(base, sizeof(base), "%016x", number);
+	else
+		(void)range_base(base, number, at);
+	(void)snprintf(name, sizeof(name), "%s/%s.why", DIR_QUARANTINE, base);
+	return is_there(fs, name) ? 0 : put_note(fs, base, number, at, length, note, e);
+}
+
 /* --- chunks without a commit -------------------------------------------------------- */
 
 struct numbers {
@@ -206,7 +233,7 @@ search_segment(struct copy *c, uint32_t number, spool_id id, struct err *e)
 {
 	char name[SEGMENT_NAME_MAX];
 	struct segment_start start;
-	struct segment sg = { .number = number, .abandon_from = UINT64_MAX };
+	struct segment sg = { .number = number, .abandon_from = UINT64_MAX, .named = true };
 	int fd = fs_open(c->fs, segment_name(name, DIR_LOG, number), FS_READ, e);
 	int64_t size;
 	uint64_t room;

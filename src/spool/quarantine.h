@@ -23,6 +23,14 @@ int quarantine_range(struct fs *, int from, uint32_t number, uint64_t at, uint64
     const struct quarantine_note *, struct err *);
 /* A whole segment leaves log/. */
 int quarantine_segment(struct fs *, uint32_t number, const struct quarantine_note *, struct err *) must_use;
+/* Did one? false: also if that can't be said. */
+bool quarantine_has_segment(struct fs *, uint32_t number) must_use;
+/*
+ * A note alone, for there is nothing to copy: what stood in a segment from there on is not there any
+ * more. length 0: nobody knows how much; at 0: the segment itself.
+ */
+int quarantine_absence(struct fs *, uint32_t number, uint64_t at, uint64_t length,
+    const struct quarantine_note *, struct err *);
 
 /*
  * The chunks of a message whose C is lost, wherever they are up to this segment. From the loop's

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/require.h"
+#include "spool/absence.h"
 #include "spool/quarantine.h"
 #include "spool/replay.h"
 #include "spool/state.h"
@@ -33,6 +34,12 @@ struct recovery {
 	struct segment	*walked;
 	struct scan	 scan;
 	bool		 scanning, set_aside;
+	bool		 damaged;	/* the segment that is walked */
+	bool		 content;	/* the segments so far hold more than their starts */
+	uint32_t	 before;	/* number of the segment in front, which is not there; 0: it is, or none */
+	struct absence	 absent[2];	/* found by the job: that one, the end of this one */
+	unsigned	 nabsent;
+	struct err	 note_err;	/* of them */
 	enum scan_result result;
 	struct scan_record damage;
 	struct err	 e;
@@ -138,6 +145,57 @@ reread_done(struct job *job)
 
 /* --- first part: replay ------------------------------------------------------------------ */
 
+static struct quarantine_note
+note(const struct recovery *rc, spool_id message, const char *why)
+{
+	return (struct quarantine_note){ .found_ms = rc->started_ms, .message = message, .why = why };
+}
+
+static void
+found_absent(struct recovery *rc, const struct absence *a)
+{
+	char why[ABSENCE_TEXT_MAX];
+	struct quarantine_note n = note(rc, 0, absence_text(why, a));
+
+	/* Failure is told by the err; there is nothing to keep for another attempt. */
+	(void)quarantine_absence(rc->s->env.fs, a->segment, a->at, a->length, &n, &rc->note_err);
+	rc->absent[rc->nabsent++] = *a;
+}
+
+static void
+look_in_front(struct recovery *rc)
+{
+	struct absence a;
+
+	if (rc->before != 0 && absence_of_segment(&a, rc->s->env.fs, rc->before))
+		found_absent(rc, &a);
+	rc->before = 0;
+}
+
+static void
+look_at_end(struct recovery *rc)
+{
+	bool no_end = rc->scanning && !rc->scan.sealed && !rc->damaged;
+	struct absence a;
+
+	if (absence_of_end(&a, rc->walked, no_end))
+		found_absent(rc, &a);
+}
+
+static void
+tell_absent(struct recovery *rc)
+{
+	char text[ABSENCE_TEXT_MAX];
+
+	for (unsigned i = 0; i < rc->nabsent; i++)
+		trouble(rc->s, "%s", absence_text(text, &rc->absent[i]));
+	if (rc->note_err.kind != ERR_NONE)
+		trouble(rc->s, "no note of it can be put into quarantine: %s", rc->note_err.text);
+	rc->s->absent += rc->nabsent;
+	rc->nabsent = 0;
+	err_clear(&rc->note_err);
+}
+
 static int
 open_walked(struct recovery *rc)
 {
@@ -172,14 +230,9 @@ take_summary(struct recovery *rc)
 	if (!segment_read_summary(rc->s->env.fs, rc->fd, rc->walked, &rc->text, &text, &rc->end))
 		return false;
 	replay_summary(&rc->replay, rc->walked->number, text);
+	rc->content = true;
 	rc->result = SCAN_END;
 	return true;
-}
-
-static struct quarantine_note
-note(const struct recovery *rc, spool_id message, const char *why)
-{
-	return (struct quarantine_note){ .found_ms = rc->started_ms, .message = message, .why = why };
 }
 
 /* No record of it can be read. Kept whole, out of the way: it would hold up all release. */
@@ -282,13 +335,18 @@ replay_run(struct job *job)
 	err_clear(&rc->e);
 	err_clear(&rc->quarantine_err);
 	rc->new_size = 0;
+	look_in_front(rc);
 	if (sg->unread || sg->nonce == 0) {
 		rc->set_aside = sg->lost_start && set_aside(rc);
 		return;
 	}
 	if (!rc->scanning) {
-		if (open_walked(rc) < 0 || take_summary(rc))
+		if (open_walked(rc) < 0)
 			return;
+		if (take_summary(rc)) {
+			look_at_end(rc);
+			return;
+		}
 		scan_init(&rc->scan, rc->s->env.fs, rc->fd, sg, !sg->tail_unproven);
 		rc->scanning = true;
 	}
@@ -301,12 +359,17 @@ replay_run(struct job *job)
 			replay_record(&rc->replay, sg->number, &x);
 		else if (rc->result == SCAN_DAMAGE)
 			rc->damage = x;
+		if (rc->result == SCAN_RECORD)
+			rc->content |= x.head.type != RECORD_START;
 	} while (rc->result == SCAN_RECORD && rc->scan.at - begin < STEP_BYTES);
 	rc->end = rc->scan.at;
-	if (rc->result == SCAN_DAMAGE)
+	if (rc->result == SCAN_DAMAGE) {
+		rc->damaged = rc->content = true;
 		quarantine_damage(rc);
-	else if (rc->result == SCAN_END)
+	} else if (rc->result == SCAN_END) {
+		look_at_end(rc);
 		give_back(rc);
+	}
 }
 
 static void order_begin(struct recovery *rc);
@@ -398,6 +461,7 @@ replay_done_step(struct job *job)
 	struct recovery *rc = container_of(job, struct recovery, job);
 
 	rc->nfound = rc->replay.found->n;
+	tell_absent(rc);
 	if (rc->result == SCAN_DAMAGE)
 		tell_damage(rc);
 	if (rc->result == SCAN_FAIL && try_again(rc))
@@ -418,6 +482,19 @@ replay_done_step(struct job *job)
 }
 
 static void
+walk_next(struct recovery *rc)
+{
+	struct segment *sg = list_entry(rc->at, struct segment, link);
+
+	rc->walked = sg;
+	sg->users++;
+	rc->damaged = false;
+	/* Only the oldest goes: so what stands in front of a segment is there, or nothing is. */
+	if (rc->content && sg->previous != 0 && log_segment(rc->s, sg->previous) == NULL)
+		rc->before = sg->previous;
+}
+
+static void
 replay_step(struct recovery *rc)
 {
 	struct spool *s = rc->s;
@@ -427,8 +504,7 @@ replay_step(struct recovery *rc)
 			order_begin(rc);
 			return;
 		}
-		rc->walked = list_entry(rc->at, struct segment, link);
-		rc->walked->users++;
+		walk_next(rc);
 	}
 	rc->job.run = replay_run;
 	rc->job.done = replay_done_step;

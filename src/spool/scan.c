@@ -12,7 +12,7 @@
 void
 scan_init(struct scan *sc, struct fs *fs, int fd, const struct segment *sg, bool proven)
 {
-	*sc = (struct scan){ .fs = fs, .fd = fd, .nonce = sg->nonce, .proven = proven,
+	*sc = (struct scan){ .fs = fs, .fd = fd, .nonce = sg->nonce, .proven = proven, .named = sg->named,
 		.size = sg->size,
 		.end = sg->size < sg->abandon_from ? sg->size : sg->abandon_from };
 	buf_init(&sc->window, PAYLOAD_MAX + WINDOW);
@@ -125,7 +125,8 @@ judge(struct scan *sc, const struct record *bad, struct scan_record *out, struct
 		synced = sc->ahead_epoch > bad->epoch;
 	else
 		synced = unknown_was_synced(sc, found < sc->end, &first);
-	if (!synced && !sc->proven) {
+	/* With nothing but its start, and named by none, it could be neither begun nor removed. */
+	if (!synced && (!sc->proven || (!sc->named && sc->epoch == 0))) {
 		sc->torn = true;
 		return SCAN_END;
 	}

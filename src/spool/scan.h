@@ -20,6 +20,7 @@ struct scan {
 	uint64_t	 size;		/* of the file */
 	uint64_t	 end;		/* the same, or where it is abandoned */
 	bool		 proven;	/* a later segment proves that all up to end was synced */
+	bool		 named;		/* one names it */
 	uint64_t	 epoch;		/* of the last good record */
 	bool		 sealed;	/* Z was seen */
 	bool		 torn;		/* something was dropped at the end */

@@ -47,6 +47,32 @@ segment_ended(struct segment *sg)
 	sg->summary = NULL;
 }
 
+void
+segment_learn(struct segment *sg, const struct segment_start *later)
+{
+	bool abandoned = later->abandons == sg->number;
+
+	if (abandoned && later->abandons_tail)
+		sg->tail_unproven = true;
+	else if (abandoned && later->abandons_from < sg->abandon_from)
+		sg->abandon_from = later->abandons_from;
+	if (later->previous != sg->number)
+		return;
+	sg->named = true;
+	if (sg->nonce == 0)
+		sg->nonce = later->previous_nonce;
+	sg->summary_at = later->summary;
+	sg->closed = !abandoned;
+	/* All in front of what it abandons was synced. */
+	sg->least = sg->abandon_from != UINT64_MAX ? sg->abandon_from : later->end;
+}
+
+bool
+segment_is_short(const struct segment *sg, bool no_end)
+{
+	return sg->size < sg->least || (sg->closed && no_end);
+}
+
 const char *
 segment_name(char text[SEGMENT_NAME_MAX], const char *dir, uint64_t number)
 {
@@ -254,18 +280,63 @@ read_record(struct fs *fs, int fd, const struct segment *sg, uint8_t type, uint6
 	return crc32c(0, *payload) == r->crc;
 }
 
-/* By Z at the end of the file, which was cut there when the segment was closed for the stop. */
+/* Z at the end of the file, which was cut there when the segment was closed for the stop. */
+static bool
+read_end(struct fs *fs, int fd, const struct segment *sg, struct buf *bytes, struct record *r,
+    struct segment_end *end)
+{
+	struct view payload;
+
+	return sg->size >= SEGMENT_SEAL_ROOM && read_record(fs, fd, sg, RECORD_SEAL,
+	    sg->size - SEGMENT_SEAL_ROOM, bytes, r, &payload) && lines_get_end(end, payload, NULL) == 0;
+}
+
 static uint64_t
 find_summary(struct fs *fs, int fd, const struct segment *sg, struct buf *bytes)
 {
 	struct segment_end end;
-	struct view payload;
 	struct record r;
 
-	if (sg->size < SEGMENT_SEAL_ROOM || !read_record(fs, fd, sg, RECORD_SEAL, sg->size - SEGMENT_SEAL_ROOM,
-	    bytes, &r, &payload) || lines_get_end(&end, payload, NULL) < 0)
-		return 0;
-	return end.summary;
+	return read_end(fs, fd, sg, bytes, &r, &end) ? end.summary : 0;
+}
+
+/* The first record of an epoch was written after the sync of all before it. */
+static bool
+begins_epoch(const struct record *r)
+{
+	return r->index == 0 && r->epoch != 0;
+}
+
+/* Z, and T in front of it if there is one, are all of their epoch. */
+static bool
+end_is_alone(struct fs *fs, int fd, const struct segment *sg, struct buf *bytes, const struct record *z,
+    uint64_t at)
+{
+	struct view text;
+	struct record t;
+
+	if (at == 0)
+		return begins_epoch(z);
+	return at % RECORD_UNIT == 0 && at < sg->size &&
+	    read_record(fs, fd, sg, RECORD_SUMMARY, at, bytes, &t, &text) && begins_epoch(&t) &&
+	    t.epoch == z->epoch && at + record_room(t.length) + SEGMENT_SEAL_ROOM == sg->size;
+}
+
+bool
+segment_find_end(struct fs *fs, int fd, const struct segment *sg, struct segment_closed *out)
+{
+	struct segment_end end;
+	struct record z;
+	struct buf bytes;
+	bool found;
+
+	buf_init(&bytes, SUMMARY_MAX);
+	found = read_end(fs, fd, sg, &bytes, &z, &end) &&
+	    end_is_alone(fs, fd, sg, &bytes, &z, end.summary);
+	buf_done(&bytes);
+	if (found)
+		*out = (struct segment_closed){ end.summary, sg->size };
+	return found;
 }
 
 bool
@@ -279,8 +350,7 @@ segment_read_summary(struct fs *fs, int fd, const struct segment *sg, struct buf
 	if (sg->abandon_from != UINT64_MAX || at == 0 || at % RECORD_UNIT != 0 || at > sg->size ||
 	    !read_record(fs, fd, sg, RECORD_SUMMARY, at, bytes, &r, text))
 		return false;
-	/* The first of its epoch was written after the sync of all before it. */
-	if (!proven && (r.index != 0 || r.epoch == 0))
+	if (!proven && !begins_epoch(&r))
 		return false;
 	*end = at + record_room(r.length) + SEGMENT_SEAL_ROOM;
 	return summary_check(*text, at);

@@ -46,7 +46,12 @@ struct segment {
 	uint64_t	 abandon_from;	/* what stands from here on counts as never written */
 	bool		 tail_unproven;	/* later segments don't prove that its end was synced */
 	struct summary	*summary;	/* gathered while it is written; else NULL */
-	uint64_t	 summary_at;	/* where the next segment says that it is; 0: that one does not */
+	/* what the next segment says of it, or 0 */
+	uint64_t	 summary_at;	/* where T is */
+	uint64_t	 least;		/* its file has so many bytes, or more */
+	bool		 closed;	/* it ended with Z, synced */
+	bool		 named;		/* anything at all */
+	uint32_t	 previous;	/* what it says itself: the number of the one before it; 0: none */
 };
 
 /* Where a segment was closed. */
@@ -60,6 +65,11 @@ void segment_free(struct segment *);		/* the descriptor must be closed */
 
 /* It is never written again. */
 void segment_ended(struct segment *);
+
+/* What the start of a later one says of this segment, if it is the one that it names. */
+void segment_learn(struct segment *, const struct segment_start *later);
+/* It has less than a later one proves. no_end: it was walked, nothing was wrong, and there is no Z. */
+bool segment_is_short(const struct segment *, bool no_end) must_use;
 
 const char *segment_name(char text[SEGMENT_NAME_MAX], const char *dir, uint64_t number);
 /* "0123456789abcdef.seg" -> number; also finds the number in front of other names ("N-OFFSET"). */
@@ -85,6 +95,10 @@ uint64_t segment_seal_room(const struct segment *, uint64_t more) must_use;
 /* Write T and Z at the end and sync. *out: where. */
 int segment_seal(struct fs *, int fd, const struct segment *, struct segment_closed *out,
     struct err *) must_use;
+/*
+ * How an orderly stop left it: it ends with Z, and all before that was synced. False: nothing says so.
+ */
+bool segment_find_end(struct fs *, int fd, const struct segment *, struct segment_closed *out) must_use;
 /*
  * Find the summary of a closed segment that counts: one that is whole, of a segment that is
  * proven to be synced to its end. False: there is none, walk it. *text points into bytes.

@@ -113,8 +113,10 @@ struct spool {
 	uint32_t	 id_segment, id_counter;
 	uint64_t	 abandons, abandons_from;	/* for the next S; 0: nothing */
 	bool		 abandons_tail;
+	struct segment_closed closed;	/* the last one, if nothing of it is abandoned */
 	uint64_t	 first_number;	/* of this run's segments */
 	uint64_t	 quarantined;
+	uint64_t	 absent;	/* segments that are missing, or their ends */
 	uint64_t	 last_nonce;
 	struct list	 open;		/* lru: segments open for reading, the oldest first */
 	uint32_t	 nopen;

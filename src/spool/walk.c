@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/crc32c.h"
+#include "spool/absence.h"
 #include "spool/load.h"
 #include "spool/outcome.h"
 #include "spool/replay.h"
@@ -27,6 +28,7 @@ struct walk {
 	struct walk_totals totals;
 	struct walk_fault *fault;
 	size_t		 nfaults;
+	bool		 content;	/* the segments so far hold more than their starts */
 	size_t		 nseen;		/* of the segments, by walk_is_stale() */
 	bool		 stale;		/* something looked damaged, and a segment was gone by then */
 	/* the message that is looked at */
@@ -181,14 +183,10 @@ read_start(struct walk *w, struct segment *sg, struct err *e)
 	if (start.number != sg->number)
 		return 0;
 	sg->nonce = start.nonce;
-	other = find_segment(w, start.abandons);
-	if (other != NULL && start.abandons_tail)
-		other->tail_unproven = true;
-	else if (other != NULL && start.abandons_from < other->abandon_from)
-		other->abandon_from = start.abandons_from;
+	sg->previous = (uint32_t)start.previous;
 	other = find_segment(w, start.previous);
-	if (other != NULL && other->nonce == 0)
-		other->nonce = start.previous_nonce;
+	if (other != NULL)
+		segment_learn(other, &start);
 	return 0;
 }
 
@@ -218,14 +216,40 @@ check_summary(struct walk *w, const struct segment *sg, const struct scan_record
 }
 
 static void
+note_absence(struct walk *w, const struct absence *a)
+{
+	struct walk_fault f = { .kind = WALK_ABSENCE, .segment = a->segment, .at = a->at, .length = a->length };
+	char why[ABSENCE_TEXT_MAX];
+
+	if (is_moot(w))
+		return;
+	w->totals.missing++;
+	w->totals.missing_bytes += a->length;
+	note_fault(w, &f, "%s", absence_text(why, a));
+}
+
+/* Only the oldest goes: so what stands in front of a segment is there, or nothing is. */
+static void
+look_in_front(struct walk *w, const struct segment *sg)
+{
+	struct absence a;
+
+	if (w->content && sg->previous != 0 && find_segment(w, sg->previous) == NULL &&
+	    absence_of_segment(&a, w->fs, sg->previous))
+		note_absence(w, &a);
+}
+
+static void
 replay_segment(struct walk *w, struct segment *sg, bool last)
 {
 	enum scan_result result;
 	struct scan_record x;
 	struct scan sc;
 	struct err e = { 0 };
+	struct absence a;
 	bool damaged = false;
 
+	look_in_front(w, sg);
 	if (open_segment(w, sg->number, &e) < 0) {
 		note_unreadable(w, sg, e.text);
 		return;
@@ -244,6 +268,7 @@ replay_segment(struct walk *w, struct segment *sg, bool last)
 			result = look_twice(&sc, &x, &e);
 		if (result == SCAN_RECORD) {
 			w->totals.records++;
+			w->content |= x.head.type != RECORD_START;
 			replay_record(&w->replay, sg->number, &x);
 			if (x.head.type == RECORD_SUMMARY && !damaged)
 				check_summary(w, sg, &x);
@@ -251,7 +276,7 @@ replay_segment(struct walk *w, struct segment *sg, bool last)
 		}
 		if (result != SCAN_DAMAGE || is_moot(w))
 			break;
-		damaged = true;
+		damaged = w->content = true;
 		w->totals.damaged++;
 		w->totals.damaged_bytes += x.length;
 		f.at = x.at;
@@ -262,6 +287,8 @@ replay_segment(struct walk *w, struct segment *sg, bool last)
 	}
 	if (result == SCAN_FAIL)
 		note_unreadable(w, sg, e.text);
+	else if (absence_of_end(&a, sg, result == SCAN_END && !sc.sealed && !damaged))
+		note_absence(w, &a);
 	w->totals.unclosed += result == SCAN_END && !sc.sealed && sc.end == sc.size;
 	w->totals.bytes += sc.at;
 	scan_done(&sc);

@@ -19,21 +19,23 @@ struct walk_totals {
 	uint64_t	damaged, damaged_bytes;		/* ranges of synced data */
 	uint64_t	unreadable;			/* segments */
 	uint64_t	incomplete;			/* queued messages: walk_check() */
+	uint64_t	missing, missing_bytes;		/* segments or their ends; bytes as far as known */
 	uint64_t	unclosed;			/* segments that nothing says are complete */
 };
 
 enum walk_fault_kind {
 	WALK_RANGE,		/* synced records are damaged */
 	WALK_SEGMENT,		/* can't be read */
+	WALK_ABSENCE,		/* is not there, or not all of it */
 	WALK_MESSAGE		/* is queued and not whole */
 };
 
 struct walk_fault {
 	enum walk_fault_kind kind;
 	uint32_t	segment;
-	uint64_t	at, length;	/* WALK_RANGE */
+	uint64_t	at, length;	/* WALK_RANGE, WALK_ABSENCE */
 	spool_id	message;	/* 0: not known */
-	char		why[200];
+	char		why[320];
 };
 
 /* Reads all of the log and checks every record. */

@@ -417,7 +417,7 @@ test_recovery_syncs_first(void **state)
 
 	setup(&p);
 	world_accept(&p.w, 500, 1, &a);
-	world_close(&p.w);
+	world_kill(&p.w);
 	world_open(&p.w);
 	twin_fs_fail(&p.fs, TWIN_SYNC, 0, 1, EIO);
 	world_run(&p.w, 50);
