@@ -80,11 +80,11 @@ def run_test(place, test, log, timeout):
     return run(argv, place, log, timeout, env)
 
 
-def rebuild(place, test, log):
-    target = ["check", "TESTS="] if test.endswith((".py", ".sh")) else [test]
-    if test.endswith((".py", ".sh")) and run(["make", "all"], place, log) != 0:
+def rebuild(place, tests, log):
+    scripts = any(t.endswith((".py", ".sh")) for t in tests)
+    if scripts and run(["make", "all"], place, log) != 0:
         raise Broken(f"does not compile; see {log}")
-    if run(["make", *target], place, log) != 0:
+    if run(["make", *(["check", "TESTS="] if scripts else tests)], place, log) != 0:
         raise Broken(f"does not compile; see {log}")
 
 
@@ -98,7 +98,7 @@ class Bench:
         copy_source(base)
         build(base, work / "build.log", jobs)
         self.usual = {}
-        for test in sorted({m.test for m in wanted}):
+        for test in sorted({t for m in wanted for t in m.test.split()}):
             begin = time.monotonic()
             status = run_test(base, test, work / "usual.log", 300)
             self.usual[test] = time.monotonic() - begin
@@ -118,11 +118,12 @@ class Bench:
         log = self.work / f"mutant-{number}.log"
         path = place / mutant.file
         original = path.read_text()
+        tests = [t for t in mutant.test.split() if t in self.usual]
         try:
             path.write_text(mutant.apply(original))
-            rebuild(place, mutant.test, log)
-            status = run_test(place, mutant.test, log, 10 + 5 * self.usual[mutant.test])
-            return "survived" if status == 0 else "killed"
+            rebuild(place, tests, log)
+            survived = all(run_test(place, t, log, 10 + 5 * self.usual[t]) == 0 for t in tests)
+            return "survived" if survived else "killed"
         except Broken as e:
             return f"broken: {e}"
         finally:
@@ -180,7 +181,7 @@ def main():
         bench = Bench(work, args.jobs, chosen)
     except Broken as e:
         sys.exit(str(e))
-    chosen = [m for m in chosen if m.test in bench.usual]
+    chosen = [m for m in chosen if any(t in bench.usual for t in m.test.split())]
     results = judge_all(bench, chosen, args, begin)
     killed = results.count("killed")
     skipped = results.count("not run")
