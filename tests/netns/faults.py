@@ -120,6 +120,20 @@ class Family(Fault):
             raise lib.Failure("IPv4 and IPv6 give %s and %s" % tuple(seen))
 
 
+class Away(Rule):
+    """All ports of one provider, by its address; the other provider is not touched."""
+
+    def __init__(self):
+        super().__init__("away", "the first provider's host is away; a second one is configured", "timeout",
+                         lambda p: [f"ip daddr {space.PROVIDER} drop", f"ip saddr {space.PROVIDER} drop"])
+
+    def probe(self, path, port):
+        super().probe(path, port)
+        seen = reach(path, "connect", space.BACKUP_ADDRESS, port)
+        if seen != "ok":
+            raise lib.Failure(f"{self.name}: the other provider gives {seen}")
+
+
 class Silent(Rule):
     """The same rules as drop, but a connection is in the middle of something."""
 
@@ -222,7 +236,7 @@ def all_faults():
         Proxy("blanked", "a proxy overwrites the keyword STARTTLS", "blanked"),
         Proxy("answers", "a proxy answers in the provider's place on every port", "answers"),
         Proxy("mute", "a proxy accepts connections and says nothing", "silent"),
-        Mtu(), Family(), Silent(),
+        Mtu(), Family(), Away(), Silent(),
         OwnFirewall(),
         Here("forbidden", "the host itself forbids the port (EACCES)", "EACCES", "prohibit"),
         Here("routeless", "the host has no route for the port", "ENETUNREACH", "unreachable"),

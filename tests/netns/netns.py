@@ -37,7 +37,7 @@ def chosen(options):
 
 
 def peers_of(case, options):
-    if options.peers == "none" or case.peers == "never":
+    if options.peers == "none":
         return []
     return [programs.Postfix, programs.Nullmailer] if case.peers == "always" or options.peers == "all" \
         else []
@@ -91,7 +91,7 @@ def cell(r):
     if r is None:
         return "-"
     when = f"{r.first:.1f} s" if r.first is not None else \
-        "waits" if r.case.fault == "login" else f"not within {cases.CAP:.0f} s"
+        "waits" if r.case.fault == "login" else f"> {cases.CAP:.0f} s"
     extra = "".join(f" +{n} {what}" for n, what in ((r.uncertain, "uncertain"), (r.returned, "returned"),
                                                      (r.repeated, "repeated")) if n)
     probes = f" (+{r.probes})" if r.probes else ""
@@ -116,17 +116,17 @@ three namespaces, the same smarthost, the same faults of the kernel's own making
 Written by `make check-netns NETNS_FLAGS="--peers all --write FILE"` on {date}: {versions},
 Linux {kernel}, {cores} cores, {jobs} cases at a time.
 
-Each cell: seconds until the message was there (of several: the slowest, from the fault on) /
-attempts wasted on the faulty ports after the fault (in brackets: probes, which carry no mail) / messages
+Each cell: seconds until the message was there (of several: the slowest, from the fault on; > {cap:.0f} s: not
+waited for any longer) / attempts wasted on the faulty ports after the fault (in brackets: probes, which carry no mail) / messages
 lost / logins tried. {clear}
 
-- **posthouse**: 587 STARTTLS, 465 TLS, 2525 STARTTLS.
-- **Postfix**: `relayhost = [host]:587, [host]:2525`. Port 465 can't be in the list: TLS from the first
+- **posthouse**: 587 STARTTLS, 465 TLS, 2525 STARTTLS; the second provider is a second relay.
+- **Postfix**: `relayhost = [host]:587, [host]:2525`, and both of the second provider. Port 465 can't be in the list: TLS from the first
   byte is a setting of a transport, and there is no fall-back between transports.
-- **nullmailer**: three remotes, 587 `--starttls`, 465 `--ssl`, 2525 `--starttls`.
+- **nullmailer**: three remotes, 587 `--starttls`, 465 `--ssl`, 2525 `--starttls`; three more of the second provider.
 
 All verify the certificate, insist on TLS and log in; times and retries are each program's defaults.
-A message that is not there within {cap:.0f} s is still in the queue unless it is counted as lost.
+A message that is not there in time is still in the queue unless it is counted as lost.
 
 {table}
 
@@ -134,13 +134,14 @@ A message that is not there within {cap:.0f} s is still in the queue unless it i
 |---|---|
 {meanings}
 
-"At start" the path is broken before the program runs, and one message is sent. "Traffic": twelve
+"At start" the path is broken before the program runs, and one message is sent. "A minute": the same, and a message
+every two seconds for {minute:.0f} s; the time is that of the slowest. "Traffic": twelve
 messages before the fault, at most four of them under way, and twelve more at once behind it. "Idle": one message
 arrives, then the path breaks, then six are sent at once. "Silent at": the smarthost has stopped answering at this
 step of a session when the path breaks; another message follows at once. A message is uncertain when its final dot went out and no
 reply came: it may have arrived, so it is listed and sent again after `queue.uncertain` (15 min). Returned: the
 program gave it up at once and told the sender. For the proxy that answers everywhere the time counts from its end,
-when `posthousectl probe` was said. With a wrong password, what counts is how often it is tried within a minute.
+ten seconds after the program's start (with posthouse when it had named the proxy, and `posthousectl probe` was said). With a wrong password, what counts is how often it is tried within a minute.
 
 What the peers do as they are set up here: Postfix tries the first host of its list anew for each message,
 and waits 30 s for a connection that nobody answers, five minutes for a greeting. Which address family it tries
@@ -157,7 +158,7 @@ def write(path, score, names, versions, jobs):
     clear = "Bytes with a login or an envelope that went out in clear: " + ("; ".join(told) or "none") + "."
     pathlib.Path(path).write_text(INTRO.format(
         date=datetime.date.today(), versions=", ".join(versions), kernel=platform.release().split("-")[0],
-        cores=os.cpu_count(), jobs=jobs, clear=clear, cap=cases.CAP, table=table(score, names), meanings=meanings))
+        cores=os.cpu_count(), jobs=jobs, clear=clear, cap=cases.CAP, minute=cases.MINUTE, table=table(score, names), meanings=meanings))
 
 
 def main():
@@ -172,7 +173,7 @@ def main():
     if reason:
         lib.skip(reason)
     with lib.workplace("netns-all") as place:
-        certs = lib.make_certs(place / "certs", space.SMARTHOST)
+        certs = lib.make_certs(place / "certs", space.SMARTHOST, space.BACKUP)
         fetch = place if os.environ.get("POSTHOUSE_PEERS_INSTALL") == "1" else None
         kinds, missing = [programs.Posthouse], 0
         for kind in (programs.Postfix, programs.Nullmailer) if options.peers != "none" else ():

@@ -45,8 +45,13 @@ class UnixSMTP(smtplib.SMTP):
 class Daemon(lib.Daemon):
     """posthoused within the host's namespace, with its own times for retries."""
 
+    backup = False      # a second relay
+
     def write_config(self):
         self.settings["queue"] = {"free_min": "0"}
+        if self.backup:
+            self.settings["relays"] = [self.settings["relays"][0],
+                                       {**self.settings["relays"][0], "name": "backup", "host": space.BACKUP}]
         super().write_config()
 
     def _as_user(self):
@@ -75,7 +80,8 @@ class Posthouse:
 
     def start(self):
         w = self.world
-        self.daemon = Daemon(w.place, w.sink, w.certs, relay={"host": space.SMARTHOST}, debug=True,
+        kind = type("Daemon", (Daemon,), {"backup": w.backup})
+        self.daemon = kind(w.place, w.sink, w.certs, relay={"host": space.SMARTHOST}, debug=True,
                              wrapper=(*w.path.host.enter(), *AS_NOBODY))
 
     def submit(self, token, size=0):
@@ -123,7 +129,7 @@ class Postfix:
             myhostname="client.example.com",
             inet_interfaces="loopback-only",
             inet_protocols="all" if world.path.six else "ipv4",
-            relayhost="[{0}]:587, [{0}]:2525".format(space.SMARTHOST),
+            relayhost=", ".join(f"[{host}]:{port}" for host in world.hosts for port in (587, 2525)),
             smtp_host_lookup="native",
             smtp_tls_security_level="secure",
             smtp_tls_CAfile=str(world.certs / "ca.pem"),
@@ -192,8 +198,8 @@ class Nullmailer:
             folder.mkdir()
         login = f"--user={lib.Sink.USER} --pass={lib.Sink.PASSWORD} --x509cafile={world.certs / 'ca.pem'}"
         (etc / "remotes").write_text("".join(
-            f"{space.SMARTHOST} smtp --port={port} {tls} {login}\n"
-            for port, tls in ((587, "--starttls"), (465, "--ssl"), (2525, "--starttls"))))
+            f"{host} smtp --port={port} {tls} {login}\n"
+            for host in world.hosts for port, tls in ((587, "--starttls"), (465, "--ssl"), (2525, "--starttls"))))
         (self.prefix / "mailname").write_text("client.example.com\n")
         os.mkfifo(spool / "trigger")
         self.spool = spool

@@ -22,6 +22,7 @@ import lib  # noqa: E402
 
 SMARTHOST = "smtp.provider.test"
 PROVIDER, PROVIDER6 = "10.2.0.2", "2001:db8:2::2"
+BACKUP, BACKUP_ADDRESS = "smtp.backup.test", "10.2.0.3"     # another provider, behind the same router
 NUMBERS = {"587": 587, "465": 465, "2525": 2525}
 
 
@@ -138,6 +139,7 @@ class Path:
                            + (ROUTER6 if self.six else ""))
             for number, space in ((1, self.host), (2, self.provider)):
                 space.ip((END + (END6 if self.six else "")).format(net=number))
+            self.provider.ip(f"address add {BACKUP_ADDRESS}/24 dev net0\n")
         except BaseException:
             self.close()
             raise
@@ -152,7 +154,7 @@ class Path:
         """In the host the smarthost's name has an address, and an IPv6 one too if wanted."""
         hosts = pathlib.Path(place) / "hosts"
         hosts.write_text("127.0.0.1 localhost\n" + (f"{PROVIDER6} {SMARTHOST}\n" if six else "")
-                         + f"{PROVIDER} {SMARTHOST}\n")
+                         + f"{PROVIDER} {SMARTHOST}\n{BACKUP_ADDRESS} {BACKUP}\n")
         hosts.chmod(0o644)
         self.host.run("mount", "--bind", hosts, "/etc/hosts")
         # A name server that says at once that it can't be asked, for who asks beside the file.
@@ -187,13 +189,14 @@ class Wire(lib.Process):
             raise lib.Failure(f"wire: {line}")
 
     def connections(self, port=None, family=None, since=0.0):
-        """(time, port, family) of each attempt to connect, in order; time as time.time()."""
+        """(time, port, family) of each attempt to connect to the provider, in order; time as time.time()."""
         self.flush()
         found = []
         for line in self.text().split("\n"):
             if line.startswith("syn "):
-                _, number, fam, at = line.split()
-                found.append((float(at), number, fam))
+                _, number, fam, at, address = line.split()
+                if address != BACKUP_ADDRESS:
+                    found.append((float(at), number, fam))
         return sorted(c for c in found if (port is None or c[1] == port)
                       and (family is None or c[2] == family) and c[0] > since)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """wire.py INTERFACE PORT... -- WORD...: who connects to these ports, and what goes in clear.
 
-Prints "syn PORT 4|6 TIME" for the first SYN of each connection (retransmissions have
+Prints "syn PORT 4|6 TIME ADDRESS" for the first SYN of each connection (retransmissions have
 the same source port), and "clear N" for a packet to one of the ports with N bytes of
 which some are a login, a sender, or one of the words, as it is or in base64. The packets are taken from the link before any
 rule sees them; the times are the kernel's. A line "flush" on standard input is
@@ -30,13 +30,14 @@ def forms(word):
 
 
 def transport(frame):
-    """(family, TCP segment) of an Ethernet frame, or None."""
+    """(family, target's address, TCP segment) of an Ethernet frame, or None."""
     kind = frame[12:14]
     if kind == b"\x08\x00" and frame[23] == socket.IPPROTO_TCP:
         size = struct.unpack("!H", frame[16:18])[0]
-        return "4", frame[14 + (frame[14] & 15) * 4:14 + size if size else None]
+        return "4", socket.inet_ntop(socket.AF_INET, frame[30:34]), \
+            frame[14 + (frame[14] & 15) * 4:14 + size if size else None]
     if kind == b"\x86\xdd" and frame[20] == socket.IPPROTO_TCP:
-        return "6", frame[54:]
+        return "6", socket.inet_ntop(socket.AF_INET6, frame[38:54]), frame[54:]
     return None
 
 
@@ -48,14 +49,14 @@ class Watch:
 
     def packet(self, frame, at):
         found = transport(frame)
-        if found is None or len(found[1]) < 20:
+        if found is None or len(found[2]) < 20:
             return
-        family, tcp = found
+        family, address, tcp = found
         source, target = struct.unpack("!HH", tcp[:4])
         flags = tcp[13]
         if flags & 0x12 == 0x02 and target in self.ports and (family, source, target) not in self.seen:
             self.seen.add((family, source, target))
-            print(f"syn {target} {family} {at:.6f}", flush=True)
+            print(f"syn {target} {family} {at:.6f} {address}", flush=True)
         payload = tcp[(tcp[12] >> 4) * 4:]
         if target in self.ports and any(f in payload for f in self.forms):
             print(f"clear {len(payload)} {target}", flush=True)

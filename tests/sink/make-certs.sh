@@ -1,14 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# make-certs.sh DIR [NAME]: a CA and the certificates that posthouse-sink shows, made
+# make-certs.sh DIR [NAME...]: a CA and the certificates that posthouse-sink shows, made
 # on the spot: ca.pem, and NAME.pem + NAME.key for good, expired, self-signed,
 # wrong-name (valid, but for another host) and wrong-use (for clients only).
-# Their names are localhost, 127.0.0.1, ::1 and NAME.
+# Their names are localhost, 127.0.0.1, ::1 and each NAME.
 
 set -eu
-dir=${1:?usage: make-certs.sh DIR [NAME]}
-names=DNS:localhost,IP:127.0.0.1,IP:::1${2:+,DNS:$2}
+dir=${1:?usage: make-certs.sh DIR [NAME...]}
+shift
+names=DNS:localhost,IP:127.0.0.1,IP:::1
+for name; do
+	names=$names,DNS:$name
+done
 mkdir -p "$dir"
 cd "$dir"
 OPENSSL=${OPENSSL:-openssl}

@@ -424,6 +424,26 @@ test_a_trial_is_saved_as_refused(void **state)
 	stop(&f);
 }
 
+/* "Blocked since" is the first refusal, however often a probe is refused later. */
+static void
+test_still_refused_is_one_block(void **state)
+{
+	struct health_sample s = { .class = HEALTH_AUTH_REFUSED, .source = SAMPLE_PROBE, .ready_ms = -1 };
+	struct fixture f;
+	int64_t since;
+
+	start(&f, 2);
+	all_up(&f);
+	since = f.now;
+	say(&f, HEALTH_AUTH_REFUSED, "535 no");
+	f.now = account(&f).until_ms;
+	health_probe_started(f.h, 0, f.now);
+	health_note(f.h, 0, &s, f.now);
+	assert_int_equal(account(&f).state, ACCOUNT_BLOCKED);
+	assert_int_equal(account(&f).since_ms, since);
+	stop(&f);
+}
+
 /* The long timer goes on where it was. */
 static void
 test_a_restored_block_is_tried_in_its_time(void **state)
@@ -470,6 +490,7 @@ main(void)
 		cmocka_unit_test(test_saved_and_restored),
 		cmocka_unit_test(test_what_is_not_saved),
 		cmocka_unit_test(test_a_trial_is_saved_as_refused),
+		cmocka_unit_test(test_still_refused_is_one_block),
 		cmocka_unit_test(test_a_restored_block_is_tried_in_its_time),
 	};
 

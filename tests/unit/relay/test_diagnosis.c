@@ -85,6 +85,10 @@ two_authorities_are_a_question(void **state)
 
 	assert_string_equal(says(all, 2, 0), "its certificate is issued by " BOX ", that of port 465 by "
 	    TRUST ": interception on one of them?");
+	all[0].tried = false;			/* the session that met it has not ended yet */
+	assert_string_equal(says(all, 2, 0), "");
+	all[0] = at("a.example", 587, HEALTH_NO_BANNER, BOX);	/* it does not work anyway */
+	assert_string_equal(says(all, 2, 0), "");
 	all[0] = at("a.example", 587, HEALTH_OK, TRUST2);	/* one authority, two of its names */
 	assert_string_equal(says(all, 2, 0), "");
 	all[0] = at("a.example", 587, HEALTH_OK, "CN=O=Example Trust");

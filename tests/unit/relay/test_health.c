@@ -76,6 +76,7 @@ test_three_hard_failures_in_a_row_are_down(void **state)
 	assert_int_not_equal(state_of(&f, 0), EP_DOWN);
 	probe(&f, 0, HEALTH_FILTERED);
 	assert_int_equal(state_of(&f, 0), EP_DOWN);
+	assert_false(view(&f, 0).suspect);	/* it is more than that */
 	stop(&f);
 }
 

@@ -156,6 +156,24 @@ test_tried_comes_before_untried(void **state)
 	assert_int_equal(order[0], 2);
 	assert_int_equal(order[1], 1);
 	assert_int_equal(order[2], 0);		/* suspects last */
+	kill_port(&f, 0);
+	assert_int_equal(health_race_order(f.h, f.now, order), 2);
+	assert_int_equal(order[0], 2);
+	assert_int_equal(order[1], 1);
+	stop(&f);
+}
+
+/* A session that ends meanwhile does not put off what is to be looked at now. */
+static void
+test_a_probe_at_once_stays_at_once(void **state)
+{
+	struct fixture f;
+
+	start(&f, 2);
+	delivery(&f, 1, HEALTH_OK);
+	assert_int_equal(view(&f, 1).next_probe_ms, f.now);
+	probe(&f, 1, HEALTH_OK);
+	assert_interval(&f, 1, 15 * 60);
 	stop(&f);
 }
 
@@ -635,6 +653,7 @@ main(void)
 		cmocka_unit_test(test_the_winner_of_a_race_is_current_at_once),
 		cmocka_unit_test(test_what_mail_goes_over_is_current),
 		cmocka_unit_test(test_tried_comes_before_untried),
+		cmocka_unit_test(test_a_probe_at_once_stays_at_once),
 		cmocka_unit_test(test_no_endpoints),
 		cmocka_unit_test(test_one_failure_is_a_detour),
 		cmocka_unit_test(test_down_moves_at_once),

@@ -118,7 +118,12 @@ test_the_way_back_is_told(void **state)
 	assert_int_equal(choose(&f), 1);
 	assert_why(&f, 1, "; return to 587 when it has been up without a failure for 30m");
 	assert_why(&f, 0, "not chosen: down; return to 587 when");
+	assert_string_not_equal(health_advice(f.h, 0), "");
+	probe(&f, 0, HEALTH_OK);
+	assert_why(&f, 0, "not chosen: probing; it may carry one message");
+	f.now += SECONDS(10);
 	recover(&f, 0);
+	assert_string_equal(health_advice(f.h, 0), "");		/* of what is over */
 	f.now += MINUTES(18);
 	deliver(&f, 0, 10);
 	deliver(&f, 1, 10);
@@ -130,6 +135,10 @@ test_the_way_back_is_told(void **state)
 	assert_int_equal(choose(&f), 1);
 	f.now += MINUTES(1);
 	deliver(&f, 0, 1);
+	f.h->ep[0].availability = 0.89;
+	assert_why(&f, 1, "; return to 587 when its availability is 0.90; it is 0.89");
+	assert_int_equal(choose(&f), 1);
+	f.h->ep[0].availability = 0.95;
 	assert_why(&f, 1, "; return to 587 with the next session");
 	assert_int_equal(choose(&f), 0);
 	stop(&f);
@@ -148,6 +157,9 @@ test_a_detour_is_told(void **state)
 	assert_why(&f, 1, "stands by: 587 is the chosen one, but its last attempt failed: sessions make a detour "
 	    "over this one");
 	assert_int_equal(choose(&f), 1);
+	probe(&f, 0, HEALTH_OK);
+	delivery(&f, 1, HEALTH_CUT_BEFORE_DOT);
+	assert_why(&f, 1, "stands by: 587 is the chosen one, and the last attempt here failed");
 	stop(&f);
 }
 

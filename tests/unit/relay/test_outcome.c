@@ -97,6 +97,14 @@ failures_of_a_session(void **state)
 		{ FAULT_AUTH, CL_AUTH_NEXT, 550, "5.7.30", "basic login is over", HEALTH_AUTH_REFUSED },
 		{ FAULT_AUTH, CL_AUTH, 454, "4.7.0", "try later", HEALTH_AUTH_TEMP },
 		{ FAULT_AUTH, CL_AUTH, 504, "5.5.4", "unknown mechanism", HEALTH_AUTH_MISSING },
+		{ FAULT_AUTH, CL_AUTH, 500, "", "what", HEALTH_AUTH_MISSING },
+		{ FAULT_AUTH, CL_AUTH, 502, "", "what", HEALTH_AUTH_MISSING },
+		{ FAULT_AUTH, CL_AUTH, 503, "", "what", HEALTH_AUTH_MISSING },
+		{ FAULT_AUTH, CL_AUTH, 354, "", "what", HEALTH_GARBLED },
+		{ FAULT_AUTH, CL_AUTH, 454, "4.7.0", "daily quota exceeded", HEALTH_QUOTA_USED_UP },
+		{ FAULT_GREETING, CL_GREETING, 421, "4.7.0", "daily quota exceeded", HEALTH_QUOTA_USED_UP },
+		{ FAULT_SHUTTING_DOWN, CL_AUTH_NEXT, 421, "", "", HEALTH_AUTH_TEMP },
+		{ FAULT_SHUTTING_DOWN, CL_QUIT, 421, "", "", HEALTH_OK },
 		{ FAULT_SHUTTING_DOWN, CL_AUTH, 421, "", "", HEALTH_AUTH_TEMP },
 		{ FAULT_SHUTTING_DOWN, CL_READY, 421, "4.4.2", "idle", HEALTH_OK },
 		{ FAULT_SHUTTING_DOWN, CL_MAIL, 421, "4.3.2", "shutting down", HEALTH_BANNER_4XX },
@@ -154,7 +162,10 @@ only_5xx_in_the_transaction_is_final(void **state)
 		assert_int_equal(fate_of(steps[i], 454, "", "Throttling"), FATE_WAIT);
 		/* The operator's or the server's faults. */
 		assert_int_equal(fate_of(steps[i], 530, "5.7.0", "log in first"), FATE_WAIT);
+		assert_int_equal(fate_of(steps[i], 534, "5.7.9", "no"), FATE_WAIT);
 		assert_int_equal(fate_of(steps[i], 535, "5.7.8", "no"), FATE_WAIT);
+		assert_int_equal(fate_of(steps[i], 538, "5.7.11", "no"), FATE_WAIT);
+		assert_int_equal(fate_of(steps[i], 550, "5.4.5", "Daily sending quota exceeded"), FATE_WAIT);
 		assert_int_equal(fate_of(steps[i], 521, "", "no mail here"), FATE_WAIT);
 		/* Nonsense is no reason to bounce. */
 		assert_int_equal(fate_of(steps[i], 354, "", "what"), FATE_DEFERRED);
@@ -162,6 +173,7 @@ only_5xx_in_the_transaction_is_final(void **state)
 	assert_int_equal(fate_of(CL_DOT, 250, "2.0.0", "ok"), FATE_DELIVERED);
 	assert_int_equal(fate_of(CL_DATA, 250, "2.0.0", "ok"), FATE_DEFERRED);
 	assert_int_equal(fate_of(CL_RCPT, 503, "", "sequence"), FATE_WAIT);
+	assert_int_equal(fate_of(CL_RCPT, 502, "", "unknown"), FATE_WAIT);
 	assert_int_equal(fate_of(CL_DOT, 503, "", "refused"), FATE_FAILED);
 }
 
@@ -196,6 +208,9 @@ lost_sessions(void **state)
 static void
 what_health_learns(void **state)
 {
+	static const char *const words[FATE_COUNT] = {
+		"delivered", "failed", "deferred", "again", "wait", "cut", "uncertain",
+	};
 	static const struct {
 		enum client_state	at;
 		int			code;
@@ -209,6 +224,15 @@ what_health_learns(void **state)
 		{ CL_DOT, 550, "Sender address is not verified", HEALTH_SENDER_REFUSED },
 		{ CL_RCPT, 450, "greylisted", HEALTH_MSG_TEMP },
 		{ CL_DOT, 454, "Throttling", HEALTH_QUOTA },
+		{ CL_MAIL, 452, "Daily quota exceeded", HEALTH_QUOTA_USED_UP },
+		{ CL_MAIL, 534, "no", HEALTH_AUTH_REFUSED },
+		{ CL_MAIL, 535, "no", HEALTH_AUTH_REFUSED },
+		{ CL_MAIL, 538, "no", HEALTH_AUTH_REFUSED },
+		{ CL_MAIL, 502, "unknown", HEALTH_GARBLED },
+		{ CL_MAIL, 503, "sequence", HEALTH_GARBLED },
+		{ CL_DOT, 503, "no", HEALTH_CONTENT_REFUSED },
+		{ CL_DOT, 550, "from address is not yours", HEALTH_SENDER_REFUSED },
+		{ CL_RCPT, 521, "no mail here", HEALTH_BANNER_5XX },
 		{ CL_MAIL, 530, "Authentication required", HEALTH_AUTH_REFUSED },
 		{ CL_MAIL, 530, "Must issue a STARTTLS command first", HEALTH_WANTS_STARTTLS },
 		{ CL_DATA, 250, "what", HEALTH_GARBLED },
@@ -222,7 +246,7 @@ what_health_learns(void **state)
 		assert_int_equal(outcome_of_result(&r), cases[i].want);
 	}
 	for (int f = 0; f < FATE_COUNT; f++)
-		assert_non_null(fate_word((enum fate)f));
+		assert_string_equal(fate_word((enum fate)f), words[f]);
 }
 
 /* What is said of each recipient: the class of his own reply, and the step it came at. */

@@ -64,6 +64,7 @@ test_used_up(void **state)
 		{ 450, "4.1.1", "<daily-quota-exceeded@example.net>: user unknown", false },
 		{ 450, "4.1.1", "daily-quota-exceeded@example.net: user unknown", false },
 		{ 550, "5.4.5", "<daily.quota.exceeded@example.net>: no route", false },
+		{ 250, "5.4.5", "Daily sending quota exceeded", false },	/* it was taken */
 	};
 
 	for (size_t i = 0; i < lengthof(cases); i++)

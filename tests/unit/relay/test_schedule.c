@@ -85,6 +85,11 @@ recorded_times_are_believed_within_reason(void **state)
 	m.flags = SPOOL_UNCERTAIN;
 	schedule_add(&s, &m, 0, WALL);
 	assert_int_equal(schedule_next_at(&s, 1), 15 * MIN_MS);
+	/* What is uncertain may rest for longer than any retry. */
+	s.params.uncertain_ms = 3 * HOUR_MS;
+	m.next_ms = WALL + 3 * HOUR_MS;
+	schedule_add(&s, &m, 0, WALL);
+	assert_int_equal(schedule_next_at(&s, 1), 3 * HOUR_MS);
 	schedule_done(&s);
 }
 
