@@ -103,21 +103,27 @@ two_authorities(const struct facts *f, struct diagnosis *out)
 	return false;
 }
 
+/* On a port that begins with TLS the same silence is a handshake that failed. */
+static bool
+is_silent(const struct diagnosis_port *p)
+{
+	return p->tried && (p->class == HEALTH_NO_BANNER || p->class == HEALTH_TLS_HANDSHAKE);
+}
+
 static bool
 answers_for_every_port(const struct facts *f, struct diagnosis *out)
 {
-	size_t ports = 0;
+	size_t ports = 0, unheard = 0;
 
-	if (f->p->class != HEALTH_NO_BANNER)
-		return false;
 	for (size_t i = 0; i < f->n; i++) {
 		if (!is_same_host(&f->all[i], f->p))
 			continue;
-		if (!f->all[i].tried || f->all[i].class != HEALTH_NO_BANNER)
+		if (!is_silent(&f->all[i]))
 			return false;
 		ports++;
+		unheard += f->all[i].class == HEALTH_NO_BANNER;
 	}
-	if (ports < 2)
+	if (ports < 2 || unheard == 0)
 		return false;
 	snprintf(out->meaning, sizeof(out->meaning), "every port takes the connection and none greets: a "
 	    "transparent proxy or a firewall on the way answers in the server's place");

@@ -17,6 +17,15 @@ def self_test():
     assert mutants.parse("l", "file: a.c\nfind: x\n")[1] == ["l:1: lacks replace, test"]
     assert mutants.parse("l", "what\n")[1]
 
+    rows = "file: a.c\neach: ^.(\\w),$\nwords: a b\nbut: 3\ntest: t u\n"
+    (each,), bad = mutants.parse("l", rows)
+    text = "1a,\n2b,\n3a,\n"
+    found, complaints = each.expand(text)
+    assert not bad and not complaints and [m.apply(text) for m in found] == \
+        ["1b,\n2b,\n3a,\n", "1a,\n2a,\n3a,\n"]
+    assert not list(mutants.check(found[0], lambda name: text, "u t"))
+    assert each.expand("1c,\n")[1] and each.expand("")[1]
+
     def complain(text, makefiles="t"):
         return list(mutants.check(some[0], lambda name: text, makefiles))
 

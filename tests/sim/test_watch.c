@@ -113,6 +113,30 @@ one_port_is_told_wholly(void **state)
 	assert_has(ask(w, "ports --why 465"), "554 not ");
 }
 
+/* All ports accept and say nothing; that the name can't be asked for later takes nothing of that back. */
+static void
+what_all_ports_show_outlasts_the_name_server(void **state)
+{
+	static const char meaning[] = "every port takes the connection and none greets";
+	struct world *w = *state;
+
+	world_all(w, TWIN_MUTE);
+	world_start(w);
+	world_mail(w, ALICE, BOB, "one.");
+	world_run(w, MINUTES(10));
+	assert_has(ask(w, "ports"), meaning);
+	assert_true(world_logged(w, "diagnosis", meaning) >= PORTS);
+	w->net.dns_down = true;
+	world_run(w, HOURS(26));		/* beyond the day for which an answer is kept */
+	assert_true(world_logged(w, "probe", "class=dns_fail") > 0);
+	assert_has(ask(w, "ports"), meaning);
+	w->net.dns_down = false;
+	world_all(w, TWIN_ACCEPT);
+	assert_true(world_settle(w, MINUTES(30)));
+	world_run(w, MINUTES(30));
+	assert_null(strstr(ask(w, "ports"), meaning));
+}
+
 /* 96 signs, of which the newest n are these. */
 static void
 assert_line(struct world *w, const char *signs)
@@ -474,6 +498,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(changes_are_told_with_their_evidence),
 		T(one_port_is_told_wholly),
+		T(what_all_ports_show_outlasts_the_name_server),
 		T(the_day_is_a_line),
 		T(a_quiet_day_is_known),
 		T(it_outlasts_a_restart),

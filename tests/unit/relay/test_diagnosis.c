@@ -105,7 +105,15 @@ what_answers_for_every_port(void **state)
 
 	assert_non_null(strstr(says(all, 3, 1), "every port takes the connection and none greets"));
 	assert_string_equal(says(all, 1, 0), "");
-	all[1].class = HEALTH_OK;
+	all[1].class = HEALTH_TLS_HANDSHAKE;	/* it waits for our hello, and then says as little */
+	assert_non_null(strstr(says(all, 3, 0), "every port takes the connection and none greets"));
+	assert_string_equal(says(all, 3, 1), says(all, 3, 0));
+	all[0].class = HEALTH_TLS_HANDSHAKE;	/* both fail: that is about TLS */
+	assert_string_equal(says(all, 3, 0), "");
+	all[0].class = HEALTH_NO_BANNER;
+	all[1].tried = false;
+	assert_string_equal(says(all, 3, 0), "");
+	all[1] = at("a.example", 465, HEALTH_OK, "");
 	assert_string_equal(says(all, 3, 0), "");
 }
 
