@@ -270,8 +270,8 @@ each_class_has_its_word_and_sentence(void **state)
 static void
 each_state_event_and_reason_has_its_word(void **state)
 {
-	static const char *const reasons[] = {
-		"stay", "first", "down", "detour", "better", "return", "canary", "none",
+	static const char *const reasons[CHOICE_NONE + 1] = {
+		"stay", "first", "down", "detour", "better", "return", "canary", "race", "none",
 	};
 	static const char *const events[HEALTH_EVENT_COUNT] = {
 		"endpoint-up", "endpoint-degraded", "endpoint-down", "endpoint-blocked", "route-changed",
