@@ -47,8 +47,6 @@ network_blocks_mail(const struct facts *f, struct diagnosis *out)
 {
 	bool hosts = false;
 
-	if (f->p->class != HEALTH_FILTERED)
-		return false;
 	for (size_t i = 0; i < f->n; i++) {
 		if (!f->all[i].tried || f->all[i].class != HEALTH_FILTERED)
 			return false;

@@ -125,16 +125,37 @@ what_all_ports_show_outlasts_the_name_server(void **state)
 	world_mail(w, ALICE, BOB, "one.");
 	world_run(w, MINUTES(10));
 	assert_has(ask(w, "ports"), meaning);
-	assert_true(world_logged(w, "diagnosis", meaning) >= PORTS);
+	assert_int_equal(world_logged(w, "diagnosis", meaning), PORTS);
 	w->net.dns_down = true;
 	world_run(w, HOURS(26));		/* beyond the day for which an answer is kept */
 	assert_true(world_logged(w, "probe", "class=dns_fail") > 0);
 	assert_has(ask(w, "ports"), meaning);
+	assert_int_equal(world_logged(w, "diagnosis", ""), PORTS);	/* once is enough */
 	w->net.dns_down = false;
 	world_all(w, TWIN_ACCEPT);
 	assert_true(world_settle(w, MINUTES(30)));
 	world_run(w, MINUTES(30));
 	assert_null(strstr(ask(w, "ports"), meaning));
+}
+
+/* One of two ports has another authority's certificate, and this host trusts it, too. */
+static void
+two_authorities_are_told(void **state)
+{
+	struct world *w = *state;
+
+	w->port[P465].ep->issuer = "O=Box Inc, CN=inspection";
+	world_start(w);
+	world_mail(w, ALICE, BOB, "one.");
+	assert_true(world_settle(w, SECONDS(10)));
+	world_run(w, MINUTES(5));
+	assert_has(ask(w, "ports"), "its certificate is issued by O=Box Inc, CN=inspection, that of port 587 by "
+	    TWIN_ISSUER ": interception on one of them?");
+	/* And the other side of it; when it is over, nothing is said any more. */
+	assert_has(ask(w, "ports"), "its certificate is issued by " TWIN_ISSUER ", that of port 465 by O=Box Inc");
+	w->port[P465].ep->issuer = TWIN_ISSUER;
+	world_run(w, HOURS(1));
+	assert_null(strstr(ask(w, "ports"), "interception"));
 }
 
 /* 96 signs, of which the newest n are these. */
@@ -499,6 +520,7 @@ main(void)
 		T(changes_are_told_with_their_evidence),
 		T(one_port_is_told_wholly),
 		T(what_all_ports_show_outlasts_the_name_server),
+		T(two_authorities_are_told),
 		T(the_day_is_a_line),
 		T(a_quiet_day_is_known),
 		T(it_outlasts_a_restart),

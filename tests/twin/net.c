@@ -499,8 +499,10 @@ op_tls_info(const struct stream *s, struct tls_info *out)
 {
 	if (!self(s)->tls)
 		return false;
-	*out = (struct tls_info){ .version = "TLSv1.3", .cipher = "TWIN", .issuer = "CN=twin CA",
-	    .subject = "CN=twin", .not_after_ms = INT64_C(4102444800000) };
+	*out = (struct tls_info){ .version = "TLSv1.3", .cipher = "TWIN", .subject = "CN=twin",
+	    .not_after_ms = INT64_C(4102444800000) };
+	(void)snprintf(out->issuer, sizeof(out->issuer), "%s",
+	    self(s)->endpoint != NULL ? self(s)->endpoint->issuer : TWIN_ISSUER);
 	return true;
 }
 
@@ -666,6 +668,7 @@ twin_net_endpoint(struct twin_net *n, const char *address)
 	ep->delay_ms = 1;
 	ep->tls = STREAM_EOF;
 	ep->limits = (struct stream_limits){ 1u << 20, 1u << 20 };
+	ep->issuer = TWIN_ISSUER;
 	list_init(&ep->link);
 	list_push(&n->endpoints, &ep->link);
 	return ep;

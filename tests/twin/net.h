@@ -43,6 +43,8 @@ struct twin_net {
 	void		*tap_arg;
 };
 
+#define TWIN_ISSUER "CN=twin CA"
+
 struct twin_endpoint {
 	struct list	 link;
 	struct twin_net	*net;
@@ -51,6 +53,7 @@ struct twin_endpoint {
 	int64_t		 delay_ms;	/* one way; at least 1 */
 	/* How start_tls ends: STREAM_EOF means well. */
 	enum stream_end_kind tls;
+	const char	*issuer;	/* of its certificate; set by default to that of the twin's own authority */
 	struct stream_limits limits;	/* of the server's streams; set by default to 1 MiB each */
 	/* Takes over the server's end, as in struct listener_events. */
 	void		(*on_accept)(void *arg, struct twin_endpoint *, struct stream *);

@@ -259,6 +259,7 @@ static void
 test_off_stays_off(void **state)
 {
 	struct health_params p = { .port = { 587, 465 }, .off = { true }, .n = 2, .sessions_max = 4 };
+	struct health_probe p1;
 	struct fixture f;
 	struct health_choice c;
 
@@ -268,6 +269,14 @@ test_off_stays_off(void **state)
 	health_network_changed(f.h, f.now);
 	assert_int_equal(state_of(&f, 0), EP_OFF);
 	assert_true(view(&f, 0).next_probe_ms < 0);
+	for (int i = 0; i < 5; i++) {
+		health_next_probe(f.h, f.now, &p1);
+		assert_int_equal(p1.endpoint, 1);
+		health_probe_started(f.h, 1, f.now);
+		report(&f, 1, SAMPLE_PROBE, HEALTH_FILTERED);
+		f.now = view(&f, 1).next_probe_ms;
+	}
+	health_unblock(f.h, f.now);
 	delivery(&f, 1, HEALTH_OK);
 	health_choose(f.h, f.now, &c);
 	assert_int_equal(c.endpoint, 1);
@@ -290,6 +299,71 @@ test_network_change_gives_another_chance(void **state)
 	assert_int_equal(state_of(&f, 0), EP_DOWN);
 	health_network_changed(f.h, f.now + 10000);
 	assert_int_equal(state_of(&f, 0), EP_UNKNOWN);
+	stop(&f);
+}
+
+/* What the provider asked for holds on any network; that its name could not be asked for does not. */
+static void
+test_a_network_change_ends_only_the_pause_for_names(void **state)
+{
+	struct health_choice c;
+	struct fixture f;
+
+	start(&f, 2);
+	all_up(&f);
+	delivery(&f, 0, HEALTH_QUOTA);
+	health_network_changed(f.h, f.now);
+	health_choose(f.h, f.now, &c);
+	assert_int_equal(c.endpoint, -1);
+	stop(&f);
+	start(&f, 2);
+	all_up(&f);
+	delivery(&f, 0, HEALTH_DNS_FAIL);
+	health_choose(f.h, f.now, &c);
+	assert_int_equal(c.endpoint, -1);
+	health_network_changed(f.h, f.now);
+	health_choose(f.h, f.now, &c);
+	assert_int_equal(c.endpoint, 0);
+	stop(&f);
+}
+
+/* New trust says something of certificates, and nothing of a port that is filtered. */
+static void
+test_new_trust_is_for_blocked_ports(void **state)
+{
+	struct fixture f;
+
+	start(&f, 3);
+	all_up(&f);
+	kill_port(&f, 0);
+	probe(&f, 1, HEALTH_TLS_UNTRUSTED);
+	probe(&f, 1, HEALTH_TLS_UNTRUSTED);
+	assert_int_equal(state_of(&f, 1), EP_BLOCKED);
+	health_trust_changed(f.h, f.now);
+	assert_int_equal(state_of(&f, 0), EP_DOWN);
+	assert_true(view(&f, 0).next_probe_ms > f.now);
+	assert_int_equal(state_of(&f, 1), EP_UNKNOWN);
+	assert_int_equal(view(&f, 1).next_probe_ms, f.now);
+	assert_int_equal(state_of(&f, 2), EP_UP);
+	stop(&f);
+}
+
+static void
+test_the_time_to_ready_is_smoothed(void **state)
+{
+	struct health_sample s = { .class = HEALTH_OK, .source = SAMPLE_DELIVERY, .ready_ms = 1000 };
+	struct fixture f;
+
+	start(&f, 2);
+	assert_int_equal(view(&f, 0).ready_ms, -1);
+	health_note(f.h, 0, &s, f.now);
+	assert_int_equal(view(&f, 0).ready_ms, 1000);
+	s.ready_ms = 2000;
+	health_note(f.h, 0, &s, f.now);
+	assert_int_equal(view(&f, 0).ready_ms, 1300);
+	s.ready_ms = -1;			/* a further message of a session that was ready */
+	health_note(f.h, 0, &s, f.now);
+	assert_int_equal(view(&f, 0).ready_ms, 1300);
 	stop(&f);
 }
 
@@ -656,6 +730,9 @@ main(void)
 		cmocka_unit_test(test_relapse_waits_longer),
 		cmocka_unit_test(test_off_stays_off),
 		cmocka_unit_test(test_network_change_gives_another_chance),
+		cmocka_unit_test(test_a_network_change_ends_only_the_pause_for_names),
+		cmocka_unit_test(test_new_trust_is_for_blocked_ports),
+		cmocka_unit_test(test_the_time_to_ready_is_smoothed),
 		cmocka_unit_test(test_message_faults_touch_nothing),
 		cmocka_unit_test(test_account_faults_never_switch_ports),
 		cmocka_unit_test(test_refused_login_blocks_all_ports),

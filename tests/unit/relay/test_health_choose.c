@@ -173,7 +173,7 @@ test_a_probe_at_once_stays_at_once(void **state)
 	delivery(&f, 1, HEALTH_OK);
 	assert_int_equal(view(&f, 1).next_probe_ms, f.now);
 	probe(&f, 1, HEALTH_OK);
-	assert_interval(&f, 1, 15 * 60);
+	assert_true(view(&f, 1).next_probe_ms > f.now);
 	stop(&f);
 }
 

@@ -70,6 +70,7 @@ test_the_chosen_one_says_why_it_stays(void **state)
 	all_up(&f);
 	assert_int_equal(choose(&f), 0);
 	assert_why(&f, 0, "is the chosen one; stays: it leads 465 by ");
+	assert_null(strstr(why(&f, 0), "return to"));	/* it is the first listed itself */
 	assert_why(&f, 1, "stands by: 587 is the chosen one and leads by ");
 	f.h->ep[0].availability = 0.80;		/* 465 leads by less than what a change takes */
 	f.h->ep[1].availability = 1;
@@ -101,6 +102,9 @@ test_a_better_one_takes_over_when_it_was_said(void **state)
 	assert_why(&f, 1, "stands by: 587 is the chosen one; this one leads by ");
 	assert_why(&f, 1, " points and takes over in 1s if that lasts");
 	assert_int_equal(choose(&f), 0);
+	f.h->ep[1].state = EP_RECOVERING;	/* 10 points behind, and leads all the same */
+	assert_why(&f, 0, ", but is recovering");
+	f.h->ep[1].state = EP_UP;
 	f.now += 1000;
 	assert_int_equal(choose(&f), 1);
 	stop(&f);
