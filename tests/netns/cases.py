@@ -20,6 +20,7 @@ CAP = 120.0             # seconds that are waited for a message of another progr
 COST = 1.0              # of a dead preferred port at start, on the wire; each further one as much
 FIRST = 3.0             # until the first message is there; sanitizers make all else slow
 MOVED = 20.0            # what was not past the final dot has moved
+LOSSY = 60.0            # with three packets of ten lost TCP itself may take as long
 AWAY = 60.0             # until the second provider has the mail: each port of the first is asked three times
 TRIES = 3
 MINUTE = 65.0           # of traffic
@@ -36,6 +37,7 @@ MEANS = {
     "tls_handshake": "TLS handshake failed",
     "starttls_missing": "STARTTLS is not offered",
     "starttls_blanked": "writes X over the offer of STARTTLS",
+    "tls_untrusted": "interception on port 587: its certificate is issued by ",     # its neighbour's tells
     "wants_starttls": "speaks plain SMTP first",
     "cut_before_dot": "broke before the message was complete",
     "cut_after_dot": "broke before the message was confirmed",
@@ -66,7 +68,7 @@ HERE = ("own firewall", "forbidden", "routeless", "swallowed")      # nothing of
 NO_FAULT = {"none": "nothing is wrong", "login": "the password is wrong"}
 ALL = ("587", "465", "2525")
 # What a session can't get beyond, at once or never: the dead port costs the first message its head start.
-PROMPT = ("drop", "reset", "unreachable", "prohibited", "one-way", "stripped", "blanked", "mute")
+PROMPT = ("intercepted", "drop", "reset", "unreachable", "prohibited", "one-way", "stripped", "blanked", "mute")
 # Of connections that break, wherever they are.
 BROKEN = ("no_banner", "tls_handshake", "cut_before_dot", "cut_after_dot")
 CASES = [
@@ -79,6 +81,7 @@ CASES = [
     Case("start", "loss"),
     Case("start", "stripped", expect=("starttls_missing",), peers="always", quick=True),
     Case("start", "blanked", expect=("starttls_blanked",)),
+    Case("start", "intercepted", expect=("tls_untrusted",), quick=True),
     Case("start", "mute", expect=("no_banner",)),
     Case("start", "answers", ALL, expect=("starttls_missing",)),
     Case("start", "mtu", expect=("cut_before_dot",), size=400000),
@@ -348,6 +351,8 @@ class Run:
         endpoint = f"{space.SMARTHOST}:{self.case.ports[0]}"
         line = self.program.daemon.process.wait_line(
             rf"endpoint={endpoint} .*\bclass=({'|'.join(self.case.expect)})\b")
+        if self.case.fault == "intercepted":
+            self.program.daemon.process.wait_line(rf"diagnosis .*endpoint={endpoint} .*interception on port 587")
         said = next(p for p in self.program.daemon.ctl("ports")["ports"]
                     if (p["host"], str(p["port"])) == (space.SMARTHOST, self.case.ports[0]))
         if said["class"] not in self.case.expect or MEANS[said["class"]] not in said["why"]:
@@ -362,6 +367,8 @@ def check(r):
     case = r.case
     limit = AT_ONCE if case.moment == "a minute" else AWAY if case.fault == "away" else \
         FIRST if case.moment == "start" and case.fault not in ("mtu", "loss") else MOVED
+    if case.fault == "loss":
+        limit = LOSSY
     spent = TRIES if case.fault == "away" else 1
     wrong = []
     if case.fault == "login":

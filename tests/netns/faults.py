@@ -235,6 +235,7 @@ def all_faults():
         Proxy("stripped", "a proxy removes STARTTLS and offers a login in clear", "missing"),
         Proxy("blanked", "a proxy overwrites the keyword STARTTLS", "blanked"),
         Proxy("answers", "a proxy answers in the provider's place on every port", "answers"),
+        Proxy("intercepted", "a proxy decrypts, with a certificate of its own authority", "intercepts"),
         Proxy("mute", "a proxy accepts connections and says nothing", "silent"),
         Mtu(), Family(), Away(), Silent(),
         OwnFirewall(),

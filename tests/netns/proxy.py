@@ -5,14 +5,19 @@
                       removed or overwritten, and a login in clear is offered in its place
     answers           greets on its own, offers a login in clear, and takes everything
     silent            accepts connections and says nothing
+    intercepts        offers STARTTLS and shows a certificate of an authority of its own
 
 The router sends connections to LISTEN here.
 """
 
 import contextlib
+import pathlib
 import re
 import socket
+import ssl
+import subprocess
 import sys
+import tempfile
 import threading
 
 PROVIDER = "10.2.0.2"
@@ -74,10 +79,37 @@ def be_silent(client):
             pass
 
 
+def own_context():
+    """As a box has it: the name is right, and the authority is the box itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = (str(pathlib.Path(folder) / n) for n in ("key", "pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                        "-nodes", "-days", "9", "-keyout", key, "-out", certificate, "-subj",
+                        "/O=Box Inc/CN=smtp.provider.test", "-addext", "subjectAltName=DNS:smtp.provider.test"],
+                       check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        return context
+
+
+def intercept(client, context):
+    client.sendall(b"220 proxy.test ESMTP\r\n")
+    for line in client.makefile("rb", buffering=0):
+        verb = line.strip().upper()
+        if verb == b"STARTTLS":
+            client.sendall(b"220 2.0.0 go on\r\n")
+            break
+        client.sendall(b"250-proxy.test\r\n250 STARTTLS\r\n" if verb.startswith(b"EHLO") else b"502 5.5.1 no\r\n")
+    with context.wrap_socket(client, server_side=True) as inside:
+        answer(inside)      # whoever goes on tells it everything
+
+
 def serve(mode, listener, port):
+    context = own_context() if mode == "intercepts" else None
     while True:
         client = listener.accept()[0]
-        how = {"silent": (be_silent, client), "answers": (answer, client)}.get(
+        how = {"silent": (be_silent, client), "answers": (answer, client),
+               "intercepts": (intercept, client, context)}.get(
             mode, (strip, client, port, mode == "blanked"))
         threading.Thread(target=quietly, args=how, daemon=True).start()
 

@@ -269,6 +269,51 @@ def test_replaced_certificates_end_a_block():
             sink.kill()
 
 
+class SystemTrust(lib.Daemon):
+    """Its relay has no ca_file: it trusts what the system trusts."""
+
+    def write_config(self):
+        self.settings["relays"][0].pop("ca_file", None)
+        super().write_config()
+
+
+def test_replaced_system_certificates_end_a_block():
+    """The system's directory of authorities, and its bundle where there is no such directory."""
+    told = subprocess.run(["openssl", "version", "-d"], capture_output=True, text=True, check=True).stdout
+    system = re.search('OPENSSLDIR: "(.*)"', told).group(1)
+    for kind in ("directory", "bundle"):
+        with lib.workplace("store") as place:
+            certs, store = lib.make_certs(place / "certs"), place / "ssl"
+            (store / "certs").mkdir(parents=True)
+
+            def put(authority, kind=kind, store=store):
+                """In place of the one before, by rename."""
+                shutil.copy(authority, store / "new")
+                name = "cert.pem"
+                if kind == "directory":
+                    name = "certs/" + subprocess.run(["openssl", "x509", "-hash", "-noout", "-in", authority],
+                                                     capture_output=True, text=True, check=True).stdout.strip() + ".0"
+                os.rename(store / "new", store / name)
+
+            put(lib.make_certs(place / "strange") / "ca.pem")
+            run("mount", "--bind", str(store), system)
+            sink = lib.Sink(place / "sink", certs)
+            posthouse = None
+            try:
+                posthouse = SystemTrust(place, sink, certs, debug=True)
+                posthouse.submit(lib.new_token())
+                wait_all(posthouse, lambda r: r["class"] == "tls_untrusted", f"{kind}: untrusted")
+                put(certs / "ca.pem")
+                posthouse.ctl("probe")
+                posthouse.process.wait_line("trust-changed relay=main")
+                sink.wait_received(1)
+            finally:
+                if posthouse:
+                    posthouse.kill()
+                sink.kill()
+                run("umount", system)
+
+
 def main():
     enter_namespaces()
     lib.run_tests(globals())
