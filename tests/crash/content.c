@@ -53,6 +53,12 @@ page_with(const struct page *before, size_t off, const uint8_t *p, size_t n)
 }
 
 void
+page_read(const struct page *page, size_t off, uint8_t *p, size_t n)
+{
+	memcpy(p, page->data + off, n);
+}
+
+void
 page_ref(struct page *page)
 {
 	page->refs++;

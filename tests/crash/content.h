@@ -16,6 +16,7 @@
 
 struct page;
 struct page *page_with(const struct page *before, size_t off, const uint8_t *p, size_t n) must_use;
+void page_read(const struct page *, size_t off, uint8_t *p, size_t n);
 void page_ref(struct page *);
 void page_unref(struct page *);
 

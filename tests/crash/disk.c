@@ -129,10 +129,10 @@ take_names(struct disk *out, const struct disk *d, struct inode *const *name, bo
 }
 
 void
-disk_image(struct disk *out, const struct disk *d, bool (*keep)(void *arg, size_t i), void *arg)
+disk_image(struct disk *out, const struct disk *d, enum left (*left)(void *arg, size_t i), void *arg)
 {
 	struct inode **name = xcalloc(d->nentry + 1, sizeof(struct inode *));
-	bool *kept = xcalloc(d->nitem + 1, sizeof(*kept));
+	enum left *kept = xcalloc(d->nitem + 1, sizeof(*kept));
 
 	disk_init(out);
 	out->space = d->space;
@@ -140,15 +140,15 @@ disk_image(struct disk *out, const struct disk *d, bool (*keep)(void *arg, size_
 	for (size_t i = 0; i < d->nentry; i++)
 		name[i] = d->entry[i].durable;
 	for (size_t i = 0; i < d->nitem; i++) {
-		kept[i] = keep(arg, i);
-		if (kept[i] && d->item[i].kind == ITEM_ENTRY)
+		kept[i] = left(arg, i);
+		if (kept[i] != LEFT_OUT && d->item[i].kind == ITEM_ENTRY)
 			name[d->item[i].at] = d->item[i].inode;
 	}
 	take_names(out, d, name, true);
 	take_names(out, d, name, false);
 	for (size_t i = 0; i < d->nitem; i++)
-		if (kept[i] && d->item[i].kind != ITEM_ENTRY && d->item[i].inode->copy != NULL)
-			item_apply(&d->item[i].inode->copy->durable, &d->item[i]);
+		if (kept[i] != LEFT_OUT && d->item[i].kind != ITEM_ENTRY && d->item[i].inode->copy != NULL)
+			item_leave(&d->item[i].inode->copy->durable, &d->item[i], kept[i]);
 	for (size_t i = 0; i < out->nentry; i++) {
 		struct inode *f = out->entry[i].now;
 
@@ -177,6 +177,8 @@ disk_clone(struct disk *out, const struct disk *d)
 		const struct item *x = &d->item[i];
 
 		item_add(out, x->kind, copy_of(x->inode, true), x->at, x->page);
+		out->item[i].from = x->from;
+		out->item[i].n = x->n;
 		out->item[i].lost = x->lost;
 	}
 }

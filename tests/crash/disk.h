@@ -3,8 +3,9 @@
  * disk - a file system that remembers every change a crash could still lose.
  *
  * Each change that is not durable yet is an item: a sector of 512 bytes, the size of a
- * file, or one directory entry. A crash keeps any subset of the items, in their order;
- * disk_image() makes that image. A sync of a file makes its sectors and size durable and
+ * file, or one directory entry. A crash keeps any subset of the items, in their order; and
+ * of a sector that was on its way the bytes that were written may be anything. disk_image()
+ * makes that image. A sync of a file makes its sectors and size durable and
  * no name; a sync of a directory its entries and nothing else; a rename is two entries.
  * When a sync fails its items stay uncertain for ever: no later sync helps them. Content
  * is shared between images until one of them writes.
@@ -29,6 +30,15 @@ struct disk_entry {
 	bool		 dir;
 };
 
+/* What a crash makes of an item. Of a sector the bytes that were written may be wrong ... */
+enum left {
+	LEFT_OUT,		/* it is lost */
+	LEFT_WHOLE,
+	LEFT_ZEROS,		/* ... zeros */
+	LEFT_NOISE,		/* ... all of them */
+	LEFT_BIT		/* ... one bit of one of them: which, is added to this */
+};
+
 enum item_kind { ITEM_SECTOR, ITEM_SIZE, ITEM_ENTRY };
 
 struct item {
@@ -36,6 +46,7 @@ struct item {
 	struct inode	*inode;		/* ITEM_ENTRY: what the name stands for, or NULL */
 	uint64_t	 at;		/* sector, size, or index of the entry */
 	struct page	*page;
+	uint16_t	 from, n;	/* ITEM_SECTOR: its bytes that were written */
 	uint64_t	 op;		/* the operation that made it */
 	bool		 lost;		/* a sync of it failed */
 };
@@ -62,8 +73,8 @@ void disk_done(struct disk *);
 void disk_fail(struct disk *, enum twin_op op, uint64_t after, uint64_t times, int errnum);
 /* Drop items that no crash can show any more: their file has no name and gets none. */
 void disk_forget(struct disk *);
-/* What a crash leaves when item i is kept if keep(arg, i) says so. */
-void disk_image(struct disk *out, const struct disk *d, bool (*keep)(void *arg, size_t i), void *arg);
+/* What a crash leaves of the items. Item i is damaged in the same way every time. */
+void disk_image(struct disk *out, const struct disk *d, enum left (*left)(void *arg, size_t i), void *arg);
 /* A killed process: cache and items are as they are, descriptors and locks are gone. */
 void disk_clone(struct disk *out, const struct disk *d);
 /* Of what is durable: names, sizes, bytes. */

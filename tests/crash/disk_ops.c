@@ -136,6 +136,8 @@ put_bytes(struct disk *d, struct inode *f, const uint8_t *p, size_t n, uint64_t 
 
 		content_put(&f->now, sector, page);
 		item_add(d, ITEM_SECTOR, f, sector, page);
+		d->item[d->nitem - 1].from = (uint16_t)off;
+		d->item[d->nitem - 1].n = (uint16_t)some;
 		page_unref(page);
 		p += some;
 		n -= some;

@@ -68,27 +68,49 @@ struct chosen {
 	unsigned	 quarters;	/* of the items that are kept by chance */
 };
 
-static bool
-keep(void *arg, size_t i)
+static enum left
+damaged(struct chosen *x)
+{
+	static const enum left how[] = { LEFT_BIT, LEFT_BIT, LEFT_ZEROS, LEFT_NOISE };
+	enum left left = how[rng_below(&x->rng, lengthof(how))];
+
+	return left == LEFT_BIT ? LEFT_BIT + (enum left)rng_below(&x->rng, 4 * DISK_SECTOR) : left;
+}
+
+static enum left
+left(void *arg, size_t i)
 {
 	struct chosen *x = arg;
+	bool kept = true;
 
 	switch (x->c.kind) {
 	case 'n':
-		return false;
+		kept = false;
+		break;
 	case 'p':
-		return i < x->c.arg;
+		kept = i < x->c.arg;
+		break;
 	case 'o':
-		return i != x->c.arg;
+		kept = i != x->c.arg;
+		break;
 	case 't':
-		return i == x->c.arg;
+		kept = i == x->c.arg;
+		break;
 	case 'w':
-		return x->d->item[i].op != x->c.arg;
+		kept = x->d->item[i].op != x->c.arg;
+		break;
 	case 'r':
-		return rng_below(&x->rng, 4) < x->quarters;
+		kept = rng_below(&x->rng, 4) < x->quarters;
+		break;
+	case 'd':
+		return i == x->c.arg % x->d->nitem ? damaged(x) : LEFT_WHOLE;
+	case 'g':
+		kept = rng_below(&x->rng, 4) < x->quarters;
+		return kept && rng_below(&x->rng, 4) == 0 ? damaged(x) : kept ? LEFT_WHOLE : LEFT_OUT;
 	default:
-		return true;
+		break;
 	}
+	return kept ? LEFT_WHOLE : LEFT_OUT;
 }
 
 /* Point and seed make the chance the same every time. */
@@ -102,7 +124,7 @@ make_image(struct disk *out, const struct disk *d, uint64_t seed, uint64_t point
 		return;
 	}
 	rng_init(&x.rng, hash_mix(hash_mix(seed, point), c.arg));
-	disk_image(out, d, keep, &x);
+	disk_image(out, d, left, &x);
 }
 
 static void
@@ -110,17 +132,19 @@ print_image(const struct disk *d, uint64_t seed, uint64_t point, struct choice c
 {
 	struct chosen x = { .d = d, .c = c, .quarters = 1 + (unsigned)(c.arg % 3) };
 	char text[DISK_ITEM_TEXT];
-	bool kept, before = false;
+	static const char *const words[] = { [LEFT_OUT] = "lost", [LEFT_WHOLE] = "kept",
+		[LEFT_ZEROS] = "zeros", [LEFT_NOISE] = "noise", [LEFT_BIT] = "a bit is wrong" };
+	enum left kept, before = LEFT_OUT;
 
 	rng_init(&x.rng, hash_mix(hash_mix(seed, point), c.arg));
 	printf("point %llu, after operation %llu on %s; not durable:\n", (unsigned long long)point,
 	    (unsigned long long)d->ops, d->op_name);
 	for (size_t i = 0; i < d->nitem; i++) {
-		kept = keep(&x, i);
+		kept = left(&x, i);
 		if (i == 0 || kept != before || d->item[i].op != d->item[i - 1].op ||
 		    d->item[i].kind != ITEM_SECTOR)
 			printf("  %4zu op %-4llu %s  %s\n", i, (unsigned long long)d->item[i].op,
-			    kept ? "kept" : "lost", disk_item_text(d, i, text));
+			    words[kept < LEFT_BIT ? kept : LEFT_BIT], disk_item_text(d, i, text));
 		before = kept;
 	}
 }
@@ -131,7 +155,7 @@ put_place(char text[PLACE_MAX], const char *outer, uint64_t point, struct choice
 	int n = snprintf(text, PLACE_MAX, "%s%s%llu:%c", outer, outer[0] != '\0' ? "/" : "",
 	    (unsigned long long)point, c.kind);
 
-	if (strchr("wport", c.kind) != NULL)
+	if (strchr("wportdg", c.kind) != NULL)
 		(void)snprintf(text + n, PLACE_MAX - (size_t)n, "%llu", (unsigned long long)c.arg);
 }
 
@@ -145,7 +169,7 @@ explore_only(struct explorer *x, const char *place)
 		char *end;
 
 		*w = (struct place){ .point = strtoull(at, &end, 10) };
-		if (end == at || *end != ':' || strchr("nawportk", end[1]) == NULL || end[1] == '\0')
+		if (end == at || *end != ':' || strchr("nawportdgk", end[1]) == NULL || end[1] == '\0')
 			return -1;
 		w->choice.kind = end[1];
 		at = end + 2;
@@ -180,7 +204,7 @@ try(struct chooser *ch, char kind, uint64_t arg)
 static void
 try_choices(struct chooser *ch, const struct disk *d, struct rng *rng)
 {
-	static const char kinds[] = { 'p', 'o', 't', 'r' };
+	static const char kinds[] = { 'p', 'o', 't', 'r', 'd', 'd', 'g' };
 	size_t n = d->nitem;
 
 	try(ch, 'a', 0);
@@ -194,11 +218,12 @@ try_choices(struct chooser *ch, const struct disk *d, struct rng *rng)
 		try(ch, 'w', d->item[i].op);
 		try(ch, 'p', i);
 	}
-	if (ch->left >= 3 * n + 4) {
+	if (ch->left >= 4 * n + 4) {
 		for (size_t i = 0; i < n; i++) {
 			try(ch, 'p', i);
 			try(ch, 'o', i);
 			try(ch, 't', i);
+			try(ch, 'd', i);
 		}
 	}
 	while (ch->left > 0) {
@@ -206,7 +231,11 @@ try_choices(struct chooser *ch, const struct disk *d, struct rng *rng)
 		/* What was changed last is most of what differs from the point before. */
 		size_t last = rng_below(rng, 2) == 0 && n > RECENT ? RECENT : n;
 
-		try(ch, kind, kind == 'r' ? ch->left : n - 1 - rng_below(rng, last));
+		uint64_t item = n - 1 - rng_below(rng, last);
+
+		if (kind == 'd')
+			item += n * ch->left;	/* other bits of it each time */
+		try(ch, kind, kind == 'r' || kind == 'g' ? ch->left : item);
 	}
 }
 
@@ -365,7 +394,8 @@ explore_step(void *arg)
 	struct explorer *x = arg;
 	struct play *p = x->play;
 	struct trial t = { .x = x };
-	struct chooser ch = { .try = try_image, .arg = &t, .left = x->width };
+	struct chooser ch = { .try = try_image, .arg = &t,
+		.left = x->width * (p->closely != 0 ? p->closely : 1) };
 	struct rng rng;
 
 	x->point++;

@@ -9,7 +9,9 @@
  *	n	none			pI	the first I
  *	a	all			oI	all but item I
  *	wN	all but operation N	tI	item I alone
- *	rI	a random part		k	all stays as it is, in the cache too: SIGKILL
+ *	rI	a random part		dI	all; item I modulo n has a wrong bit, or is zeros or noise
+ *	gI	a random part, in which some is wrong
+ *	k	all stays as it is, in the cache too: SIGKILL
  *
  * A place is "POINT:CHOICE", or "POINT:CHOICE/POINT:CHOICE" for a second crash while the
  * first is recovered from; with workload and seed it names one image for ever.

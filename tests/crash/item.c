@@ -122,6 +122,37 @@ item_apply(struct content **c, const struct item *x)
 		content_resize(c, x->at);
 }
 
+static void
+damage(uint8_t *p, const struct item *x, enum left left)
+{
+	uint64_t h = hash_mix(x->op, x->at);
+
+	if (left >= LEFT_BIT) {
+		/* One of the lower bits: of a digit it makes another one, most often. */
+		p[(left - LEFT_BIT) / 4 % x->n] ^= (uint8_t)(1u << (left - LEFT_BIT) % 4);
+		return;
+	}
+	for (size_t i = 0; i < x->n; i++)
+		p[i] = left == LEFT_NOISE ? (uint8_t)hash_mix(h, i) : 0;
+}
+
+void
+item_leave(struct content **c, const struct item *x, enum left left)
+{
+	uint8_t bytes[DISK_SECTOR];
+	struct page *page;
+
+	if (left == LEFT_WHOLE || x->kind != ITEM_SECTOR) {
+		item_apply(c, x);
+		return;
+	}
+	page_read(x->page, x->from, bytes, x->n);
+	damage(bytes, x, left);
+	page = page_with(x->page, x->from, bytes, x->n);
+	content_put(c, x->at, page);
+	page_unref(page);
+}
+
 /* Keep only the items that keep() wants. */
 void
 item_filter(struct disk *d, bool (*keep)(const struct item *, const void *), const void *arg)

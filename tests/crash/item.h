@@ -31,6 +31,8 @@ void item_add(struct disk *, enum item_kind, struct inode *, uint64_t at, struct
 void item_done(struct item *);
 /* What it says becomes true of the file. */
 void item_apply(struct content **, const struct item *);
+/* The same as a crash may leave it; not LEFT_OUT. */
+void item_leave(struct content **, const struct item *, enum left);
 /* Keep only the items that keep() wants. */
 void item_filter(struct disk *, bool (*keep)(const struct item *, const void *), const void *arg);
 

@@ -78,6 +78,28 @@ read_message(struct judging *j, struct spool_message *m)
 	return rr == READER_END;
 }
 
+/* What was said of it last, of each recipient. */
+static bool
+has_texts(struct judging *j, struct spool_message *m)
+{
+	bool ready = false, good = true;
+	struct spool_reader *r = spool_reader_new(j->w.spool, m, on_ready, &ready);
+	const struct spool_result *said = NULL;
+	const char *endpoint = NULL;
+	char text[PLAY_TEXT];
+	enum reader_result rr;
+	size_t n = 0;
+
+	while ((rr = spool_reader_outcome(r, &said, &n, &endpoint, NULL)) == READER_WAIT)
+		if (wait_for(j, &ready) == READER_BAD)
+			break;
+	good = rr == READER_DATA && n == m->nrcpt;
+	for (size_t i = 0; i < n && good; i++)
+		good = view_eq(said[i].text, play_text(text, m->attempts, said[i].rcpt));
+	spool_reader_free(r);
+	return good;
+}
+
 static uint64_t
 hash_message(struct spool_message *m)
 {
@@ -132,6 +154,14 @@ check_state(struct judging *j, const struct sent *x, struct spool_message *m)
 }
 
 static void
+check_texts(struct judging *j, const struct sent *x, struct spool_message *m)
+{
+	if (m->attempts != 0 && !j->play->short_of_space && !x->hurt && !j->v->bad && !has_texts(j, m))
+		bad(j, "message %016llx has not the texts of its outcome %u", (unsigned long long)m->id,
+		    m->attempts);
+}
+
+static void
 check_found(struct judging *j, struct spool_message *m)
 {
 	const struct sent *x;
@@ -153,11 +183,13 @@ check_found(struct judging *j, struct spool_message *m)
 	}
 	x = &j->play->sent[i];
 	j->seen[i] = true;
-	if (x->nrcpt != m->nrcpt || !view_eq(buf_view(&x->text), buf_view(&j->text)) ||
+	if (x->nrcpt != m->nrcpt || m->size != buf_len(&x->text) || m->received_ms != play_received_ms(x) ||
+	    !view_eq(buf_view(&x->text), buf_view(&j->text)) ||
 	    !view_eq(buf_view(&x->lines), buf_view(&j->lines)))
 		bad(j, "message %016llx is not what was sent", (unsigned long long)m->id);
 	else
 		check_state(j, x, m);
+	check_texts(j, x, m);
 }
 
 static bool

@@ -117,10 +117,23 @@ play_flags(uint32_t version)
 	return (uint8_t)((version % 2 != 0 ? SPOOL_UNCERTAIN : 0) | (version % 4 == 2 ? SPOOL_HELD : 0));
 }
 
+struct view
+play_text(char text[PLAY_TEXT], uint32_t version, uint32_t rcpt)
+{
+	(void)snprintf(text, PLAY_TEXT, "%u: said so of %u", version, rcpt);
+	return view_str(text);
+}
+
 int64_t
 play_next_ms(uint32_t version)
 {
 	return version == 0 ? 0 : 1795332600000LL + (int64_t)version * 60000;
+}
+
+int64_t
+play_received_ms(const struct sent *x)
+{
+	return 1795332600000LL + (x - x->play->sent) * 1000;
 }
 
 /* Jobs take a millisecond each. */
@@ -161,6 +174,7 @@ play_done(struct play *p)
 	for (size_t i = 0; i < p->nsent; i++) {
 		buf_done(&p->sent[i].text);
 		buf_done(&p->sent[i].lines);
+		buf_done(&p->sent[i].chunks);
 	}
 	for (size_t i = 0; i < p->ncopies; i++)
 		buf_done(&p->copy[i].bytes);
@@ -235,10 +249,10 @@ die(struct play *p)
 	twin_loop_done(&p->w.twin);
 }
 
-static bool
+static enum left
 all(void *arg, size_t i)
 {
-	return true;
+	return LEFT_WHOLE;
 }
 
 void
@@ -277,10 +291,10 @@ live_again(struct play *p)
 	step(p);
 }
 
-static bool
+static enum left
 by_chance(void *arg, size_t i)
 {
-	return rng_below(arg, 2) == 0;
+	return rng_below(arg, 2) == 0 ? LEFT_WHOLE : LEFT_OUT;
 }
 
 void
@@ -329,6 +343,7 @@ sent_new(struct play *p, size_t size, uint32_t nrcpt)
 	*x = (struct sent){ .play = p, .nrcpt = nrcpt };
 	buf_init(&x->text, TEXT_MAX);
 	buf_init(&x->lines, LINES_MAX);
+	buf_init(&x->chunks, TEXT_MAX);
 	world_text(&x->text, size, p->seed * PLAY_MESSAGES + p->nsent);
 	return x;
 }
@@ -348,7 +363,7 @@ put_envelope(struct sent *x, struct envelope *env, char (*addresses)[64])
 	env->from = x->parent != NULL ? VIEW("") : VIEW("alice@example.com");
 	for (uint32_t i = 0; i < x->nrcpt; i++)
 		envelope_add_rcpt(env, address(x, addresses[i], i));
-	env->received_ms = 1795332600000LL + (x - x->play->sent) * 1000;
+	env->received_ms = play_received_ms(x);
 	env->helo = VIEW("web1");
 	env->protocol = PROTOCOL_ESMTP;
 	env->bounce = x->parent != NULL;
@@ -481,13 +496,14 @@ outcome_new(struct sent *x, uint32_t version)
 }
 
 static void
-put_results(const struct sent *x, uint32_t version, struct spool_result *r, bool final)
+put_results(const struct sent *x, uint32_t version, struct spool_result *r, char (*text)[PLAY_TEXT],
+    bool final)
 {
 	for (uint32_t i = 0; i < x->nrcpt; i++) {
 		struct spool_rcpt state = play_state(x, version, i);
 
 		r[i] = (struct spool_result){ .rcpt = i, .state = (enum spool_rcpt_state)state.state,
-			.code = state.code, .status = "4.2.0", .text = VIEW("said so") };
+			.code = state.code, .status = "4.2.0", .text = play_text(text[i], version, i) };
 		if (final && r[i].state == SPOOL_QUEUED)
 			r[i].state = x->bounce != NULL ? SPOOL_FAILED : SPOOL_DELIVERED;
 	}
@@ -499,12 +515,23 @@ play_update(struct sent *x)
 	struct spool_result r[RCPT_MAX];
 	struct spool_update u = { .result = r, .nresult = x->nrcpt, .endpoint = "h:587" };
 	struct outcome_given *o = outcome_new(x, ++x->version);
+	char text[RCPT_MAX][PLAY_TEXT];
 
-	put_results(x, x->version, r, false);
+	put_results(x, x->version, r, text, false);
 	u.attempts = (uint16_t)x->version;
 	u.flags = play_flags(x->version);
 	u.next_ms = play_next_ms(x->version);
 	spool_update(x->play->w.spool, message_of(x), &u, on_outcome_written, o);
+	step(x->play);
+}
+
+void
+play_repeat(struct sent *x)
+{
+	struct spool_update u = { .attempts = (uint16_t)x->version, .flags = play_flags(x->version),
+		.next_ms = play_next_ms(x->version), .endpoint = "" };
+
+	spool_update(x->play->w.spool, message_of(x), &u, NULL, NULL);
 	step(x->play);
 }
 
@@ -514,9 +541,10 @@ finish(struct sent *x, const struct spool_bounce *bounce)
 	struct spool_result r[RCPT_MAX];
 	struct spool_update u = { .result = r, .nresult = x->nrcpt, .endpoint = "h:587" };
 	struct outcome_given *o = outcome_new(x, 0);
+	char text[RCPT_MAX][PLAY_TEXT];
 
 	x->finishing = true;
-	put_results(x, x->version + 1, r, true);
+	put_results(x, x->version + 1, r, text, true);
 	u.attempts = (uint16_t)(x->version + 1);
 	spool_finish(x->play->w.spool, message_of(x), &u, bounce, on_outcome_written, o);
 	step(x->play);
@@ -546,100 +574,4 @@ play_bounce(struct sent *x, size_t size)
 	finish(x, &bounce);
 	envelope_done(&env);
 	return b;
-}
-
-/* --- damage ---------------------------------------------------------------------------------- */
-
-static struct copy_due *
-copy_new(struct play *p, const char *base, const char *suffix, size_t n)
-{
-	struct copy_due *c = &p->copy[p->ncopies++];
-
-	require(p->ncopies <= PLAY_COPIES);
-	(void)snprintf(c->name, sizeof(c->name), "quarantine/%s%s", base, suffix);
-	(void)snprintf(c->note, sizeof(c->note), "quarantine/%s.why", base);
-	buf_init(&c->bytes, TEXT_MAX);
-	require(buf_reserve(&c->bytes, n) != NULL);
-	return c;
-}
-
-void
-play_expect_copy(struct play *p, const char *base, const char *suffix)
-{
-	struct copy_due *c = copy_new(p, base, suffix, 0);
-	size_t n = (size_t)disk_size(p->disk, c->name);
-	uint8_t *to = buf_reserve(&c->bytes, n);
-
-	require(n > 0 && to != NULL);
-	if (strcmp(suffix, ".seg") == 0)
-		(void)snprintf(c->was, sizeof(c->was), "log/%s.seg", base);
-	buf_grew(&c->bytes, disk_read(p->disk, c->name, to, n, 0));
-	step(p);
-}
-
-void
-play_damage(struct sent *x, char type, size_t byte, uint8_t bits, enum damage_expects expects)
-{
-	struct disk *d = x->play->disk;
-	char name[DISK_NAME], base[DISK_NAME];
-	uint8_t header[RECORD_HEADER];
-	struct copy_due *c;
-	struct record r;
-	uint64_t at = 0;
-	size_t n;
-
-	(void)snprintf(name, sizeof(name), "log/%016x.seg", x->segment);
-	for (;; at += record_room(r.length)) {
-		require(disk_read(d, name, header, sizeof(header), at) == sizeof(header) &&
-		    record_get_any(&r, header));
-		if (r.type == type && (type == RECORD_START || r.id == x->id))
-			break;
-	}
-	disk_damage(d, name, at + byte, bits);
-	x->hurt |= type != RECORD_START;
-	if (expects == DAMAGE_ALONE)
-		return;
-	n = (size_t)record_room(r.length);
-	(void)snprintf(base, sizeof(base), "%016x-%08llx", x->segment, (unsigned long long)at);
-	c = copy_new(x->play, base, ".bin", n);
-	buf_grew(&c->bytes, disk_read(d, name, c->bytes.data, n, at));
-}
-
-void
-play_damage_abandon(struct sent *x)
-{
-	char name[DISK_NAME];
-	uint8_t bytes[1024];
-	struct view v = view_of(bytes, sizeof(bytes));
-	size_t at;
-
-	(void)snprintf(name, sizeof(name), "log/%016x.seg", x->segment);
-	require(disk_read(x->play->disk, name, bytes, sizeof(bytes), 0) == sizeof(bytes));
-	at = view_search(v, VIEW("from="));
-	require(at != v.n);
-	for (at += 5; bytes[at] == '0'; at++)
-		;
-	disk_damage(x->play->disk, name, at, 1);
-}
-
-void
-play_expect_message(struct sent *x)
-{
-	char base[DISK_NAME];
-
-	(void)snprintf(base, sizeof(base), "message-%016llx", (unsigned long long)x->id);
-	play_expect_copy(x->play, base, ".bin");
-	require(buf_len(&x->play->copy[x->play->ncopies - 1].bytes) > buf_len(&x->text));
-}
-
-void
-play_set_aside(struct sent *x)
-{
-	struct play *p = x->play;
-	struct err why = { 0 };
-
-	(void)err_set(&why, ERR_DAMAGED, "damaged");
-	spool_quarantine(p->w.spool, message_of(x), &why);
-	play_run(p, ANSWER_MS);
-	play_expect_message(x);
 }

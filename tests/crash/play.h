@@ -12,7 +12,7 @@
 #include "crash/disk.h"
 #include "unit/spool/world.h"
 
-#define PLAY_MESSAGES	64
+#define PLAY_MESSAGES	96
 #define PLAY_OUTCOMES	256
 #define PLAY_COPIES	4
 
@@ -40,6 +40,7 @@ struct sent {
 	uint32_t	 version, synced_version, written_version;
 	bool		 finishing, finish_written, finished;
 	uint32_t	 segment;	/* with its first byte, once it is accepted */
+	struct buf	 chunks;	/* its B records, once it was damaged */
 	bool		 hurt;		/* damaged where it is stored: it may be unreadable, or not there */
 	struct sent	*parent;	/* it is the bounce of that one */
 	struct sent	*bounce;
@@ -70,6 +71,8 @@ struct play {
 	uint64_t	 turn;		/* counts what is asked of the spool */
 	uint64_t	 seed;
 	struct rng	 rng;		/* for the workload */
+	unsigned	 closely;	/* so many times the usual choices are tried here; 0: once */
+	bool		 short_of_space;	/* texts of outcomes may be left out */
 	bool		 failing;	/* syncs fail: outcomes may be late, and lost with the process */
 	const char	*may_trouble;	/* part of a line that recovery may report; NULL: none */
 	struct copy_due	 copy[PLAY_COPIES];
@@ -102,13 +105,15 @@ struct sent *play_accept(struct play *, size_t size, uint32_t nrcpt);
 void play_accepted(struct sent *);
 void play_refused(struct sent *);
 void play_update(struct sent *);
+void play_repeat(struct sent *);		/* the outcome as it was, without texts */
 void play_finish(struct sent *);
 struct sent *play_bounce(struct sent *, size_t size);
 
 /*
  * Change bits of one byte of the record of x that has this type, or of the S in front of it:
- * byte 0 is the first of its header. The spool must not be open.
+ * byte 0 is the first of its header; or DAMAGE_PLACE, of a C: in the place of its first chunk. The spool must not be open.
  */
+#define DAMAGE_PLACE SIZE_MAX
 enum damage_expects { DAMAGE_ALONE, DAMAGE_COPIED };
 void play_damage(struct sent *x, char type, size_t byte, uint8_t bits, enum damage_expects);
 /* In the S in front of x, the lowest bit of the first digit of "from=" that is not 0. */
@@ -123,7 +128,10 @@ void play_expect_copy(struct play *, const char *base, const char *suffix);
 /* The recipients' states of a version, for the record and for the judge. */
 struct spool_rcpt play_state(const struct sent *, uint32_t version, uint32_t rcpt);
 uint8_t play_flags(uint32_t version);
+#define PLAY_TEXT 48u
+struct view play_text(char text[PLAY_TEXT], uint32_t version, uint32_t rcpt);
 int64_t play_next_ms(uint32_t version);
+int64_t play_received_ms(const struct sent *);
 /* Until the workers of the world have nothing to do. */
 void play_rest(struct world *);
 /* What can be known without the disk: whatever is old enough is synced. */

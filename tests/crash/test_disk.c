@@ -12,10 +12,10 @@
 
 #include "base/banned.h"
 
-static bool
+static enum left
 keep_bits(void *arg, size_t i)
 {
-	return (*(uint64_t *)arg >> i & 1) != 0;
+	return (*(uint64_t *)arg >> i & 1) != 0 ? LEFT_WHOLE : LEFT_OUT;
 }
 
 /* The image that keeps these items. */
@@ -229,6 +229,51 @@ test_hash_and_clone(void **state)
 	disk_done(&d);
 }
 
+static enum left
+damage_all(void *arg, size_t i)
+{
+	return *(enum left *)arg;
+}
+
+/* How many bytes of a sector differ from all 'x' before from, in n, and behind. */
+static void
+count_wrong(struct disk *d, enum left left, size_t wrong[3])
+{
+	struct disk image;
+
+	disk_image(&image, d, damage_all, &left);
+	for (size_t i = 0; i < DISK_SECTOR; i++)
+		wrong[i < 100 ? 0 : i < 200 ? 1 : 2] += get(&image, "a", i) != 'x';
+	disk_done(&image);
+}
+
+/* A write may damage what it writes; what is durable beside it in the sector it may not. */
+static void
+test_damage(void **state)
+{
+	static const struct {
+		enum left	left;
+		size_t		least, most;
+	} cases[] = { { LEFT_WHOLE, 0, 0 }, { LEFT_BIT, 1, 1 }, { LEFT_NOISE, 90, 100 }, { LEFT_ZEROS, 100, 100 } };
+	struct disk d;
+	int fd;
+
+	disk_init(&d);
+	fd = make(&d, "a");
+	put(&d, fd, 0, DISK_SECTOR, 'x');
+	assert_int_equal(fs_sync(&d.fs, fd, NULL), 0);
+	put(&d, fd, 100, 100, 'x');
+	for (size_t i = 0; i < lengthof(cases); i++) {
+		size_t wrong[3] = { 0 };
+
+		count_wrong(&d, cases[i].left, wrong);
+		assert_int_equal(wrong[0] + wrong[2], 0);
+		assert_in_range(wrong[1], cases[i].least, cases[i].most);
+	}
+	fs_close(&d.fs, fd);
+	disk_done(&d);
+}
+
 int
 main(void)
 {
@@ -238,6 +283,7 @@ main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_failed_sync),
 		cmocka_unit_test(test_hash_and_clone),
+		cmocka_unit_test(test_damage),
 	};
 
 	return cmocka_run_group_tests_name("disk", tests, NULL, NULL);

@@ -9,51 +9,9 @@
 #include <stdio.h>
 
 #include "base/require.h"
-#include "spool/record.h"
+#include "crash/steps.h"
 
 #include "base/banned.h"
-
-#define SYNC_MS	1500	/* by then outcomes are synced */
-
-static void
-settle(struct play *p)
-{
-	play_run(p, SYNC_MS);
-}
-
-static struct sent *
-accept_small(struct play *p, uint32_t nrcpt)
-{
-	return play_accept(p, play_size(p, 100, 3000), nrcpt);
-}
-
-static void
-finish_and_settle(struct sent *x)
-{
-	play_finish(x);
-	settle(x->play);
-}
-
-/* Its write or sync is going to fail. */
-static struct sent *
-refuse(struct play *p, size_t most)
-{
-	struct sent *x = play_begin(p, play_size(p, 100, most), 1);
-
-	play_commit(x);
-	play_run(p, 20);
-	play_refused(x);
-	return x;
-}
-
-/* Nothing fails any more, and what was refused before the next message counts no more. */
-static void
-well_again(struct play *p)
-{
-	accept_small(p, 1);
-	settle(p);
-	p->failing = false;
-}
 
 /* --- messages of one record ------------------------------------------------------------ */
 
@@ -208,32 +166,6 @@ bounces(struct play *p)
 }
 
 /* --- segments ------------------------------------------------------------------------------------- */
-
-/* Fill most of a segment with messages that are finished at once. */
-static void
-fill(struct play *p, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		play_finish(play_accept(p, play_size(p, 200000, 220000), 1));
-		play_run(p, 20);
-	}
-}
-
-static void
-unwatched(void *arg)
-{
-}
-
-/* The rotation is tried in full, what leads there is not. */
-static void
-fill_unwatched(struct play *p, unsigned n)
-{
-	void (*watched)(void *) = p->step;
-
-	p->step = unwatched;
-	fill(p, n);
-	p->step = watched;
-}
 
 static void
 rotation(struct play *p)
@@ -533,133 +465,6 @@ restarts(struct play *p)
 	play_close(p);
 }
 
-/* --- damage ------------------------------------------------------------------------------------------------ */
-
-/* To be read by the next start, and released after it. */
-static void
-damage(struct play *p, char type, size_t byte, bool closed)
-{
-	struct sent *a, *b, *c, *hurt;
-
-	p->may_trouble = "damaged";
-	play_open(p);
-	a = accept_small(p, 1);
-	b = play_accept(p, play_size(p, 70000, 90000), 2);
-	c = accept_small(p, 1);
-	if (closed)
-		play_close(p);
-	else
-		play_die(p);
-	/* A closed segment is not walked: what is damaged there shows when it is read. */
-	hurt = type == RECORD_MESSAGE ? a : b;
-	play_damage(hurt, type, byte, 0xff, closed ? DAMAGE_ALONE : DAMAGE_COPIED);
-	play_open(p);
-	if (spool_find(p->w.spool, hurt->id) != NULL)
-		play_set_aside(hurt);
-	else if (type == RECORD_COMMIT)
-		play_expect_message(hurt);	/* found by the id */
-	play_update(c);
-	settle(p);
-	play_finish(c);
-	if (spool_find(p->w.spool, b->id) != NULL)
-		play_finish(b);
-	if (spool_find(p->w.spool, a->id) != NULL)
-		play_finish(a);
-	settle(p);		/* released: the copy is all there is */
-	accept_small(p, 1);
-}
-
-static void
-damaged_record(struct play *p)
-{
-	damage(p, RECORD_MESSAGE, 70, rng_below(&p->rng, 2) == 0);
-}
-
-static void
-damaged_header(struct play *p)
-{
-	damage(p, RECORD_MESSAGE, 30, rng_below(&p->rng, 2) == 0);
-}
-
-static void
-damaged_chunk(struct play *p)
-{
-	damage(p, RECORD_CHUNK, 5000, rng_below(&p->rng, 2) == 0);
-}
-
-static void
-damaged_commit(struct play *p)
-{
-	damage(p, RECORD_COMMIT, 70, rng_below(&p->rng, 2) == 0);
-}
-
-/* The next segment knows the nonce; without one the file is set aside whole. */
-static void
-damaged_start(struct play *p)
-{
-	struct sent *a, *b;
-
-	p->may_trouble = "";		/* more than one thing, in any words */
-	play_open(p);
-	a = accept_small(p, 1);
-	play_close(p);
-	play_open(p);
-	b = accept_small(p, 1);
-	play_close(p);
-	play_damage(a, RECORD_START, 70, 1, DAMAGE_ALONE);
-	play_open(p);
-	play_update(a);
-	settle(p);
-	play_finish(a);
-	finish_and_settle(b);
-}
-
-/* A wrong digit there would abandon what was accepted. */
-static void
-damaged_abandon(struct play *p)
-{
-	struct sent *a, *b, *refused;
-
-	p->may_trouble = "";
-	play_open(p);
-	a = play_accept(p, play_size(p, 4096, 5000), 1);
-	p->failing = true;
-	disk_fail(p->disk, TWIN_SYNC, 0, 1, EIO);
-	refused = play_begin(p, 1000, 1);
-	play_commit(refused);
-	play_run(p, 20);
-	play_refused(refused);
-	b = accept_small(p, 1);
-	p->failing = false;
-	play_finish(play_accept(p, 100, 1));
-	settle(p);
-	play_die(p);
-	play_open(p);			/* the next segment knows the nonce of that one */
-	play_die(p);
-	play_damage_abandon(b);
-	play_open(p);
-	finish_and_settle(a);
-}
-
-/* The only one that could know the nonce is the segment itself: it is set aside whole. */
-static void
-lost_start(struct play *p)
-{
-	struct sent *a;
-	char base[32];
-
-	p->may_trouble = "";
-	play_open(p);
-	a = accept_small(p, 1);
-	play_close(p);
-	play_damage(a, RECORD_START, 70, 1, DAMAGE_ALONE);
-	a->hurt = true;
-	play_open(p);
-	(void)snprintf(base, sizeof(base), "%016x", a->segment);
-	play_expect_copy(p, base, ".seg");
-	accept_small(p, 1);
-}
-
 /* --- a full disk --------------------------------------------------------------------------------------- */
 
 static void
@@ -668,6 +473,7 @@ full(struct play *p)
 	struct sent *a, *b, *c;
 
 	p->may_trouble = "room";
+	p->short_of_space = true;
 	p->disk->space = 9 * SEGMENT + SEGMENT / 2;
 	p->w.params.segment_size = SEGMENT;
 	play_open(p);
@@ -699,6 +505,7 @@ const struct work works[] = {
 	{ "outcomes", "K5", outcomes },
 	{ "bounces", "K6", bounces },
 	{ "rotation", "K7-K10", rotation },
+	{ "closed", "K7", work_closed },
 	{ "release", "K11", release },
 	{ "recycling", "K9 K12", recycling },
 	{ "stragglers", "K12 K22", stragglers },
@@ -711,13 +518,14 @@ const struct work works[] = {
 	{ "failed-rotation", "K7-K9 K13", failed_rotation },
 	{ "degraded", "K13 K14", degraded },
 	{ "restarts", "K15 K16 K19 K20", restarts },
-	{ "damaged-record", "K15 K17", damaged_record },
-	{ "damaged-header", "K15 K17", damaged_header },
-	{ "damaged-chunk", "K15 K17", damaged_chunk },
-	{ "damaged-commit", "K15 K17", damaged_commit },
-	{ "damaged-start", "K15 K17", damaged_start },
-	{ "damaged-abandon", "K14 K17", damaged_abandon },
-	{ "lost-start", "K18", lost_start },
+	{ "damaged-record", "K15 K17", work_damaged_record },
+	{ "damaged-header", "K15 K17", work_damaged_header },
+	{ "damaged-chunk", "K15 K17", work_damaged_chunk },
+	{ "damaged-commit", "K15 K17", work_damaged_commit },
+	{ "wrong-place", "K15 K17", work_wrong_place },
+	{ "damaged-start", "K15 K17", work_damaged_start },
+	{ "damaged-abandon", "K14 K17", work_damaged_abandon },
+	{ "lost-start", "K18", work_lost_start },
 	{ "full", "K10", full },
 };
 const size_t nworks = lengthof(works);

@@ -13,6 +13,18 @@ struct work {
 	void		(*run)(struct play *);
 };
 
+/* work_damage.c */
+void work_damaged_record(struct play *);
+void work_damaged_header(struct play *);
+void work_damaged_chunk(struct play *);
+void work_damaged_commit(struct play *);
+void work_wrong_place(struct play *);
+void work_damaged_start(struct play *);
+void work_damaged_abandon(struct play *);
+void work_lost_start(struct play *);
+/* work_closed.c */
+void work_closed(struct play *);
+
 extern const struct work works[];
 extern const size_t nworks;
 

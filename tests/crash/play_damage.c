@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Damage done to what is synced, and what has to be in quarantine/ for it. */
+#include <stdio.h>
+
+#include "base/require.h"
+#include "crash/play.h"
+#include "spool/record.h"
+
+#include "base/banned.h"
+
+#define COPY_MAX	(16u << 20)
+
+static void
+segment_of(const struct sent *x, char name[DISK_NAME])
+{
+	(void)snprintf(name, DISK_NAME, "log/%016x.seg", x->segment);
+}
+
+static struct copy_due *
+copy_new(struct play *p, const char *base, const char *suffix, size_t n)
+{
+	struct copy_due *c = &p->copy[p->ncopies++];
+
+	require(p->ncopies <= PLAY_COPIES);
+	(void)snprintf(c->name, sizeof(c->name), "quarantine/%s%s", base, suffix);
+	(void)snprintf(c->note, sizeof(c->note), "quarantine/%s.why", base);
+	buf_init(&c->bytes, COPY_MAX);
+	require(buf_reserve(&c->bytes, n) != NULL);
+	return c;
+}
+
+void
+play_expect_copy(struct play *p, const char *base, const char *suffix)
+{
+	struct copy_due *c = copy_new(p, base, suffix, 0);
+	size_t n = (size_t)disk_size(p->disk, c->name);
+	uint8_t *to = buf_reserve(&c->bytes, n);
+
+	require(n > 0 && to != NULL);
+	if (strcmp(suffix, ".seg") == 0)
+		(void)snprintf(c->was, sizeof(c->was), "log/%s.seg", base);
+	buf_grew(&c->bytes, disk_read(p->disk, c->name, to, n, 0));
+	p->step(p->arg);
+}
+
+/* The record of x that has this type, or the S in front of it. */
+static uint64_t
+seek(const struct sent *x, char type, struct record *r)
+{
+	char name[DISK_NAME];
+	uint8_t header[RECORD_HEADER];
+
+	segment_of(x, name);
+	for (uint64_t at = 0;; at += record_room(r->length)) {
+		require(disk_read(x->play->disk, name, header, sizeof(header), at) == sizeof(header) &&
+		    record_get_any(r, header));
+		if (r->type == type && (type == RECORD_START || r->id == x->id))
+			return at;
+	}
+}
+
+/* All B records of x in its segment. */
+static void
+keep_chunks(struct sent *x)
+{
+	char name[DISK_NAME];
+	uint8_t header[RECORD_HEADER];
+	struct record r;
+
+	segment_of(x, name);
+	for (uint64_t at = 0; disk_read(x->play->disk, name, header, sizeof(header), at) == sizeof(header) &&
+	    record_get_any(&r, header); at += record_room(r.length)) {
+		size_t n = (size_t)record_room(r.length);
+		uint8_t *to;
+
+		if (r.type != RECORD_CHUNK || r.id != x->id)
+			continue;
+		to = buf_reserve(&x->chunks, n);
+		require(to != NULL && disk_read(x->play->disk, name, to, n, at) == n);
+		buf_grew(&x->chunks, n);
+	}
+}
+
+/* A digit in the place of the first chunk, so that it is a place still, but another one. */
+static size_t
+find_place(const struct sent *x, uint64_t at, const struct record *r, uint8_t *bits)
+{
+	char name[DISK_NAME];
+	uint8_t bytes[4096];
+	struct view v = view_of(bytes, r->length);
+	size_t i;
+
+	require(r->length <= sizeof(bytes));
+	segment_of(x, name);
+	require(disk_read(x->play->disk, name, bytes, r->length, at + RECORD_HEADER) == r->length);
+	i = view_search(v, VIEW("chunk: ")) + strlen("chunk: ");
+	i += view_find(view_from(v, i), ' ') + 1;
+	i += view_find(view_from(v, i), ' ') - 3;
+	require(i < r->length);
+	*bits = bytes[i] == 'a' || bytes[i] == 'f' ? 2 : 1;
+	return RECORD_HEADER + i;
+}
+
+void
+play_damage(struct sent *x, char type, size_t byte, uint8_t bits, enum damage_expects expects)
+{
+	struct disk *d = x->play->disk;
+	char name[DISK_NAME], base[DISK_NAME];
+	struct copy_due *c;
+	struct record r;
+	uint64_t at = seek(x, type, &r);
+	size_t n;
+
+	segment_of(x, name);
+	if (byte == DAMAGE_PLACE)
+		byte = find_place(x, at, &r, &bits);
+	disk_damage(d, name, at + byte, bits);
+	keep_chunks(x);
+	x->hurt |= type != RECORD_START;
+	if (expects == DAMAGE_ALONE)
+		return;
+	n = (size_t)record_room(r.length);
+	(void)snprintf(base, sizeof(base), "%016x-%08llx", x->segment, (unsigned long long)at);
+	c = copy_new(x->play, base, ".bin", n);
+	buf_grew(&c->bytes, disk_read(d, name, c->bytes.data, n, at));
+}
+
+void
+play_damage_abandon(struct sent *x)
+{
+	char name[DISK_NAME];
+	uint8_t bytes[1024];
+	struct view v = view_of(bytes, sizeof(bytes));
+	size_t at;
+
+	segment_of(x, name);
+	require(disk_read(x->play->disk, name, bytes, sizeof(bytes), 0) == sizeof(bytes));
+	at = view_search(v, VIEW("from="));
+	require(at != v.n);
+	for (at += 5; bytes[at] == '0'; at++)
+		;
+	disk_damage(x->play->disk, name, at, 1);
+}
+
+void
+play_expect_message(struct sent *x)
+{
+	struct play *p = x->play;
+	char base[DISK_NAME];
+	struct buf *bytes = &p->copy[p->ncopies].bytes;
+
+	(void)snprintf(base, sizeof(base), "message-%016llx", (unsigned long long)x->id);
+	play_expect_copy(p, base, ".bin");
+	require(view_search(buf_view(bytes), buf_view(&x->chunks)) != buf_len(bytes));
+}
+
+void
+play_set_aside(struct sent *x)
+{
+	struct play *p = x->play;
+	struct err why = { 0 };
+
+	(void)err_set(&why, ERR_DAMAGED, "damaged");
+	spool_quarantine(p->w.spool, spool_find(p->w.spool, x->id), &why);
+	play_run(p, 50);
+	play_expect_message(x);
+}

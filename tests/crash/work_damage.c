@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What is damaged though it was synced: a start finds it, sets a copy aside, and goes on. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/require.h"
+#include "crash/steps.h"
+#include "crash/work.h"
+#include "spool/record.h"
+
+#include "base/banned.h"
+
+/* To be read by the next start, and released after it. */
+static void
+damage(struct play *p, char type, size_t byte, bool closed)
+{
+	struct sent *a, *b, *c, *hurt;
+
+	p->may_trouble = "damaged";
+	play_open(p);
+	a = accept_small(p, 1);
+	b = play_accept(p, play_size(p, 70000, 90000), 2);
+	c = accept_small(p, 1);
+	if (closed)
+		play_close(p);
+	else
+		play_die(p);
+	/* A closed segment is not walked: what is damaged there shows when it is read. */
+	hurt = type == RECORD_MESSAGE ? a : b;
+	play_damage(hurt, type, byte, 0xff, closed ? DAMAGE_ALONE : DAMAGE_COPIED);
+	play_open(p);
+	if (spool_find(p->w.spool, hurt->id) != NULL)
+		play_set_aside(hurt);
+	else if (type == RECORD_COMMIT)
+		play_expect_message(hurt);	/* found by the id */
+	play_update(c);
+	settle(p);
+	play_finish(c);
+	if (spool_find(p->w.spool, b->id) != NULL)
+		play_finish(b);
+	if (spool_find(p->w.spool, a->id) != NULL)
+		play_finish(a);
+	settle(p);		/* released: the copy is all there is */
+	accept_small(p, 1);
+}
+
+void
+work_damaged_record(struct play *p)
+{
+	damage(p, RECORD_MESSAGE, 70, rng_below(&p->rng, 2) == 0);
+}
+
+void
+work_damaged_header(struct play *p)
+{
+	damage(p, RECORD_MESSAGE, 30, rng_below(&p->rng, 2) == 0);
+}
+
+void
+work_damaged_chunk(struct play *p)
+{
+	damage(p, RECORD_CHUNK, 5000, rng_below(&p->rng, 2) == 0);
+}
+
+/* One digit of a chunk's place: only the checksum tells. */
+void
+work_wrong_place(struct play *p)
+{
+	damage(p, RECORD_COMMIT, DAMAGE_PLACE, true);
+}
+
+void
+work_damaged_commit(struct play *p)
+{
+	damage(p, RECORD_COMMIT, 70, rng_below(&p->rng, 2) == 0);
+}
+
+/* The next segment knows the nonce; without one the file is set aside whole. */
+void
+work_damaged_start(struct play *p)
+{
+	struct sent *a, *b;
+
+	p->may_trouble = "";		/* more than one thing, in any words */
+	play_open(p);
+	a = accept_small(p, 1);
+	play_close(p);
+	play_open(p);
+	b = accept_small(p, 1);
+	play_close(p);
+	play_damage(a, RECORD_START, 70, 1, DAMAGE_ALONE);
+	play_open(p);
+	play_update(a);
+	settle(p);
+	play_finish(a);
+	finish_and_settle(b);
+}
+
+/* A wrong digit there would abandon what was accepted. */
+void
+work_damaged_abandon(struct play *p)
+{
+	struct sent *a, *b, *refused;
+
+	p->may_trouble = "";
+	play_open(p);
+	a = play_accept(p, play_size(p, 4096, 5000), 1);
+	p->failing = true;
+	disk_fail(p->disk, TWIN_SYNC, 0, 1, EIO);
+	refused = play_begin(p, 1000, 1);
+	play_commit(refused);
+	play_run(p, 20);
+	play_refused(refused);
+	b = accept_small(p, 1);
+	p->failing = false;
+	play_finish(play_accept(p, 100, 1));
+	settle(p);
+	play_die(p);
+	play_open(p);			/* the next segment knows the nonce of that one */
+	play_die(p);
+	play_damage_abandon(b);
+	play_open(p);
+	finish_and_settle(a);
+}
+
+/* The only one that could know the nonce is the segment itself: it is set aside whole. */
+void
+work_lost_start(struct play *p)
+{
+	struct sent *a;
+	char base[32];
+
+	p->may_trouble = "";
+	play_open(p);
+	a = accept_small(p, 1);
+	play_close(p);
+	play_damage(a, RECORD_START, 70, 1, DAMAGE_ALONE);
+	a->hurt = true;
+	play_open(p);
+	(void)snprintf(base, sizeof(base), "%016x", a->segment);
+	play_expect_copy(p, base, ".seg");
+	accept_small(p, 1);
+}
