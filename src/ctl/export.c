@@ -148,8 +148,11 @@ to_maildir(struct run *r, const struct spool_message *m, struct err *e)
 static int
 open_maildir(struct run *r, struct err *e)
 {
-	int top = newfile_dir(AT_FDCWD, r->x->path, e), cur;
+	int top, cur;
 
+	if (r->x->path[0] == '\0')
+		return err_set(e, ERR_INPUT, "the name of the Maildir is empty");
+	top = newfile_dir(AT_FDCWD, r->x->path, e);
 	if (top < 0)
 		return -1;
 	r->tmp = newfile_dir(top, "tmp", e);
@@ -191,6 +194,8 @@ open_mbox(struct run *r, char *base, struct err *e)
 
 	if (snprintf(parent, sizeof(parent), "%s", r->x->path) >= (int)sizeof(parent))
 		return err_sys(e, ENAMETOOLONG, "the name of the mbox");
+	if (r->x->path[0] == '\0' || r->x->path[strlen(r->x->path) - 1] == '/')
+		return err_set(e, ERR_INPUT, "\"%.150s\" is not the name of a file", r->x->path);
 	r->dir = open(dirname(parent), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r->dir < 0)
 		return err_sys(e, errno, "can't open the directory of %.150s", r->x->path);

@@ -137,7 +137,8 @@ newfile_dir(int parent, const char *name, struct err *e)
 
 	if (!made && errno != EEXIST)
 		return err_sys(e, errno, "can't make the directory %.150s", name);
-	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* The user's own path may lead anywhere; what is in it is ours. */
+	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (parent != AT_FDCWD ? O_NOFOLLOW : 0));
 	if (fd < 0)
 		return err_sys(e, errno, "can't open the directory %.150s", name);
 	if (made) {

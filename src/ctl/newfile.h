@@ -29,7 +29,10 @@ int newfile_cut(struct newfile *, uint64_t mark, struct err *) must_use;
 int newfile_finish(struct newfile *, int dir, const char *name, struct err *) must_use;
 void newfile_drop(struct newfile *);	/* nothing remains; fine after the end */
 
-/* The directory, made if it is not there (mode 0700, its entry synced): a descriptor or -1. */
+/*
+ * The directory, made if it is not there (mode 0700, its entry synced): a descriptor or -1. Below
+ * a parent it must not be a symbolic link.
+ */
 int newfile_dir(int parent, const char *name, struct err *) must_use;
 int newfile_sync_dir(int dir, const char *name, struct err *) must_use;
 

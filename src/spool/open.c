@@ -7,12 +7,17 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/quote.h"
 #include "base/require.h"
+#include "spool/leftover.h"
 #include "spool/state.h"
 
 #include "base/banned.h"
 
 #define DISK_SEGMENTS	8u	/* so many must fit the file system */
+#define FIRST_MIN	(64u << 10)	/* of a segment that is begun on a full disk: for outcomes */
+#define FIRST_UNIT	4096u
+#define FOREIGN_MAX	256u	/* of a name that is none of ours, quoted */
 
 struct opening {
 	struct spool	*s;
@@ -21,17 +26,28 @@ struct opening {
 	size_t		 n;
 };
 
+static void
+tell_foreign(struct spool *s, const char *name)
+{
+	struct buf text;
+
+	buf_init(&text, FOREIGN_MAX);
+	if (quote_log(&text, view_str(name), FOREIGN_MAX / 4 - 4))
+		trouble(s, "a file in the spool's log/ that is no segment is left alone: %.*s",
+		    VIEW_ARG(buf_view(&text)));
+	buf_done(&text);
+}
+
 static bool
 see_name(void *arg, const char *name)
 {
 	struct opening *o = arg;
 	uint64_t number;
 	bool log = strcmp(o->dir, DIR_LOG) == 0;
-	/* Number 0 and those above are not of ours: they must not use up all numbers. */
-	bool ours = segment_number(name, log, &number) && number != 0 && number <= UINT32_MAX;
+	bool ours = segment_number(name, log, &number);
 
 	if (log && !ours)
-		trouble(o->s, "a file in log/ that is no segment is left alone");
+		tell_foreign(o->s, name);
 	if (strcmp(o->dir, DIR_QUARANTINE) == 0 && view_ends(view_str(name), VIEW(".why")))
 		o->s->quarantined++;
 	if (!ours)
@@ -168,9 +184,10 @@ fit_disk(struct spool *s)
 	}
 }
 
-/* From a spare file; without one, as large as there is room for. */
+/* From a spare file; without one, as large as there is room for. freed: what was just given back, or 0. */
 static int
-begin_segment(struct spool *s, const struct segment_start *start, struct segment *sg, struct err *e)
+begin_segment(struct spool *s, const struct segment_start *start, uint64_t freed, struct segment *sg,
+    struct err *e)
 {
 	uint64_t size = s->params.segment_size;
 
@@ -182,7 +199,9 @@ begin_segment(struct spool *s, const struct segment_start *start, struct segment
 		if (segment_begin(s->env.fs, start, spare, size, &sg->fd, e) == 0)
 			return 0;
 	}
-	for (; size >= SEGMENT_SIZE_MIN; size = size / 2 / RECORD_UNIT * RECORD_UNIT) {
+	if (freed != 0)
+		size = freed / FIRST_UNIT * FIRST_UNIT;
+	for (; size >= FIRST_MIN; size = size / 4 * 3 / FIRST_UNIT * FIRST_UNIT) {
 		sg->size = size;
 		if (segment_begin(s->env.fs, start, 0, size, &sg->fd, e) == 0)
 			return 0;
@@ -218,6 +237,35 @@ find_end(struct spool *s, struct segment *last)
 	return found;
 }
 
+static void
+describe_last(struct spool *s, struct segment *last, struct segment_start *start)
+{
+	start->previous = last->number;
+	start->previous_nonce = last->nonce;
+	start->closed = find_end(s, last);
+	start->summary = s->closed.summary;
+	start->end = s->closed.end;
+	start->abandons = s->abandons = start->closed ? 0 : last->number;
+	start->abandons_tail = s->abandons_tail = !start->closed;
+}
+
+/*
+ * On a full disk without a spare: the last segment still has the room that was reserved for it, and
+ * what is left of that is for outcomes.
+ */
+static int
+begin_in_leftover(struct spool *s, struct segment *last, struct segment_start *start, struct segment *sg,
+    struct err *e)
+{
+	uint64_t size = last->unread ? 0 : leftover_cut_last(s->env.fs, last), freed = last->size - size;
+
+	if (size == 0)
+		return -1;
+	last->size = last->written = size;
+	describe_last(s, last, start);
+	return begin_segment(s, start, freed, sg, e);
+}
+
 /*
  * The segment of this run. What stands at the end of the last one may be torn. On a disk
  * without any room the older ones are read all the same, and room is waited for.
@@ -230,23 +278,23 @@ begin_first(struct spool *s, struct err *e)
 	struct segment_start start = { .number = log_next_number(s), .nonce = rng_u64(s->env.rng),
 		.created_ms = loop_wall(s->env.loop) };
 	struct segment *sg;
+	int rc;
 
-	if (start.number > UINT32_MAX)
-		return err_set(e, ERR_FULL, "the segment numbers are used up");
+	if (start.number > SEGMENT_NUMBER_MAX - SEGMENT_NUMBERS_LEFT)
+		return err_set(e, ERR_CONFIG, "the segment numbers are used up by a file in the spool's log/, spare/ "
+		    "or quarantine/ whose name begins with %016llx: if it is none of posthouse's, move it away",
+		    (unsigned long long)start.number - 1);
 	s->first_number = start.number;
-	if (last != NULL) {
-		start.previous = last->number;
-		start.previous_nonce = last->nonce;
-		start.closed = find_end(s, last);
-		start.summary = s->closed.summary;
-		start.end = s->closed.end;
-		start.abandons = s->abandons = start.closed ? 0 : last->number;
-		start.abandons_tail = s->abandons_tail = !start.closed;
-		segment_learn(last, &start);
-	}
+	if (last != NULL)
+		describe_last(s, last, &start);
 	sg = segment_new((uint32_t)start.number, start.nonce);
 	sg->summary = summary_new(sg->number);
-	if (begin_segment(s, &start, sg, e) < 0) {
+	rc = begin_segment(s, &start, 0, sg, e);
+	if (rc < 0 && last != NULL && e->kind == ERR_FULL)
+		rc = begin_in_leftover(s, last, &start, sg, e);
+	if (last != NULL)
+		segment_learn(last, &start);
+	if (rc < 0) {
 		segment_free(sg);
 		if (last == NULL || e->kind != ERR_FULL)
 			return err_prefix(e, "the spool can't be begun");

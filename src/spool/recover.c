@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/require.h"
 #include "spool/absence.h"
+#include "spool/leftover.h"
 #include "spool/quarantine.h"
 #include "spool/replay.h"
 #include "spool/state.h"
@@ -21,7 +22,6 @@
 #define STEP_MESSAGES	1024u		/* told of in one turn of the loop */
 #define READ_TRIES	30u		/* of a segment that can't be read */
 #define READ_AGAIN_MS	1000
-#define LEFTOVER_MIN	(64u << 10)	/* less is not worth giving back */
 
 struct recovery {
 	struct job	 job;
@@ -299,31 +299,6 @@ tell_rescued(struct recovery *rc)
 	    "segments are kept: %s", rc->quarantine_err.text);
 }
 
-/*
- * A segment that was not closed still has all the blocks that were reserved for it, or what an
- * earlier use left in them. They are given back, so that kill after kill does not fill the disk;
- * whatever was written, torn or not, stays. Only space is at stake: a failure is of no consequence.
- */
-static void
-give_back(struct recovery *rc)
-{
-	char name[SEGMENT_NAME_MAX];
-	struct fs *fs = rc->s->env.fs;
-	uint64_t end;
-	int fd;
-
-	/* One that was closed has little left, and is whole only so. */
-	if (rc->scan.sealed || rc->walked->size - rc->scan.at < LEFTOVER_MIN ||
-	    scan_last_byte(&rc->scan, &end) < 0 || rc->walked->size - end < LEFTOVER_MIN)
-		return;
-	fd = fs_open(fs, segment_name(name, DIR_LOG, rc->walked->number), FS_WRITE, NULL);
-	if (fd < 0)
-		return;
-	if (fs_truncate(fs, fd, end, NULL) == 0)
-		rc->new_size = end;
-	fs_close(fs, fd);
-}
-
 static void
 replay_run(struct job *job)
 {
@@ -368,7 +343,7 @@ replay_run(struct job *job)
 		quarantine_damage(rc);
 	} else if (rc->result == SCAN_END) {
 		look_at_end(rc);
-		give_back(rc);
+		rc->new_size = leftover_cut(rc->s->env.fs, sg, &rc->scan);
 	}
 }
 

@@ -85,7 +85,7 @@ segment_number(const char *name, bool exact, uint64_t *out)
 {
 	struct view v = view_str(name);
 
-	if (v.n < 16 || !num_parse_hex(view_first(v, 16), out))
+	if (v.n < 16 || !num_parse_hex(view_first(v, 16), out) || *out == 0 || *out > SEGMENT_NUMBER_MAX)
 		return false;
 	return !exact || view_eq(view_from(v, 16), VIEW(".seg"));
 }

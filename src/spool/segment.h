@@ -72,8 +72,13 @@ void segment_learn(struct segment *, const struct segment_start *later);
 bool segment_is_short(const struct segment *, bool no_end) must_use;
 
 const char *segment_name(char text[SEGMENT_NAME_MAX], const char *dir, uint64_t number);
-/* "0123456789abcdef.seg" -> number; also finds the number in front of other names ("N-OFFSET"). */
+/*
+ * "0123456789abcdef.seg" -> number; also finds the number in front of other names ("N-OFFSET"). Only
+ * numbers that segments of ours may have: one by a strange file's name must not use up all of them.
+ */
 bool segment_number(const char *name, bool exact, uint64_t *out) must_use;
+#define SEGMENT_NUMBER_MAX	0xefffffffu
+#define SEGMENT_NUMBERS_LEFT	0x1000000u	/* so many must be left at a start */
 
 /* A preallocated file in spare/. */
 int segment_make_spare(struct fs *, uint64_t number, uint64_t size, struct err *) must_use;

@@ -98,6 +98,12 @@ is_spare(struct spool *s, const char *name, const uint64_t *logged, size_t nlogg
 	if (ok && segment_read_start(s->env.fs, fd, &start, &room, &why) < 0)
 		ok = why.kind == ERR_DAMAGED;
 	fs_close(s->env.fs, fd);
+	/*
+	 * One above all in log/ was being begun. Perhaps its sync had failed, and the process was killed
+	 * before it was removed: then no later sync is sure to help it.
+	 */
+	if (start.number != 0 && (nlogged == 0 || start.number > logged[nlogged - 1]))
+		return false;
 	return ok && !is_among(logged, nlogged, start.number);
 }
 

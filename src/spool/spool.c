@@ -214,7 +214,7 @@ seal_run(struct job *job)
 		sg->index = 0;
 	}
 	/* Cut, to give back space, and so that the next start finds Z; it can do without. */
-	if (segment_seal(j->fs, sg->fd, sg, &j->closed, &j->e) == 0)
+	if (segment_seal(j->fs, sg->fd, sg, &j->closed, &j->e) == 0 && !j->keep_room)
 		(void)fs_truncate(j->fs, sg->fd, j->closed.end, NULL);
 }
 
@@ -282,7 +282,8 @@ spool_check_closed(struct spool *s)
 	if (!s->closing || s->sealing || !is_quiet(s))
 		return;
 	s->sealing = true;
-	s->job = (struct commit_job){ .s = s, .fs = s->env.fs, .old = s->current };
+	s->job = (struct commit_job){ .s = s, .fs = s->env.fs, .old = s->current,
+		.keep_room = s->nspares == 0 };
 	if (s->current != NULL) {
 		s->job.job = (struct job){ .run = seal_run, .done = seal_done };
 		worker_submit(s->env.worker, &s->job.job);

@@ -47,6 +47,7 @@ struct commit_job {
 	uint64_t	 spare;		/* for fresh; 0: none */
 	uint64_t	 segment_size;
 	uint64_t	 new_spare;	/* make one with this number, or 0 */
+	bool		 keep_room;	/* at the stop: for the next start, there is no spare */
 	/* results */
 	enum commit_fault fault;
 	struct err	 e;
@@ -194,7 +195,7 @@ uint64_t log_bytes(const struct spool *s) must_use;
 bool spare_has_place(const struct spool *s) must_use;
 void spare_add(struct spool *s, uint64_t number);
 void spare_used(struct spool *s, uint64_t number);
-/* At the start: those in spare/ that are whole, and no other name of a segment in log/. */
+/* At the start: those in spare/ that are whole, and no other name of a segment in log/ (in order). */
 void spare_find(struct spool *s, const uint64_t *spare, size_t nspares, const uint64_t *logged, size_t nlogged);
 /* How many are needed for the outcomes of all messages, and a little ahead. */
 uint64_t spares_needed(const struct spool *s) must_use;

@@ -82,18 +82,12 @@ note_unreadable(struct walk *w, const struct segment *sg, const char *why)
 /* --- segments --------------------------------------------------------------------- */
 
 static bool
-is_ours(const char *name, uint64_t *number)
-{
-	return segment_number(name, true, number) && *number != 0 && *number <= UINT32_MAX;
-}
-
-static bool
 see_name(void *arg, const char *name)
 {
 	struct walk *w = arg;
 	uint64_t number;
 
-	if (!is_ours(name, &number))
+	if (!segment_number(name, true, &number))
 		return true;
 	if ((w->nsegments & (w->nsegments - 1)) == 0)
 		w->segment = xrealloc(w->segment,
@@ -132,7 +126,7 @@ see_again(void *arg, const char *name)
 	struct walk *w = arg;
 	uint64_t number;
 
-	if (is_ours(name, &number) && find_segment(w, number) != NULL)
+	if (segment_number(name, true, &number) && find_segment(w, number) != NULL)
 		w->nseen++;
 	return true;
 }

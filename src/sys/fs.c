@@ -37,6 +37,17 @@ top(struct fs *f)
 	return container_of(f, struct real_fs, fs)->dirfd;
 }
 
+/* Another kind of file could hang whoever reads it, or is elsewhere. */
+static int
+check_regular(int fd, const char *name, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, errno, "can't look at %s", name);
+	return S_ISREG(st.st_mode) ? 0 : err_set(e, ERR_INPUT, "%s is not a regular file", name);
+}
+
 static int
 real_open(struct fs *f, const char *name, enum fs_mode mode, struct err *e)
 {
@@ -49,7 +60,14 @@ real_open(struct fs *f, const char *name, enum fs_mode mode, struct err *e)
 	int fd;
 
 	require(name[0] != '/');
-	fd = openat(top(f), name, flags[mode] | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+	/* O_NONBLOCK: a FIFO is opened at once, and then refused. */
+	fd = openat(top(f), name, flags[mode] | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
+	if (fd < 0 && (errno == ELOOP || errno == EISDIR || errno == ENXIO))
+		return err_set(e, ERR_INPUT, "%s is not a regular file", name);
+	if (fd >= 0 && check_regular(fd, name, e) < 0) {
+		(void)close(fd);	/* nothing was written */
+		return -1;
+	}
 	if (fd < 0)
 		return err_sys(e, errno, "can't %s %s", mode >= FS_CREATE ? "create" : "open", name);
 	if (mode == FS_CREATE_SHARED && fchmod(fd, 0640) != 0) {
@@ -298,6 +316,10 @@ real_lock(struct fs *f, const char *name, struct err *e)
 
 	if (fd < 0)
 		return err_sys(e, errno, "can't open %s", name);
+	if (check_regular(fd, name, e) < 0) {
+		(void)close(fd);	/* nothing was written */
+		return -1;
+	}
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		rc = errno == EWOULDBLOCK ? say_who_holds(fd, name, e) :
 		    err_sys(e, errno, "can't lock %s", name);

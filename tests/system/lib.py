@@ -6,6 +6,7 @@ nothing here waits for time to pass.
 """
 
 import contextlib
+import ctypes
 import itertools
 import json
 import os
@@ -541,6 +542,28 @@ def workplace(name, keep=True):
 def make_certs(folder, *names):
     subprocess.run([TOP / "tests/sink/make-certs.sh", folder, *names], check=True)
     return pathlib.Path(folder)
+
+
+CLONE_NEWNS = 0x20000
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@contextlib.contextmanager
+def memory_disk(name, size):
+    """A directory in memory, seen by this process and its children alone; None: not permitted."""
+    with workplace(name) as place:
+        path = place / "disk"
+        path.mkdir()
+        options = f"mode=0700,uid={ORDINARY},gid={ORDINARY},size={size}" if os.getuid() == 0 else f"size={size}"
+        if LIBC.unshare(CLONE_NEWNS) != 0 or subprocess.run(
+                ["mount", "--make-rprivate", "/"], capture_output=True).returncode != 0 or subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], capture_output=True).returncode != 0:
+            yield None
+            return
+        try:
+            yield path
+        finally:
+            subprocess.run(["umount", path], check=True)
 
 
 def skip(reason):

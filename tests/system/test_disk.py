@@ -145,4 +145,39 @@ def test_full_disk_still_delivers():
         check_all_arrive(sink, tokens)
 
 
+def fill(path):
+    """Leave no byte."""
+    with contextlib.suppress(OSError), (path / "fill").open("ab", buffering=0) as f:
+        while f.write(b"x" * 4096):
+            pass
+
+
+def test_full_disk_over_restarts():
+    """The room for outcomes survives a kill and a stop, though others take all that is free."""
+    with lib.memory_disk("small-disk", "12m") as path:
+        if path is None:
+            return print("     (SKIP test_full_disk_over_restarts: no mount of its own is permitted)")
+        full_disk_over_restarts(path)
+
+
+def full_disk_over_restarts(path):
+    with lib.world("disk-restarts", before=lib.Sink.refuse_all, queue=SMALL,
+                   state_dir=str(path)) as (sink, posthouse):
+        tokens, refused = submit_some(posthouse, 130)
+        assert tokens and refused
+        for end in (posthouse.kill, posthouse.stop, posthouse.kill):
+            fill(path)
+            end()
+            fill(path)
+            posthouse.start()
+            assert try_submit(posthouse)[0] == 452
+        sink.reset_all()
+        posthouse.ctl("probe")
+        sink.wait_received(len(tokens))
+        (path / "fill").unlink()
+        tokens.append(accepted_after(posthouse))
+        check_all_arrive(sink, tokens)
+        assert len(sink.messages()) == len(tokens)
+
+
 lib.run_tests(globals())

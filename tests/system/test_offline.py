@@ -258,6 +258,15 @@ def test_export_fails():
         (out / "link").symlink_to(out / "elsewhere")
         ctl(posthouse, "export", "--mbox", out / "link", status=EX_CANTCREAT)
         assert not (out / "elsewhere").exists()
+        for name in ("", f"{out}/box/"):
+            p = ctl(posthouse, "export", "--mbox", name, status=EX_CANTCREAT)
+            assert f'"{name}" is not the name of a file' in p.stderr, p.stderr
+        ctl(posthouse, "export", "--maildir", "", status=EX_CANTCREAT)
+        # A Maildir of somebody else's making must not lead our files elsewhere.
+        other = target(posthouse, "other")
+        (other / "new").symlink_to(out)
+        ctl(posthouse, "export", "--maildir", other, status=EX_CANTCREAT)
+        assert sorted(i.name for i in out.iterdir()) == ["link", "m"], list(out.iterdir())
 
 
 # --- damage --------------------------------------------------------------------

@@ -2,8 +2,6 @@
 """The spool through the real programs: restarts, backlog, damage, holds, removal, bounces."""
 
 import collections
-import contextlib
-import ctypes
 import email
 import fcntl
 import os
@@ -235,31 +233,9 @@ def is_in_memory(path):
     return kind.strip() in ("tmpfs", "ramfs", "overlayfs")
 
 
-CLONE_NEWNS = 0x20000
-LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-@contextlib.contextmanager
-def memory_disk():
-    """A directory in memory, seen by this process and its children alone; None: not permitted."""
-    with lib.workplace("spool-tmpfs") as place:
-        path = place / "disk"
-        path.mkdir()
-        options = f"mode=0700,uid={lib.ORDINARY},gid={lib.ORDINARY},size=64m" if os.getuid() == 0 else ""
-        if LIBC.unshare(CLONE_NEWNS) != 0 or subprocess.run(
-                ["mount", "--make-rprivate", "/"], capture_output=True).returncode != 0 or subprocess.run(
-                ["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], capture_output=True).returncode != 0:
-            yield None
-            return
-        try:
-            yield path
-        finally:
-            subprocess.run(["umount", path], check=True)
-
-
 def test_in_memory():
     """A spool that a reboot takes away: a warning in the log and in status, and nowhere else."""
-    with memory_disk() as disk:
+    with lib.memory_disk("spool-tmpfs", "64m") as disk:
         if disk is None:
             return print("     (SKIP test_in_memory: no mount of its own is permitted)")
         with lib.world("spool-memory", state_dir=str(disk)) as (sink, posthouse):

@@ -177,10 +177,10 @@ test_numbers_of_quarantine(void **state)
 
 	setup(&p);
 	world_close(&p.w);
-	fd = fs_open(&p.fs.fs, "quarantine/00000000f0000000-00000040.bin", FS_CREATE, NULL);
+	fd = fs_open(&p.fs.fs, "quarantine/00000000e0000000-00000040.bin", FS_CREATE, NULL);
 	fs_close(&p.fs.fs, fd);
 	world_open(&p.w);
-	assert_true(twin_fs_has(&p.fs, "log/00000000f0000001.seg"));
+	assert_true(twin_fs_has(&p.fs, "log/00000000e0000001.seg"));
 	teardown(&p);
 }
 

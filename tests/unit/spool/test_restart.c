@@ -120,7 +120,7 @@ test_start_without_room(void **state)
 	world_accept(&p.w, 1000, 1, &c);
 	world_kill(&p.w);
 	assert_int_equal(fs_unlink(&p.fs.fs, twin_fs_name(&p.fs, "spare", 0), NULL), 0);
-	p.fs.space = twin_fs_used(&p.fs);
+	p.fs.space = 1;
 	world_open(&p.w);
 	world_run(&p.w, 10);
 	assert_int_equal(p.w.ntold, 1);
@@ -152,6 +152,53 @@ test_start_without_room(void **state)
 	spool_stats(p.w.spool, &st);
 	assert_int_equal(st.messages, 1);
 	teardown(&p);
+}
+
+/*
+ * A full disk, and the last spare is used up: what was reserved survives stop after stop and kill after
+ * kill, so that outcomes are written.
+ */
+static void
+check_full(bool kill)
+{
+	struct commit c[8];
+	struct pair p;
+	struct err e;
+
+	setup(&p);
+	accept_many(&p, c, lengthof(c), 1000);
+	for (unsigned i = 0; i < lengthof(c); i++) {
+		if (i == 1)
+			p.fs.space = twin_fs_used(&p.fs);
+		if (kill)
+			world_kill(&p.w);
+		else
+			world_close(&p.w);
+		/* Others take what is free meanwhile. */
+		if (i > 0)
+			p.fs.space = twin_fs_used(&p.fs);
+		world_open(&p.w);
+		world_run(&p.w, 10);
+		assert_int_equal(p.w.ntold, lengthof(c) - i);
+		if (i > 0)
+			assert_null(world_begin(&p.w, 1, &e));
+		world_finish(&p.w, c[i].id);
+		world_run(&p.w, 2000);
+	}
+	p.fs.space = 0;
+	world_run(&p.w, 20000);
+	assert_int_equal(p.w.health, SPOOL_OK);
+	world_reopen(&p.w);
+	assert_int_equal(p.w.ntold, 0);
+	assert_int_equal(p.w.troubles, 0);
+	teardown(&p);
+}
+
+static void
+test_restarts_on_full_disk(void **state)
+{
+	check_full(false);
+	check_full(true);
 }
 
 /* A torn tail before a start without room is no damage after it. */
@@ -292,6 +339,35 @@ test_foreign_names(void **state)
 	world_open(&p.w);
 	world_accept(&p.w, 10, 1, &c);
 	assert_int_equal(c.e.kind, ERR_NONE);
+	teardown(&p);
+}
+
+/* A strange file's name does not use up the numbers; one that does is named. */
+static void
+test_high_numbers(void **state)
+{
+	static const char *const strange[] = { "log/00000000ffffffff.seg", "log/00000000f0000000.seg",
+		"spare/00000000ffffffff.seg", "quarantine/00000000ffffffff.seg" };
+	struct commit c;
+	struct pair p;
+	struct err e;
+
+	setup(&p);
+	world_accept(&p.w, 100, 1, &c);
+	world_close(&p.w);
+	for (unsigned i = 0; i < lengthof(strange); i++) {
+		fs_close(&p.fs.fs, fs_open(&p.fs.fs, strange[i], FS_CREATE, NULL));
+		world_open(&p.w);
+		world_run(&p.w, 100);
+		assert_true(world_has(&p.w, c.id, 100, 1));
+		assert_true(i > 1 || twin_fs_has(&p.fs, strange[i]));
+		assert_int_equal(strstr(p.w.trouble, "is left alone") != NULL, true);
+		world_close(&p.w);
+	}
+	fs_close(&p.fs.fs, fs_open(&p.fs.fs, "log/00000000efffffff.seg", FS_CREATE, NULL));
+	assert_int_equal(world_try_open(&p.w, &e), -1);
+	assert_int_equal(e.kind, ERR_CONFIG);
+	assert_non_null(strstr(e.text, "efffffff"));
 	teardown(&p);
 }
 
@@ -444,11 +520,13 @@ main(void)
 		cmocka_unit_test(test_many_restarts),
 		cmocka_unit_test(test_torn_is_kept),
 		cmocka_unit_test(test_start_without_room),
+		cmocka_unit_test(test_restarts_on_full_disk),
 		cmocka_unit_test(test_torn_then_no_room),
 		cmocka_unit_test(test_small_disk),
 		cmocka_unit_test(test_no_strays),
 		cmocka_unit_test(test_room_for_outcomes),
 		cmocka_unit_test(test_foreign_names),
+		cmocka_unit_test(test_high_numbers),
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_unreadable_for_a_while),
 		cmocka_unit_test(test_closed_while_unreadable),

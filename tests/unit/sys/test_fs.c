@@ -193,8 +193,31 @@ test_links_are_not_followed(void **state)
 	(void)snprintf(link, sizeof(link), "%s/link", f->path);
 	assert_int_equal(symlink("/etc/passwd", link), 0);
 	assert_int_equal(fs_open(f->fs, "link", FS_READ, &e), -1);
-	assert_int_equal(e.errnum, ELOOP);
+	assert_non_null(strstr(e.text, "link is not a regular file"));
 	assert_int_equal(fs_lock(f->fs, "link", &e), -1);
+}
+
+/* Neither hangs, and nobody takes them for files. */
+static void
+test_only_regular_files(void **state)
+{
+	static const char *const names[] = { "fifo", "directory" };
+	struct fixture *f = *state;
+	char path[80];
+	struct err e;
+
+	(void)snprintf(path, sizeof(path), "%s/fifo", f->path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(fs_mkdir(f->fs, "directory", &e), 0);
+	for (unsigned i = 0; i < lengthof(names); i++) {
+		assert_int_equal(fs_open(f->fs, names[i], FS_READ, &e), -1);
+		assert_non_null(strstr(e.text, "is not a regular file"));
+		assert_int_equal(fs_open(f->fs, names[i], FS_WRITE, &e), -1);
+		assert_non_null(strstr(e.text, "is not a regular file"));
+		assert_int_equal(fs_lock(f->fs, names[i], &e), -1);
+	}
+	(void)snprintf(path, sizeof(path), "%s/directory", f->path);
+	assert_int_equal(rmdir(path), 0);
 }
 
 #define PARTS 700
@@ -382,6 +405,7 @@ main(void)
 		T(test_create_write_read),
 		T(test_file_mode_is_private),
 		T(test_links_are_not_followed),
+		T(test_only_regular_files),
 		T(test_many_pieces),
 		T(test_short_writes_are_continued),
 		T(test_cached_read),
