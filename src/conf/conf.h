@@ -25,6 +25,9 @@ enum conf_secret { CONF_SECRET_NONE, CONF_SECRET_FILE, CONF_SECRET_CREDENTIAL, C
 /* What becomes of a message whose final dot got no reply. */
 enum conf_uncertain { CONF_UNCERTAIN_RESEND, CONF_UNCERTAIN_HOLD, CONF_UNCERTAIN_BOUNCE };
 
+/* What becomes of mail beyond the limits of its user. */
+enum conf_over { CONF_OVER_HOLD, CONF_OVER_DEFER, CONF_OVER_REFUSE };
+
 struct conf_endpoint {
 	uint16_t	 port;
 	enum conf_tls	 tls;
@@ -88,11 +91,16 @@ struct conf {
 		int64_t		command_ms;	/* wait for a command */
 		int64_t		data_ms;	/* wait for message bytes */
 		int64_t		transaction_ms;	/* a message from MAIL to the dot, as a whole */
+		/* Of one user; per minute, hour and day; 0: any number. */
+		unsigned	user_messages[3], user_recipients[3];
+		uint64_t	user_bytes[3];
+		enum conf_over	over_limit;
 	} limits;
 
 	struct {
 		uint64_t	bytes_max, free_min, segment_size;
 		uint32_t	messages_max;
+		unsigned	user_share;	/* percent of both that one user may have */
 		int64_t		outcome_sync_ms;
 		int64_t		retry_first_ms, retry_max_ms;
 		int64_t		expire_ms;

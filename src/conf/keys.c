@@ -19,6 +19,7 @@
 
 static const char *const sandbox_words[] = { "required", "best-effort", "off", NULL };
 static const char *const uncertain_words[] = { "resend", "hold", "bounce", NULL };
+static const char *const over_words[] = { "hold", "defer", "refuse", NULL };
 static const char *const tls_words[] = { "starttls", "implicit", "none", NULL };
 
 const struct conf_endpoint default_endpoints[] = {
@@ -92,6 +93,26 @@ const struct key keys[] = {
 	  .def = "3m", .help = "Wait for more of a message." },
 	{ LIMIT("transaction_timeout", transaction_ms), .type = KEY_DURATION, .min = SEC,
 	  .max = DAY, .def = "30m", .help = "A message as a whole, from MAIL to the dot." },
+	{ LIMIT("user_messages_minute", user_messages[0]), .type = KEY_COUNT, .min = 0,
+	  .max = 1000000000, .def = "0", .help = "Messages that one user may hand in per minute; 0: any number." },
+	{ LIMIT("user_messages_hour", user_messages[1]), .type = KEY_COUNT, .min = 0,
+	  .max = 1000000000, .def = "0", .help = "Messages that one user may hand in per hour; 0: any number." },
+	{ LIMIT("user_messages_day", user_messages[2]), .type = KEY_COUNT, .min = 0,
+	  .max = 1000000000, .def = "0", .help = "Messages that one user may hand in per day; 0: any number." },
+	{ LIMIT("user_recipients_minute", user_recipients[0]), .type = KEY_COUNT, .min = 0,
+	  .max = 1000000000, .def = "0", .help = "Recipients that one user may hand in per minute; 0: any number." },
+	{ LIMIT("user_recipients_hour", user_recipients[1]), .type = KEY_COUNT, .min = 0,
+	  .max = 1000000000, .def = "0", .help = "Recipients that one user may hand in per hour; 0: any number." },
+	{ LIMIT("user_recipients_day", user_recipients[2]), .type = KEY_COUNT, .min = 0,
+	  .max = 1000000000, .def = "0", .help = "Recipients that one user may hand in per day; 0: any number." },
+	{ LIMIT("user_bytes_minute", user_bytes[0]), .type = KEY_SIZE, .min = 0,
+	  .max = 64 * GiB, .def = "0", .help = "Bytes that one user may hand in per minute; 0: any number." },
+	{ LIMIT("user_bytes_hour", user_bytes[1]), .type = KEY_SIZE, .min = 0,
+	  .max = 64 * GiB, .def = "0", .help = "Bytes that one user may hand in per hour; 0: any number." },
+	{ LIMIT("user_bytes_day", user_bytes[2]), .type = KEY_SIZE, .min = 0,
+	  .max = 64 * GiB, .def = "0", .help = "Bytes that one user may hand in per day; 0: any number." },
+	{ LIMIT("over_limit", over_limit), .type = KEY_CHOICE, .words = over_words, .def = "hold",
+	  .help = "Mail beyond these limits: held, deferred (4xx) or refused (5xx)." },
 
 	{ GROUP_TOP, "queue", .type = KEY_SUBGROUP, .min = GROUP_QUEUE,
 	  .help = "How much is kept, and for how long." },
@@ -103,6 +124,8 @@ const struct key keys[] = {
 	  .def = "64M", .help = "Size of one file of the log." },
 	{ QUEUE("messages_max", messages_max), .type = KEY_COUNT, .min = 1, .max = 10000000,
 	  .def = "500000", .help = "Most messages in the queue." },
+	{ QUEUE("user_share", user_share), .type = KEY_COUNT, .min = 1, .max = 100, .def = "50",
+	  .help = "Percent of the queue that the mail of one user may fill." },
 	{ QUEUE("outcome_sync", outcome_sync_ms), .type = KEY_DURATION, .min = 1, .max = MIN,
 	  .def = "1s", .help = "Deliveries of this time may repeat after a power loss." },
 	{ QUEUE("retry_first", retry_first_ms), .type = KEY_DURATION, .min = 10, .max = DAY,

@@ -15,6 +15,7 @@
 void answer_status(struct relay *, struct report *);
 void answer_ports(struct relay *, struct report *);
 int answer_ports_why(struct relay *, const struct request *, struct report *, struct err *) must_use;
+void answer_users(struct relay *, struct report *);
 void answer_failover(struct relay *, const struct request *, struct report *);
 /* flush, hold, release, remove, probe, unblock, reload; what they record is given to the ack */
 int answer_action(struct relay *, const struct request *, struct relay_ack *, struct report *,
@@ -65,6 +66,14 @@ int listing_new(struct listing **out, struct relay *, const struct request *, in
     void (*on_ready)(void *owner), void *owner, struct err *) must_use;
 enum listing_result listing_step(struct listing *, struct buf *out);
 void listing_free(struct listing *);
+
+/* freeze, thaw, purge: all that the queue has of a user. */
+struct sweep;
+
+struct sweep *sweep_new(struct relay *, const struct request *, struct relay_ack *,
+    void (*on_ready)(void *owner), void *owner) must_use;
+enum listing_result sweep_step(struct sweep *, struct buf *out);
+void sweep_free(struct sweep *);
 
 struct explain;
 

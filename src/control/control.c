@@ -28,6 +28,7 @@ struct conn {
 	struct task		 resume;	/* the disk or the peer is ready again */
 	struct listing		*listing;
 	struct explain		*explain;
+	struct sweep		*sweep;
 	struct relay_ack	*ack;		/* of what was asked for */
 	struct buf		 body;		/* answer on its way into the stream */
 	bool			 read_only, answering;
@@ -44,6 +45,7 @@ conn_free(struct conn *c)
 	task_cancel(&c->resume);
 	listing_free(c->listing);
 	explain_free(c->explain);
+	sweep_free(c->sweep);
 	relay_ack_drop(c->ack);
 	stream_close(c->stream);
 	buf_done(&c->body);
@@ -101,7 +103,7 @@ step(struct conn *c)
 	struct err e;
 
 	got = c->listing != NULL ? listing_step(c->listing, &c->body) :
-	    explain_step(c->explain, &c->body, &e);
+	    c->sweep != NULL ? sweep_step(c->sweep, &c->body) : explain_step(c->explain, &c->body, &e);
 	if (got == LISTING_WAIT)
 		return false;		/* on_ready */
 	if (got == LISTING_FAILED)
@@ -111,6 +113,8 @@ step(struct conn *c)
 		explain_free(c->explain);
 		c->listing = NULL;
 		c->explain = NULL;
+		sweep_free(c->sweep);
+		c->sweep = NULL;
 	}
 	return true;
 }
@@ -124,7 +128,7 @@ go_on(void *arg)
 	while (!awaits_disk(c)) {	/* on_ready */
 		if (!push(c))
 			return;		/* on_drained */
-		if (c->listing == NULL && c->explain == NULL) {
+		if (c->listing == NULL && c->explain == NULL && c->sweep == NULL) {
 			conn_free(c);
 			return;
 		}
@@ -172,6 +176,9 @@ answer_at_once(struct relay *relay, const struct request *q, struct relay_ack *a
 	case REQUEST_FAILOVER:
 		answer_failover(relay, q, r);
 		return 0;
+	case REQUEST_USERS:
+		answer_users(relay, r);
+		return 0;
 	default:
 		return answer_action(relay, q, ack, r, e);
 	}
@@ -197,6 +204,10 @@ begin_answer(struct conn *c, struct view line, struct err *e)
 	if (q.command == REQUEST_QUEUE || q.command == REQUEST_CAT)
 		return listing_new(&c->listing, relay, &q, allowed_uid(c), on_ready, c, e);
 	c->ack = relay_ack_new(relay, on_ready, c);
+	if (q.command == REQUEST_FREEZE || q.command == REQUEST_THAW || q.command == REQUEST_PURGE) {
+		c->sweep = sweep_new(relay, &q, c->ack, on_ready, c);
+		return 0;
+	}
 	report_begin(&r, &c->body, q.json);
 	if (answer_at_once(relay, &q, c->ack, &r, e) < 0) {
 		ignore_result(report_finish(&r));	/* the body is replaced by the error */

@@ -63,7 +63,8 @@ answer_why(struct relay *relay, const struct spool_message *m, const struct answ
 		return;
 	}
 	if (m->flags & SPOOL_HELD) {
-		(void)snprintf(text, cap, "held by the administrator; posthousectl release sends it");
+		(void)snprintf(text, cap, "held by the administrator, or because its user is frozen or over a limit "
+		    "(posthousectl users); posthousectl release sends it");
 		return;
 	}
 	if (m->delivery != NULL) {

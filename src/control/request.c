@@ -7,8 +7,10 @@
 
 enum argument {
 	ARGUMENT_NONE, ARGUMENT_ID, ARGUMENT_ID_OR_LAST, ARGUMENT_ID_OR_ALL, ARGUMENT_ID_OR_NONE,
-	ARGUMENT_RELAY_OR_NONE
+	ARGUMENT_RELAY_OR_NONE, ARGUMENT_USER
 };
+
+#define NO_USER (-2)
 
 static const struct {
 	const char	*word;
@@ -28,6 +30,10 @@ static const struct {
 	[REQUEST_UNBLOCK] = { "unblock", ARGUMENT_RELAY_OR_NONE, false },
 	[REQUEST_RELOAD] = { "reload", ARGUMENT_NONE, false },
 	[REQUEST_CAT] = { "cat", ARGUMENT_ID, false },
+	[REQUEST_USERS] = { "users", ARGUMENT_NONE, false },
+	[REQUEST_FREEZE] = { "freeze", ARGUMENT_USER, false },
+	[REQUEST_THAW] = { "thaw", ARGUMENT_USER, false },
+	[REQUEST_PURGE] = { "purge", ARGUMENT_USER, false },
 };
 
 const char *
@@ -67,6 +73,24 @@ parse_id(struct view word, struct request *r, struct err *e)
 	    "posthousectl queue", VIEW_ARG(view_first(word, 40)));
 }
 
+/* posthousectl turns a name into its number. */
+static int
+parse_user(struct view word, struct request *r, struct err *e)
+{
+	uint64_t n;
+
+	if (r->user != NO_USER)
+		return err_set(e, ERR_INPUT, "one user at a time");
+	if (view_eq(word, VIEW("unknown")))
+		r->user = -1;
+	else if (num_parse_u64(word, 0, UINT32_MAX - 1, &n))
+		r->user = (int64_t)n;
+	else
+		return err_set(e, ERR_INPUT, "\"%.*s\" is no user; give a name, a number or \"unknown\"",
+		    VIEW_ARG(view_first(word, 40)));
+	return 0;
+}
+
 static int
 check_argument(const struct request *r, struct err *e)
 {
@@ -87,6 +111,8 @@ check_argument(const struct request *r, struct err *e)
 		    word) : 0;
 	case ARGUMENT_ID_OR_ALL:
 		return !given ? err_set(e, ERR_INPUT, "%s needs a message id or \"all\"", word) : 0;
+	case ARGUMENT_USER:
+		return r->user == NO_USER ? err_set(e, ERR_INPUT, "%s needs a user", word) : 0;
 	case ARGUMENT_ID_OR_NONE:
 	case ARGUMENT_RELAY_OR_NONE:
 		return 0;
@@ -97,7 +123,7 @@ check_argument(const struct request *r, struct err *e)
 int
 request_parse(struct request *out, struct view line, bool read_only, struct err *e)
 {
-	struct request r = { .limit = REQUEST_LIMIT };
+	struct request r = { .limit = REQUEST_LIMIT, .user = NO_USER };
 	struct view word;
 	bool have_command = false, want_limit = false, want_why = false;
 
@@ -131,6 +157,9 @@ request_parse(struct request *out, struct view line, bool read_only, struct err 
 			if (r.relay.n != 0)
 				return err_set(e, ERR_INPUT, "one relay at a time");
 			r.relay = word;
+		} else if (commands[r.command].argument == ARGUMENT_USER) {
+			if (parse_user(word, &r, e) < 0)
+				return -1;
 		} else if (r.id != 0 || r.all || r.last) {
 			return err_set(e, ERR_INPUT, "one message id at a time");
 		} else if (parse_id(word, &r, e) < 0) {

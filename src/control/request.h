@@ -16,6 +16,7 @@ enum request_command {
 	REQUEST_STATUS, REQUEST_PORTS, REQUEST_FAILOVER, REQUEST_QUEUE,	/* what status.sock serves */
 	REQUEST_EXPLAIN, REQUEST_FLUSH, REQUEST_HOLD, REQUEST_RELEASE, REQUEST_REMOVE,
 	REQUEST_PROBE, REQUEST_UNBLOCK, REQUEST_RELOAD, REQUEST_CAT,
+	REQUEST_USERS, REQUEST_FREEZE, REQUEST_THAW, REQUEST_PURGE,
 	REQUEST_COUNT
 };
 
@@ -26,6 +27,7 @@ struct request {
 	bool			last;		/* explain: it is "last" */
 	uint64_t		id;		/* 0: none given */
 	uint64_t		limit;
+	int64_t			user;		/* freeze, thaw, purge: uid; -1: unknown ones, -2: none given */
 	struct view		relay;		/* unblock: this one; of the line. "": all */
 	struct view		why;		/* ports: this one, wholly; of the line. "": all */
 };

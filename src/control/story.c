@@ -405,8 +405,15 @@ tell_held(struct buf *out, const struct story_fact *f)
 	struct buf why;
 
 	buf_init(&why, STORY_VALUE_MAX);
-	say(out, story_value(f, "why", &why) ? "held, because it may have arrived already: posthousectl release "
-	    "sends it again, remove ends it" : "held by the administrator");
+	if (!story_value(f, "why", &why))
+		say(out, "held by the administrator");
+	else if (view_eq(buf_view(&why), VIEW("over-limit")))
+		say(out, "held, because its user is over a limit: posthousectl users tells more, release sends it");
+	else if (view_eq(buf_view(&why), VIEW("frozen")))
+		say(out, "held, because its user is frozen: posthousectl thaw sends it, purge removes it");
+	else
+		say(out, "held, because it may have arrived already: posthousectl release sends it again, "
+		    "remove ends it");
 	buf_done(&why);
 }
 

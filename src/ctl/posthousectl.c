@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -47,6 +48,10 @@ static const char usage_text[] =
     "  remove ID|all     delete without a bounce\n"
     "  probe             look at all ports now\n"
     "  unblock [RELAY]   use blocked accounts and ports again\n"
+    "  users             what each local user has handed in, and has in the queue\n"
+    "  freeze USER       hold this user's mail: name, number, or unknown\n"
+    "  thaw USER         undo freeze, and send it\n"
+    "  purge USER        delete this user's mail without a bounce\n"
     "  reload            read the configuration again\n"
     "  check             read all of the spool; is it whole?\n"
     "  export [ID ...]   copy messages out, with --maildir DIR or --mbox FILE\n"
@@ -199,6 +204,32 @@ add_word(struct buf *request, const char *word)
 	return EX_USAGE;
 }
 
+static bool
+takes_user(const struct options *o)
+{
+	return is_command(o, REQUEST_FREEZE) || is_command(o, REQUEST_THAW) || is_command(o, REQUEST_PURGE);
+}
+
+/* The daemon knows numbers: names are looked up here, where nothing waits for it. */
+static int
+add_user(struct buf *request, const char *name)
+{
+	const struct passwd *user;
+	char number[24];
+	uint64_t n;
+
+	if (strcmp(name, "unknown") == 0 || num_parse_u64(view_str(name), 0, UINT32_MAX, &n))
+		return add_word(request, name);
+	errno = 0;
+	user = getpwnam(name);
+	if (user == NULL) {
+		say(errno == 0 ? "there is no user \"%.100s\"" : "user \"%.100s\" can't be looked up", name);
+		return 1;
+	}
+	(void)snprintf(number, sizeof(number), "%u", (unsigned)user->pw_uid);
+	return add_word(request, number);
+}
+
 static int
 make_request(struct buf *request, const struct options *o)
 {
@@ -211,7 +242,7 @@ make_request(struct buf *request, const struct options *o)
 	if (status == EX_OK && o->why != NULL && (status = add_word(request, "--why")) == EX_OK)
 		status = add_word(request, o->why);
 	for (size_t i = 0; status == EX_OK && i < o->nwords; i++)
-		status = add_word(request, o->word[i]);
+		status = takes_user(o) ? add_user(request, o->word[i]) : add_word(request, o->word[i]);
 	return status;
 }
 

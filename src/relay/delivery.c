@@ -294,6 +294,7 @@ delivery_send(struct session *s)
 		damaged(s, &e);
 		return true;
 	}
+	users_learn(s->r, d->m, d->envelope);
 	fill_portion(s);
 	if (d->n == 0) {
 		conclude(s, 0);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "relay/keep.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/crc32c.h"
 #include "base/require.h"
 
 #include "base/banned.h"
@@ -82,4 +84,23 @@ keep_done(struct keep *k)
 {
 	if (k->job != NULL)
 		k->job->keep = NULL;
+}
+
+bool
+keep_seal(struct buf *text)
+{
+	return buf_addf(text, "end: %08x\n", (unsigned)crc32c(0, buf_view(text)));
+}
+
+bool
+keep_unseal(struct view *text)
+{
+	size_t n = sizeof("end: 01234567"), at = text->n > n ? text->n - n : 0;
+	char end[32];
+
+	(void)snprintf(end, sizeof(end), "end: %08x\n", (unsigned)crc32c(0, view_first(*text, at)));
+	if (!view_eq(view_from(*text, at), view_str(end)))
+		return false;
+	*text = view_first(*text, at);
+	return true;
 }

@@ -23,6 +23,9 @@ struct keep {
 };
 
 void keep_done(struct keep *);
+/* A last line with the checksum of all before it; and whether it is there and right: then it is cut off. */
+bool keep_seal(struct buf *text) must_use;
+bool keep_unseal(struct view *text) must_use;
 static inline bool
 keep_is_busy(const struct keep *k)
 {

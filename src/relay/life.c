@@ -295,6 +295,7 @@ life_finish(struct relay *r, struct spool_message *m, const struct spool_update 
 	char text[17];
 	spool_id report;
 
+	users_left(r, m);
 	for (uint32_t i = 0; i < m->nrcpt; i++)
 		n[rc[i].state]++;
 	for (size_t i = 0; i < u->nresult; i++) {
@@ -316,11 +317,13 @@ life_finish(struct relay *r, struct spool_message *m, const struct spool_update 
 /* --- what the administrator does, and damage ------------------------------------------------ */
 
 void
-life_held(struct relay *r, const struct spool_message *m, bool hold)
+life_held(struct relay *r, const struct spool_message *m, bool hold, const char *why)
 {
 	struct log_line l;
 
 	begin(&l, r, LEVEL_INFO, hold ? "held" : "released", m);
+	if (why != NULL)
+		log_word(&l, "why", why);
 	log_end(&l);
 }
 

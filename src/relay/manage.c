@@ -41,11 +41,8 @@ on_written(void *owner)
 		ack_free(a);
 }
 
-typedef void written_fn(void *owner);
-
-/* What a record that a is to wait for has to call; NULL: nobody waits. */
-static written_fn *
-expect(struct relay_ack *a)
+written_fn *
+manage_expect(struct relay_ack *a)
 {
 	if (a == NULL)
 		return NULL;
@@ -129,8 +126,8 @@ relay_hold(struct relay *r, struct spool_message *m, bool hold, struct relay_ack
 	/* Who releases one that is uncertain has decided: a restart must not hold it again. */
 	u.flags = (uint8_t)((m->flags & ~(SPOOL_HELD | (hold ? 0 : SPOOL_UNCERTAIN))) | (hold ? SPOOL_HELD : 0));
 	u.next_ms = hold ? m->next_ms : 0;
-	spool_update(r->spool, m, &u, expect(a), a);
-	life_held(r, m, hold);
+	spool_update(r->spool, m, &u, manage_expect(a), a);
+	life_held(r, m, hold, NULL);
 	if (hold)
 		schedule_remove(&r->schedule, m);
 	else
@@ -179,7 +176,7 @@ relay_remove(struct relay *r, struct spool_message *m, struct relay_ack *a, stru
 	schedule_remove(&r->schedule, m);
 	life_removed(r, m, peek_envelope(r, m, &reader), u.nresult);
 	spool_reader_free(reader);
-	life_finish(r, m, &u, NULL, expect(a), a);
+	life_finish(r, m, &u, NULL, manage_expect(a), a);
 	free(res);
 	relay_status_changed(r);
 	return 0;

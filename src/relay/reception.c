@@ -44,6 +44,8 @@ struct txn {
 	size_t		 held;		/* as counted in reception.bytes */
 	struct life_origin origin;
 	uint8_t		*route;		/* of each recipient; NULL: there is one only */
+	struct users_part part;
+	const char	*hold;		/* why it is held when it is in the queue; NULL: it is not */
 };
 
 static void channel_close(struct relay *);
@@ -122,6 +124,7 @@ static void
 txn_free(struct txn *t)
 {
 	t->r->reception.bytes -= t->held;
+	users_give_back(t->r, &t->part);
 	if (t->channel)
 		(void)map_take(&t->r->reception.txns, t->number);
 	list_remove(&t->link);
@@ -216,6 +219,7 @@ txn_open(struct relay *r, uint64_t number, struct envelope *env)
 {
 	struct reception *c = &r->reception;
 	char reply[REPLY_MAX];
+	struct users_part part;
 	struct spool_txn *spool;
 	struct txn *t;
 	spool_id id;
@@ -225,11 +229,17 @@ txn_open(struct relay *r, uint64_t number, struct envelope *env)
 		refuse(r, number, "452 4.3.1 Too much mail is coming in at once; try again later");
 		return;
 	}
+	if (users_begin(r, &part, env, reply) < 0) {
+		refuse(r, number, reply);
+		return;
+	}
 	if (spool_begin(&spool, r->spool, env, &id, &e) < 0) {
+		users_give_back(r, &part);
 		refuse(r, number, reply_for(reply, &e));
 		return;
 	}
 	t = xzalloc(sizeof(*t));
+	t->part = part;
 	t->r = r;
 	t->channel = true;
 	t->number = number;
@@ -311,6 +321,10 @@ on_chunk(struct relay *r, const struct frame *f)
 		txn_refuse(t, "552 5.3.4 The message is too big");
 		return;
 	}
+	if (users_grow(r, &t->part, f->payload.n, reply) < 0) {
+		txn_refuse(t, reply);
+		return;
+	}
 	if (spool_append(t->spool, f->payload, &pending, &e) < 0) {
 		txn_refuse(t, reply_for(reply, &e));
 		return;
@@ -323,12 +337,16 @@ static void
 on_committed(void *owner, spool_id id, const struct err *e)
 {
 	struct txn *t = owner;
+	struct spool_message *m = e == NULL ? spool_find(t->r->spool, id) : NULL;
 	char text[17], reply[REPLY_MAX];
 
 	if (e == NULL) {
 		life_queued(t->r, id, t->size, &t->origin);
-		routing_set(t->r, spool_find(t->r->spool, id), t->route);
+		users_queued(t->r, m, &t->part);
+		routing_set(t->r, m, t->route);
 	}
+	if (m != NULL && t->hold != NULL)
+		users_hold(t->r, m, t->hold);
 	if (t->channel && e == NULL)
 		answer(t->r, FRAME_DURABLE, t->number, view_str(spool_id_text(text, id)));
 	else if (t->channel)
@@ -357,6 +375,8 @@ static void
 on_commit(struct relay *r, const struct frame *f)
 {
 	struct txn *t = txn_find(r, f);
+	enum users_verdict verdict;
+	char reply[REPLY_MAX];
 	struct spool_txn *spool;
 	bool eight_bit = false;
 	uint64_t size = 0;
@@ -371,7 +391,15 @@ on_commit(struct relay *r, const struct frame *f)
 		txn_refuse(t, "451 4.3.0 Bytes of the message are missing; try again");
 		return;
 	}
+	verdict = users_end(r, &t->part, reply);
+	if (verdict == USERS_REFUSE) {
+		txn_refuse(t, reply);
+		return;
+	}
+	t->hold = verdict == USERS_TAKE ? NULL : verdict == USERS_HOLD_FROZEN ? "frozen" : "over-limit";
 	spool = t->spool;
+	if (t->hold != NULL)
+		spool_hold(spool);
 	t->spool = NULL;
 	t->committing = true;
 	spool_commit(spool, eight_bit, on_committed, t);

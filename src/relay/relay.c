@@ -296,6 +296,7 @@ close_spool(struct relay *r)
 	sweep_keep_clock(r);
 	guard_refresh(r);
 	watch_keep(r);
+	users_keep(r);
 	spool_close(r->spool, on_spool_closed, r);
 }
 
@@ -512,6 +513,7 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 	sweep_init(r);
 	network_init(r);
 	guard_init(r);
+	users_init(r);
 	report_init(r);
 	routing_init(r);
 	manage_init(r);
@@ -570,6 +572,7 @@ relay_free(struct relay *r)
 	report_free_all(r);
 	manage_done(r);
 	reception_done(r);
+	users_done(r);		/* what came in had a part */
 	schedule_done(&r->schedule);
 	switch_log_done(&r->switches);
 	history_free(r->history);

@@ -17,6 +17,7 @@
 #include "spool/spool.h"
 #include "sys/log.h"
 #include "relay/alarm.h"
+#include "relay/allowance.h"
 #include "relay/health.h"
 #include "relay/history.h"
 #include "relay/port_history.h"
@@ -114,6 +115,22 @@ void relay_flush_message(struct relay *, struct spool_message *);
 void relay_hold(struct relay *, struct spool_message *, bool hold, struct relay_ack *);
 /* No bounce. -1 if it is just being sent. */
 int relay_remove(struct relay *, struct spool_message *, struct relay_ack *, struct err *) must_use;
+/*
+ * New mail of this user (-1: of unknown ones) is held, deferred or refused as configured, or not any
+ * more. The ack waits for it to be on disk.
+ */
+void relay_freeze(struct relay *, int64_t uid, bool freeze, struct relay_ack *);
+/* False, too, if it is not known whose it is; with the envelope, which may be NULL, it is. */
+bool relay_user_owns(struct relay *, struct spool_message *, int64_t uid, const struct envelope *);
+struct relay_user {
+	int64_t		uid;		/* -1: all that are unknown */
+	bool		frozen;
+	uint64_t	messages, bytes;	/* in the queue, as far as it is known whose */
+	uint64_t	taken, over;		/* messages within the limits, and not; since start */
+	uint64_t	used[ALLOWANCE_WHATS][ALLOWANCE_SPANS], most[ALLOWANCE_WHATS][ALLOWANCE_SPANS];
+};
+/* *pos begins with 0. False: no more. */
+bool relay_user_next(struct relay *, size_t *pos, struct relay_user *out);
 void relay_probe(struct relay *);				/* all endpoints, now */
 /* Accounts and ports of the relay of that name, or of all of them (""). -1: there is none. */
 int relay_unblock(struct relay *, struct view name, struct err *) must_use;

@@ -22,6 +22,7 @@
 #include "relay/diagnosis.h"
 #include "relay/dial.h"
 #include "relay/history.h"
+#include "relay/allowance.h"
 #include "relay/keep.h"
 #include "relay/lookup.h"
 #include "relay/outcome.h"
@@ -289,6 +290,46 @@ struct guard {
 	struct task	 task;
 };
 
+/* users.c */
+#define USERS_REPLY_MAX	200
+
+struct users {
+	struct allowance allowance;
+	struct keep	 keep;
+	struct timer	 timer;
+	bool		 changed;	/* since the file was written */
+	bool		 failing;
+	struct list	 waiters;	/* for the file */
+};
+
+/* What a message that comes in has of its user's share of the queue. */
+struct users_part {
+	unsigned	 user;		/* 0: none */
+	uint32_t	 nrcpt;
+	uint64_t	 bytes;
+};
+
+enum users_verdict { USERS_TAKE, USERS_HOLD_OVER, USERS_HOLD_FROZEN, USERS_REFUSE };
+
+void users_init(struct relay *);		/* reads the file */
+void users_done(struct relay *);
+void users_keep(struct relay *);		/* write it, if there is anything new */
+/* -1: it is refused with this reply, and has no part. */
+int users_begin(struct relay *, struct users_part *, const struct envelope *, char reply[USERS_REPLY_MAX]) must_use;
+/* So many bytes of it have come. -1 as above; but the part stays. */
+int users_grow(struct relay *, struct users_part *, size_t, char reply[USERS_REPLY_MAX]) must_use;
+/* It is complete. Only what is taken counts for limits. */
+enum users_verdict users_end(struct relay *, const struct users_part *, char reply[USERS_REPLY_MAX]);
+/* It is m now. */
+void users_queued(struct relay *, struct spool_message *m, struct users_part *);
+/* The spool was told to hold it: record that. */
+void users_hold(struct relay *, struct spool_message *, const char *why);
+/* It is not, and won't be. No-op without a part. */
+void users_give_back(struct relay *, struct users_part *);
+/* The envelope of a message in the queue: from now on it is known whose it is. */
+void users_learn(struct relay *, struct spool_message *, const struct envelope *);
+void users_left(struct relay *, struct spool_message *);
+
 /* Of one upstream. */
 struct login {
 	bool		 known;		/* it has a fingerprint */
@@ -436,6 +477,9 @@ void network_done(struct relay *);
 /* --- manage: what the administrator asks --------------------------------------- */
 
 void manage_init(struct relay *);
+/* What a record that the ack is to wait for has to call, with it; NULL: nobody waits. */
+typedef void written_fn(void *owner);
+written_fn *manage_expect(struct relay_ack *);
 void manage_done(struct relay *);		/* after the spool is gone */
 
 /* --- life ------------------------------------------------------------------- */
@@ -481,7 +525,8 @@ void life_report_dropped(struct relay *, const struct spool_message *, struct vi
 /* spool_finish(), and the last line; and the first one of the bounce. */
 void life_finish(struct relay *, struct spool_message *, const struct spool_update *,
     const struct spool_bounce *, void (*on_written)(void *owner), void *owner);
-void life_held(struct relay *, const struct spool_message *, bool hold);
+/* why: a word; NULL: the administrator wants it. */
+void life_held(struct relay *, const struct spool_message *, bool hold, const char *why);
 void life_held_uncertain(struct relay *, const struct spool_message *);
 /* env: NULL if it is not at hand. */
 void life_removed(struct relay *, struct spool_message *, const struct envelope *env, size_t rcpts);
@@ -544,6 +589,7 @@ struct relay {
 	bool			 remarks_due;	/* a port has shown something new */
 	struct keep		 clock;		/* its file */
 	struct guard		 guard;
+	struct users		 users;
 	struct relay_stats	 stats;
 	bool			 draining, closing;
 	struct timer		 drain;

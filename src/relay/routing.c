@@ -80,6 +80,7 @@ read_done(struct relay *r, struct spool_message *m, const struct envelope *env)
 {
 	uint8_t *route = routing_find(r, env);
 
+	users_learn(r, m, env);
 	routing_set(r, m, route);
 	free(route);
 	if (m->delivery == NULL && (m->flags & SPOOL_HELD) == 0)

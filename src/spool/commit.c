@@ -192,6 +192,8 @@ message_written(struct spool *s, const struct entry *x, const struct segment *sg
 	m->received_ms = t->received_ms;
 	m->size = t->size;
 	message_flags(m, t->bounce, t->eight_bit);
+	if (t->held)
+		m->flags |= SPOOL_HELD;
 	if (x->type == RECORD_COMMIT)
 		m->first_segment = t->extent[0].segment;
 	s->accepted++;
@@ -224,7 +226,7 @@ summarize_message(const struct segment *sg, const struct entry *x, uint64_t at)
 	struct spool_message m = { .id = x->id, .received_ms = t->received_ms, .size = t->size,
 		.segment = sg->number, .first_segment = sg->number,
 		.offset64 = (uint32_t)(at / RECORD_UNIT),
-		.length64 = (uint32_t)(record_room(x->length) / RECORD_UNIT), .nrcpt = t->nrcpt };
+		.length64 = (uint32_t)(record_room(x->length) / RECORD_UNIT), .nrcpt = (uint16_t)t->nrcpt };
 
 	message_flags(&m, t->bounce, t->eight_bit);
 	for (uint32_t i = 0; x->type == RECORD_COMMIT && i < t->nextent; i++)

@@ -208,7 +208,7 @@ index_add(struct index *ix, spool_id id, uint32_t nrcpt)
 	struct spool_message *m = index_get(ix, id);
 	uint32_t place;
 
-	require(id != 0 && nrcpt > 0);
+	require(id != 0 && nrcpt > 0 && nrcpt <= UINT16_MAX);
 	if (m != NULL)
 		index_remove(ix, m);
 	if (4 * ((uint64_t)ix->n + 1) > 3 * (uint64_t)ix->cap)
@@ -217,7 +217,7 @@ index_add(struct index *ix, spool_id id, uint32_t nrcpt)
 	ix->table[find(ix, id)] = place + 1;
 	ix->n++;
 	m = at_place(ix, place);
-	*m = (struct spool_message){ .id = id, .nrcpt = nrcpt };
+	*m = (struct spool_message){ .id = id, .nrcpt = (uint16_t)nrcpt };
 	if (nrcpt > 1)
 		m->rcpt.many = xcalloc(nrcpt, sizeof(*m->rcpt.many));
 	return m;

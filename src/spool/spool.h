@@ -70,7 +70,8 @@ struct spool_message {
 	uint16_t	 attempts;
 	uint8_t		 flags;
 	uint8_t		 lane;		/* the relay's */
-	uint32_t	 nrcpt;
+	uint16_t	 nrcpt;
+	uint16_t	 user;			/* the relay's */
 	uint32_t	 first_segment;		/* where its first byte is: for the spool alone */
 	/* the relay's */
 	struct heap_node due;		/* key: next attempt, loop ms */
@@ -172,6 +173,11 @@ int spool_begin(struct spool_txn **out, struct spool *, const struct envelope *,
  */
 int spool_append(struct spool_txn *, struct view, size_t *pending, struct err *) must_use;
 void spool_txn_on_written(struct spool_txn *, void (*fn)(void *owner, size_t pending), void *owner);
+/*
+ * Before the commit: the message is held when on_message tells of it. That is not recorded: fn
+ * of the commit does it, by spool_update().
+ */
+void spool_hold(struct spool_txn *);
 /* fn gets e NULL once the message is synced; otherwise it was not accepted. Frees the txn before fn. */
 void spool_commit(struct spool_txn *, bool eight_bit,
     void (*fn)(void *owner, spool_id, const struct err *e), void *owner);

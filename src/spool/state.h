@@ -74,6 +74,7 @@ struct spool_txn {
 	uint32_t	 nrcpt;
 	int64_t		 received_ms;
 	bool		 bounce, eight_bit;
+	bool		 held;		/* spool_hold() */
 	bool		 chunked;	/* it does not fit one record */
 	bool		 copy;		/* of a stored message, under its id: compact.c */
 	bool		 stub;		/* stands for a damaged one: its chunks are not there */

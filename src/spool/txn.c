@@ -309,6 +309,12 @@ txn_go_on(struct spool_txn *t)
 }
 
 void
+spool_hold(struct spool_txn *t)
+{
+	t->held = true;
+}
+
+void
 spool_commit(struct spool_txn *t, bool eight_bit, void (*fn)(void *, spool_id, const struct err *),
     void *owner)
 {

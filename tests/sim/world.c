@@ -102,6 +102,7 @@ conf_init(struct conf *c)
 	c->queue.bytes_max = UINT64_C(4) << 30;
 	c->queue.segment_size = 4u << 20;
 	c->queue.messages_max = 100000;
+	c->queue.user_share = 100;
 	c->queue.outcome_sync_ms = 1000;
 	c->queue.retry_first_ms = MINUTES(1);
 	c->queue.retry_max_ms = HOURS(1);
@@ -229,7 +230,7 @@ world_open(struct world *w, const char *from, const char *rcpts)
 		envelope_add_rcpt(&env, one);
 	env.received_ms = loop_wall(&w->loop.loop);
 	env.peer = VIEW("127.0.0.1:40112");
-	env.uid = 33;
+	env.uid = w->uid;
 	env.pid = -1;
 	env.helo = VIEW("localhost");
 	env.protocol = PROTOCOL_ESMTP;
@@ -532,6 +533,7 @@ world_init(struct world *w)
 	w->fs = &w->disk[0];
 	twin_fs_init(w->fs);
 	twin_fs_init(&w->history_disk);
+	w->uid = 33;
 	conf_init(&w->conf);
 	w->secrets = "secret\n";
 	twin_net_host(&w->net, "smtp.twin.example", "192.0.2.1");

@@ -46,6 +46,7 @@ struct world {
 	/* the pretended intake */
 	struct stream		*intake;
 	uint64_t		 number;
+	int64_t			 uid;		/* of who hands in what comes next; 33 */
 	unsigned		 durable, refused;
 	uint64_t		 credit;	/* given, all transactions */
 	/* Also told of these, if they are set. */

@@ -321,7 +321,7 @@ class Daemon:
             "sandbox": "best-effort",
             "drain": "5s",
             "queue": {"retry_first": "200ms", "retry_max": "1s", "uncertain": "500ms",
-                      "free_min": "0", **(queue or {})},
+                      "free_min": "0", "user_share": 100, **(queue or {})},
             "limits": {"connections_per_client": 500},
             **options,
             "relays": [{

@@ -5,6 +5,7 @@ JSON, what other users may, and what is refused with which exit status."""
 import contextlib
 import json
 import os
+import pwd
 import re
 import subprocess
 
@@ -366,6 +367,37 @@ def send_as(posthouse, uid, to):
                        timeout=lib.PATIENCE, user=uid, group=uid, extra_groups=[])
     expect(p.returncode == 0, p)
     return lib.queue_id(p.stdout)
+
+
+def test_users():
+    """Limits, freeze, thaw and purge of one user; over TCP and by name, too."""
+    own = os.getuid()
+    name = pwd.getpwuid(own).pw_name
+    with lib.world("users", limits={"user_messages_day": 2, "connections_per_client": 500}) as (sink, posthouse):
+        for _ in range(3):
+            posthouse.submit(lib.new_token())
+        sink.wait_received(2)
+        line = posthouse.process.wait_line("user-over-limit")
+        expect(f"of user {own} is held: More than 2 messages per day" in line, line)
+        def mine():
+            told = ask(posthouse, "users")["users"]
+            return [u for u in told if u["uid"] == own][0]
+
+        got = mine()
+        expect((got["state"], got["queued"], got["taken"], got["over"], got["messages_day"]) ==
+               ("free", 1, 2, 1, 2), got)
+        held = ask(posthouse, "queue")["messages"]
+        expect([(m["state"], m["uid"]) for m in held] == [("held", own)], held)
+        expect(ask(posthouse, "freeze", str(own))["messages"] == 0, "it is held already")
+        expect("frozen" in text(posthouse, "users"), "not shown")
+        expect(mine()["state"] == "frozen", mine())
+        text(posthouse, "thaw", name)
+        sink.wait_received(3)
+        text(posthouse, "freeze", name)
+        posthouse.submit(lib.new_token())
+        expect(ask(posthouse, "purge", str(own))["messages"] == 1, mine())
+        refused(posthouse, 1, "there is no user", "thaw", "nobody-of-that-name")
+        expect(mine()["queued"] == 0, mine())
 
 
 def test_another_user():

@@ -59,6 +59,13 @@ test_requests(void **state)
 	assert_true(good("unblock", false).relay.n == 0);
 	q = good("flush", false);
 	assert_true(!q.all && q.id == 0);
+	assert_int_equal(good("users --json", false).command, REQUEST_USERS);
+	q = good("freeze 33", false);
+	assert_true(q.command == REQUEST_FREEZE && q.user == 33);
+	assert_int_equal(good("thaw 0", false).user, 0);
+	q = good("purge unknown --json", false);
+	assert_true(q.command == REQUEST_PURGE && q.user == -1 && q.json);
+	assert_int_equal(good("purge 4294967294", false).user, 4294967294);
 }
 
 static void
@@ -88,6 +95,13 @@ test_bad_requests(void **state)
 	bad("queue --why 587", false, ERR_INPUT);
 	bad("failover last", false, ERR_INPUT);
 	bad("unblock main backup", false, ERR_INPUT);
+	bad("users 33", false, ERR_INPUT);
+	bad("freeze", false, ERR_INPUT);
+	bad("freeze 33 34", false, ERR_INPUT);
+	bad("thaw -1", false, ERR_INPUT);
+	bad("purge all", false, ERR_INPUT);
+	bad("purge 4294967295", false, ERR_INPUT);
+	bad("purge www-data", false, ERR_INPUT);	/* posthousectl looks names up */
 }
 
 /* The status socket is open to everybody: nothing that changes or shows mail. */
@@ -104,6 +118,10 @@ test_read_only_socket_refuses_the_rest(void **state)
 	bad("unblock", true, ERR_DENIED);
 	bad("unblock main", true, ERR_DENIED);
 	bad("reload", true, ERR_DENIED);
+	bad("users", true, ERR_DENIED);
+	bad("freeze 33", true, ERR_DENIED);
+	bad("thaw 33", true, ERR_DENIED);
+	bad("purge 33", true, ERR_DENIED);
 }
 
 static void
