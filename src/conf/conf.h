@@ -25,6 +25,9 @@ enum conf_secret { CONF_SECRET_NONE, CONF_SECRET_FILE, CONF_SECRET_CREDENTIAL, C
 /* What becomes of a message whose final dot got no reply. */
 enum conf_uncertain { CONF_UNCERTAIN_RESEND, CONF_UNCERTAIN_HOLD, CONF_UNCERTAIN_BOUNCE };
 
+/* How the Received field of a message says whose it is. */
+enum conf_received_user { CONF_RECEIVED_UID, CONF_RECEIVED_HASH, CONF_RECEIVED_NONE };
+
 /* What becomes of mail beyond the limits of its user. */
 enum conf_over { CONF_OVER_HOLD, CONF_OVER_DEFER, CONF_OVER_REFUSE };
 
@@ -74,6 +77,7 @@ struct conf {
 	char		*state_dir, *runtime_dir;
 	char		*user, *intake_user;	/* when started as root */
 	enum sandbox_policy sandbox;
+	enum conf_received_user received_user;
 	bool		 syslog;
 	bool		 debug;
 	int64_t		 drain_ms;

@@ -19,6 +19,7 @@
 
 static const char *const sandbox_words[] = { "required", "best-effort", "off", NULL };
 static const char *const uncertain_words[] = { "resend", "hold", "bounce", NULL };
+static const char *const received_words[] = { "uid", "hash", "none", NULL };
 static const char *const over_words[] = { "hold", "defer", "refuse", NULL };
 static const char *const tls_words[] = { "starttls", "implicit", "none", NULL };
 
@@ -58,6 +59,8 @@ const struct key keys[] = {
 	  .help = "Who runs the daemon when it is started as root." },
 	{ TOP("intake_user", intake_user), STRING(NAME, 0, 64), .def = POSTHOUSE_USER "-intake",
 	  .fixed = true, .help = "Who runs intake when started as root; empty: user." },
+	{ TOP("received_user", received_user), .type = KEY_CHOICE, .words = received_words, .def = "uid",
+	  .help = "How Received says who handed a message in: uid, a keyed hash of it, or not." },
 	{ TOP("sandbox", sandbox), .type = KEY_CHOICE, .words = sandbox_words, .def = "required",
 	  .help = "What if system call filter or Landlock are not to be had." },
 	{ TOP("syslog", syslog), .type = KEY_BOOL, .def = "false", .fixed = true,

@@ -63,6 +63,8 @@ answer_users(struct relay *relay, struct report *r)
 	while (relay_user_next(relay, &pos, &u)) {
 		report_row(r);
 		put_uid(r, u.uid);
+		if (relay_conf(relay)->received_user == CONF_RECEIVED_HASH)
+			report_word(r, "tag", u.tag[0] != '\0' ? u.tag : NULL);
 		report_word(r, "state", u.frozen ? "frozen" : "free");
 		report_num(r, "queued", (int64_t)u.messages);
 		report_size(r, "bytes", u.bytes);

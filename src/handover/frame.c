@@ -139,17 +139,33 @@ bool
 frame_commit_put(struct buf *out, const struct frame_commit *c)
 {
 	return buf_addf(out, "eight-bit: %s\nsize: %llu\n", c->eight_bit ? "yes" : "no",
-	    (unsigned long long)c->size);
+	    (unsigned long long)c->size) &&
+	    (c->script.n == 0 || buf_addf(out, "script: %.*s\n", VIEW_ARG(c->script)));
+}
+
+static bool
+parse_script(struct view line, struct view *out)
+{
+	if (!view_starts(line, VIEW("script: ")))
+		return false;
+	*out = view_from(line, 8);
+	for (size_t i = 0; i < out->n; i++)
+		if (!is_print(out->p[i]))
+			return false;
+	return out->n > 0 && out->n <= FRAME_SCRIPT_MAX;
 }
 
 bool
 frame_commit_parse(struct view payload, struct frame_commit *out)
 {
-	struct frame_commit c = { 0 };
-	struct view first, second;
+	struct frame_commit c = { .script = VIEW("") };
+	struct view first, second, third;
 
 	if (!view_ends(payload, VIEW("\n")) || !view_split(&payload, '\n', &first) ||
-	    !view_split(&payload, '\n', &second) || payload.n != 0)
+	    !view_split(&payload, '\n', &second))
+		return false;
+	if (payload.n != 0 &&
+	    (!view_split(&payload, '\n', &third) || payload.n != 0 || !parse_script(third, &c.script)))
 		return false;
 	c.eight_bit = view_eq(first, VIEW("eight-bit: yes"));
 	if (!c.eight_bit && !view_eq(first, VIEW("eight-bit: no")))

@@ -58,7 +58,9 @@ bool frame_credit_parse(struct view payload, uint32_t *out) must_use;
 struct frame_commit {
 	bool		eight_bit;
 	uint64_t	size;		/* bytes of all chunks */
+	struct view	script;		/* what X-PHP-Originating-Script says: printable ASCII, or "" */
 };
+#define FRAME_SCRIPT_MAX	100
 bool frame_commit_put(struct buf *out, const struct frame_commit *) must_use;	/* the payload only */
 bool frame_commit_parse(struct view payload, struct frame_commit *out) must_use;
 

@@ -11,7 +11,7 @@
 #include "base/banned.h"
 
 /* Kept free for the end of each open transaction: COMMIT is the longer one. */
-#define END_MAX		96
+#define END_MAX		(80 + FRAME_SCRIPT_MAX)
 #define RESERVE		((size_t)HANDOVER_TRANSACTIONS * END_MAX)
 
 const struct stream_limits intake_relay_limits = {
@@ -139,9 +139,9 @@ channel_write(struct channel *c, struct channel_txn *t, struct view bytes)
 }
 
 void
-channel_commit(struct channel *c, struct channel_txn *t, bool eight_bit)
+channel_commit(struct channel *c, struct channel_txn *t, bool eight_bit, const char *script)
 {
-	struct frame_commit commit = { eight_bit, t->size };
+	struct frame_commit commit = { eight_bit, t->size, view_str(script) };
 	struct buf text;
 
 	require(t->number != 0 && !t->committed);

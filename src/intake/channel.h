@@ -59,7 +59,8 @@ void channel_txn_init(struct channel_txn *);
 bool channel_open_txn(struct channel *, struct channel_txn *, const struct envelope *, bool *too_big) must_use;
 /* Returns how many of the bytes were taken; fewer when credit or room is used up. */
 size_t channel_write(struct channel *, struct channel_txn *, struct view);
-void channel_commit(struct channel *, struct channel_txn *, bool eight_bit);
+/* script: frame_commit's. */
+void channel_commit(struct channel *, struct channel_txn *, bool eight_bit, const char *script);
 /* No-op if it is not open. Behind a COMMIT: its answer is not waited for any more. */
 void channel_abort(struct channel *, struct channel_txn *);
 /* "key: number" lines; left out when there is no room. */

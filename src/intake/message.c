@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "intake/message.h"
 
+#include "base/quote.h"
+
 #include "base/banned.h"
 
 void
@@ -22,6 +24,7 @@ message_begin(struct message *m, const struct message_stamp *stamp)
 {
 	m->stamp = *stamp;
 	m->in_header = true;
+	m->script[0] = '\0';
 	header_scan_init(&m->scan);
 	buf_clear(&m->pending);
 }
@@ -57,6 +60,24 @@ emit(struct message *m, struct channel *c, struct view v)
 	return true;
 }
 
+/* Text of the client: only what is printable is kept of it, and not more than fits. */
+static void
+note_script(struct message *m, struct view text)
+{
+	struct view value = view_first(view_from(text, m->scan.script_at), m->scan.script_n);
+	struct view line;
+
+	if (m->scan.count[HEADER_PHP_SCRIPT] == 0)
+		return;
+	(void)view_split(&value, '\n', &line);
+	if (view_ends(line, VIEW("\r")))
+		line.n--;
+	line = view_first(view_trim(line), FRAME_SCRIPT_MAX);
+	memcpy(m->script, line.p, line.n);
+	m->script[line.n] = '\0';
+	quote_flatten((uint8_t *)m->script, line.n);
+}
+
 /*
  * The header is known: text begins with it. In front goes what is missing. A
  * mailbox file's "From " line would end the header for those who read it next,
@@ -68,6 +89,7 @@ emit_header(struct message *m, struct channel *c, struct view text)
 	struct buf front;
 	bool ok;
 
+	note_script(m, text);
 	buf_init(&front, 2048);
 	ok = header_put_missing(&front, &m->scan, m->stamp.hostname, m->stamp.wall_ms, m->stamp.nonce) &&
 	    (!m->scan.mbox_line || buf_add_str(&front, "X-Mailbox-Line: ")) &&

@@ -28,6 +28,7 @@ struct message {
 	struct message_stamp	stamp;
 	struct header_scan	scan;
 	bool			in_header;
+	char			script[FRAME_SCRIPT_MAX + 1];	/* for the record; or "" */
 	struct buf		pending;
 };
 

@@ -216,6 +216,8 @@ log_accepted(struct session *s, uint64_t id)
 	log_num(&line, "rcpts", (int64_t)env->nrcpt);
 	log_num(&line, "size", (int64_t)s->message.txn.size);
 	log_who(s, &line);
+	if (s->message.script[0] != '\0')
+		log_text(&line, "script", view_str(s->message.script));
 	if (s->stream == NULL)
 		log_word(&line, "client", "gone");
 	log_end(&line);
@@ -422,7 +424,7 @@ try_commit(struct session *s)
 			move(s, STATE_FLUSH);
 		return;
 	}
-	channel_commit(s->host->channel, &s->message.txn, s->eight_bit);
+	channel_commit(s->host->channel, &s->message.txn, s->eight_bit, s->message.script);
 	move(s, STATE_ANSWER);
 }
 

@@ -15,6 +15,7 @@ static const char *const names[HEADER_NAME_COUNT] = {
 	[HEADER_RESENT_TO] = "Resent-To", [HEADER_RESENT_CC] = "Resent-Cc",
 	[HEADER_RESENT_BCC] = "Resent-Bcc", [HEADER_RESENT_DATE] = "Resent-Date",
 	[HEADER_RESENT_MESSAGE_ID] = "Resent-Message-ID",
+	[HEADER_PHP_SCRIPT] = "X-PHP-Originating-Script",
 };
 
 static enum header_name
@@ -94,6 +95,7 @@ header_scan_init(struct header_scan *s)
 static bool
 scan_line(struct header_scan *s, struct view line)
 {
+	enum header_name name;
 	struct view label;
 	size_t colon;
 
@@ -109,7 +111,12 @@ scan_line(struct header_scan *s, struct view line)
 	}
 	if (!is_field(line, &label, &colon))
 		return false;
-	s->count[name_of(label)]++;
+	name = name_of(label);
+	if (name == HEADER_PHP_SCRIPT && s->count[name] == 0) {
+		s->script_at = s->at + colon + 1;
+		s->script_n = line.n - colon - 1;
+	}
+	s->count[name]++;
 	return true;
 }
 

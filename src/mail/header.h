@@ -19,7 +19,7 @@ enum header_name {
 	HEADER_FROM, HEADER_SENDER, HEADER_REPLY_TO, HEADER_TO, HEADER_CC, HEADER_BCC, HEADER_SUBJECT,
 	HEADER_DATE, HEADER_MESSAGE_ID, HEADER_MIME_VERSION, HEADER_RECEIVED, HEADER_RETURN_PATH,
 	HEADER_RESENT_FROM, HEADER_RESENT_TO, HEADER_RESENT_CC, HEADER_RESENT_BCC,
-	HEADER_RESENT_DATE, HEADER_RESENT_MESSAGE_ID,
+	HEADER_RESENT_DATE, HEADER_RESENT_MESSAGE_ID, HEADER_PHP_SCRIPT,
 	HEADER_NAME_COUNT
 };
 
@@ -42,6 +42,7 @@ struct header_scan {
 	unsigned	count[HEADER_NAME_COUNT];
 	bool		ended;			/* .at is the end of the fields */
 	bool		blank;			/* an empty line follows there; else text does, or nothing */
+	size_t		script_at, script_n;	/* the first line of X-PHP-Originating-Script's value */
 	bool		mbox_line;		/* the first line is "From alice Mon ...", of a mailbox file */
 };
 

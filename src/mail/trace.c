@@ -48,7 +48,7 @@ harmless(char word[WORD_MAX + 1], struct view v)
 }
 
 static bool
-put_from(struct folder *f, const struct envelope *env)
+put_from(struct folder *f, const struct envelope *env, const char *user)
 {
 	char word[WORD_MAX + 1];
 	char text[WORD_MAX + 64];
@@ -63,15 +63,16 @@ put_from(struct folder *f, const struct envelope *env)
 	if (!put_piece(f, text, (size_t)n))
 		return false;
 	(void)harmless(word, env->peer);
-	if (env->uid >= 0)
-		n = snprintf(text, sizeof(text), "(%s, uid %lld)", word, (long long)env->uid);
+	if (user[0] != '\0')
+		n = snprintf(text, sizeof(text), "(%s, %.40s)", word, user);
 	else
 		n = snprintf(text, sizeof(text), "(%s)", word);
 	return put_piece(f, text, (size_t)n);
 }
 
 bool
-trace_received(struct buf *out, const struct envelope *env, const char *hostname, const char *id)
+trace_received(struct buf *out, const struct envelope *env, const char *hostname, const char *id,
+    const char *user)
 {
 	static const char *const with[] = {
 		[PROTOCOL_SMTP] = "with SMTP", [PROTOCOL_ESMTP] = "with ESMTP", [PROTOCOL_LOCAL] = NULL
@@ -84,7 +85,7 @@ trace_received(struct buf *out, const struct envelope *env, const char *hostname
 
 	if (!buf_add_str(out, "Received:"))
 		goto full;
-	if (env->peer.n != 0 && !put_from(&f, env))
+	if (env->peer.n != 0 && !put_from(&f, env, user))
 		goto full;
 	n = snprintf(text, sizeof(text), "by %.*s", WORD_MAX, hostname);
 	if (!put_piece(&f, text, (size_t)n))

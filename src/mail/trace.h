@@ -8,9 +8,11 @@
 #include "mail/envelope.h"
 
 /*
- * "Received: from helo (peer, uid 33) by hostname with ESMTP id ID; date\r\n",
+ * user: "uid 33", or what else is to stand for it; "": nothing.
+ * "Received: from helo (peer, user) by hostname with ESMTP id ID; date\r\n",
  * folded at 78 columns. What the client said is cut and made harmless.
  */
-bool trace_received(struct buf *out, const struct envelope *, const char *hostname, const char *id) must_use;
+bool trace_received(struct buf *out, const struct envelope *, const char *hostname, const char *id,
+    const char *user) must_use;
 
 #endif

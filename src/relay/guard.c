@@ -126,6 +126,13 @@ resume_logins(struct relay *r)
 			session_unpark(r->up[i].pool.login);
 }
 
+void
+guard_need_key(struct relay *r)
+{
+	if (!r->guard.key_kept)
+		write_now(r);
+}
+
 /* The logins that waited for it go on, also if it failed. */
 static void
 settle(struct relay *r, const struct err *e)

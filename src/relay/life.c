@@ -35,6 +35,7 @@ life_origin_init(struct life_origin *o, const struct envelope *env)
 	buf_init(&o->words, LIFE_ORIGIN_MAX);
 	o->nrcpt = env->nrcpt;
 	o->uid = env->uid;
+	o->script[0] = '\0';
 	if (!put_word(&o->words, view_first(env->from, 254)) ||	/* as long as an address may be */
 	    !put_word(&o->words, view_first(env->peer, 64)) ||
 	    !put_word(&o->words, view_first(env->no_uid, 32)))
@@ -61,6 +62,8 @@ put_origin(struct log_line *l, const struct life_origin *o)
 		log_num(l, "uid", o->uid);
 	if (view_split(&words, '\0', &word) && word.n > 0)
 		log_text(l, "no_uid", word);
+	if (o->script[0] != '\0')
+		log_text(l, "script", view_str(o->script));
 	log_num(l, "rcpts", o->nrcpt);
 	while (view_split(&words, '\0', &word))
 		log_text(l, "to", word);

@@ -200,12 +200,13 @@ static bool
 put_trace(struct txn *t, const struct envelope *env, struct err *e)
 {
 	struct buf trace;
-	char id[17];
+	char id[17], user[USERS_TAG_MAX];
 	size_t pending = 0;
 	int rc = -1;
 
 	buf_init(&trace, TRACE_MAX);
-	if (trace_received(&trace, env, t->r->conf->hostname, spool_id_text(id, t->id)))
+	if (trace_received(&trace, env, t->r->conf->hostname, spool_id_text(id, t->id),
+	    users_tag(t->r, env->uid, user)))
 		rc = spool_append(t->spool, buf_view(&trace), &pending, e);
 	else
 		(void)err_set(e, ERR_FULL, "the Received field is too long");
@@ -354,23 +355,6 @@ on_committed(void *owner, spool_id id, const struct err *e)
 	txn_free(t);
 }
 
-static bool
-parse_commit(struct view text, bool *eight_bit, uint64_t *size)
-{
-	struct view line;
-	bool have_eight = false, have_size = false;
-
-	while (view_split(&text, '\n', &line)) {
-		if (view_eq(line, VIEW("eight-bit: yes")) || view_eq(line, VIEW("eight-bit: no"))) {
-			*eight_bit = line.n == 14;
-			have_eight = true;
-		} else if (view_starts(line, VIEW("size: "))) {
-			have_size = num_parse_u64(view_from(line, 6), 0, UINT64_MAX, size);
-		}
-	}
-	return have_eight && have_size;
-}
-
 static void
 on_commit(struct relay *r, const struct frame *f)
 {
@@ -378,19 +362,20 @@ on_commit(struct relay *r, const struct frame *f)
 	enum users_verdict verdict;
 	char reply[REPLY_MAX];
 	struct spool_txn *spool;
-	bool eight_bit = false;
-	uint64_t size = 0;
+	struct frame_commit commit;
 
 	if (t == NULL)
 		return;
-	if (!parse_commit(f->payload, &eight_bit, &size)) {
+	if (!frame_commit_parse(f->payload, &commit)) {
 		channel_fault(r, "COMMIT can't be read");
 		return;
 	}
-	if (size != t->size) {
+	if (commit.size != t->size) {
 		txn_refuse(t, "451 4.3.0 Bytes of the message are missing; try again");
 		return;
 	}
+	memcpy(t->origin.script, commit.script.p, commit.script.n);
+	t->origin.script[commit.script.n] = '\0';
 	verdict = users_end(r, &t->part, reply);
 	if (verdict == USERS_REFUSE) {
 		txn_refuse(t, reply);
@@ -402,7 +387,7 @@ on_commit(struct relay *r, const struct frame *f)
 		spool_hold(spool);
 	t->spool = NULL;
 	t->committing = true;
-	spool_commit(spool, eight_bit, on_committed, t);
+	spool_commit(spool, commit.eight_bit, on_committed, t);
 }
 
 static void

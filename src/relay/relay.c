@@ -525,6 +525,8 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 		upstream_init(&r->up[r->nup], r, r->nup, line);
 	}
 	guard_start(r);
+	if (conf->received_user == CONF_RECEIVED_HASH)
+		guard_need_key(r);
 	watch_keep_init(r);
 	return r;
 }

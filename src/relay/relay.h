@@ -126,6 +126,7 @@ struct relay_user {
 	int64_t		uid;		/* -1: all that are unknown */
 	bool		frozen;
 	uint64_t	messages, bytes;	/* in the queue, as far as it is known whose */
+	char		tag[32];	/* what stands for the uid in Received, or "" */
 	uint64_t	taken, over;		/* messages within the limits, and not; since start */
 	uint64_t	used[ALLOWANCE_WHATS][ALLOWANCE_SPANS], most[ALLOWANCE_WHATS][ALLOWANCE_SPANS];
 };

@@ -292,6 +292,8 @@ struct guard {
 
 /* users.c */
 #define USERS_REPLY_MAX	200
+#define USERS_TAG_BYTES	8	/* of the hash that stands for a uid */
+#define USERS_TAG_MAX	32
 
 struct users {
 	struct allowance allowance;
@@ -314,6 +316,8 @@ enum users_verdict { USERS_TAKE, USERS_HOLD_OVER, USERS_HOLD_FROZEN, USERS_REFUS
 void users_init(struct relay *);		/* reads the file */
 void users_done(struct relay *);
 void users_keep(struct relay *);		/* write it, if there is anything new */
+/* What the Received field says of this user. Returns text. */
+const char *users_tag(const struct relay *, int64_t uid, char text[USERS_TAG_MAX]);
 /* -1: it is refused with this reply, and has no part. */
 int users_begin(struct relay *, struct users_part *, const struct envelope *, char reply[USERS_REPLY_MAX]) must_use;
 /* So many bytes of it have come. -1 as above; but the part stays. */
@@ -340,6 +344,7 @@ struct login {
 	uint64_t	 mark;		/* the change that says so; 0: none */
 };
 
+void guard_need_key(struct relay *);		/* its key is used elsewhere, too: keep it */
 void guard_init(struct relay *);		/* reads the files */
 void guard_adopt(struct upstream *);		/* what they say of this one */
 void guard_start(struct relay *);		/* all are adopted */
@@ -507,6 +512,7 @@ struct life_origin {
 	struct buf	words;		/* from, peer, no_uid and recipients that fit, each with a NUL */
 	uint32_t	nrcpt;
 	int64_t		uid;
+	char		script[FRAME_SCRIPT_MAX + 1];	/* known at the end; or "" */
 };
 
 void life_origin_init(struct life_origin *, const struct envelope *);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/num.h"
 #include "base/require.h"
 #include "relay/relay_impl.h"
 
@@ -105,6 +106,29 @@ on_kept(void *owner, const struct err *e)
 	}
 	if (!list_is_empty(&us->waiters) && e == NULL)
 		users_keep(r);
+}
+
+/* --- in the Received field -------------------------------------------------------------- */
+
+const char *
+users_tag(const struct relay *r, int64_t uid, char text[USERS_TAG_MAX])
+{
+	uint8_t hash[FINGERPRINT_SIZE], hex[2 * USERS_TAG_BYTES];
+	char number[24];
+	struct view part[] = { VIEW("received-user"), VIEW("") };
+
+	text[0] = '\0';
+	(void)snprintf(number, sizeof(number), "%" PRId64, uid);
+	part[1] = view_str(number);
+	if (uid < 0 || r->conf->received_user == CONF_RECEIVED_NONE)
+		return text;
+	if (r->conf->received_user == CONF_RECEIVED_UID) {
+		(void)snprintf(text, USERS_TAG_MAX, "uid %s", number);
+	} else if (fingerprint_make(hash, r->guard.key, part, lengthof(part), NULL) == 0) {
+		num_hex_bytes(hex, hash, USERS_TAG_BYTES);
+		(void)snprintf(text, USERS_TAG_MAX, "user %.*s", (int)sizeof(hex), (const char *)hex);
+	}
+	return text;
 }
 
 /* --- mail that comes in ------------------------------------------------------------------- */
@@ -314,6 +338,8 @@ relay_user_next(struct relay *r, size_t *pos, struct relay_user *out)
 	u = allowance_user(a, (unsigned)++*pos);
 	*out = (struct relay_user){ .uid = u->uid, .frozen = u->frozen, .messages = u->messages,
 		.bytes = u->bytes, .taken = u->taken, .over = u->over };
+	if (r->conf->received_user == CONF_RECEIVED_HASH)
+		(void)users_tag(r, u->uid, out->tag);
 	for (int w = 0; w < ALLOWANCE_WHATS; w++)
 		for (int s = 0; s < ALLOWANCE_SPANS; s++) {
 			out->most[w][s] = a->limits.most[w][s];

@@ -20,6 +20,7 @@ check_payload(const struct frame *f)
 		struct buf again;
 
 		buf_init(&again, FRAME_SMALL_MAX);
+		require(commit.script.n <= FRAME_SCRIPT_MAX);
 		require(frame_commit_put(&again, &commit));
 		require(buf_len(&again) <= f->payload.n);	/* leading zeros of the size may go */
 		buf_done(&again);

@@ -83,7 +83,7 @@ fuzz_envelope(struct view in)
 	require(again.nrcpt == env.nrcpt && again.received_ms == env.received_ms);
 	require(view_eq(again.from, env.from) && view_eq(again.helo, env.helo));
 	require(again.uid == env.uid && again.size == env.size && again.bounce == env.bounce);
-	require(trace_received(&field, &env, "host", "0123456789abcdef"));
+	require(trace_received(&field, &env, "host", "0123456789abcdef", "uid 33"));
 	io = buf_view(&field);
 	require(header_next(&io, &f) && f.name == HEADER_RECEIVED && io.n == 0);
 	buf_done(&field);

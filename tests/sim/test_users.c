@@ -291,6 +291,72 @@ another_user_is_in_the_next_batch(void **state)
 	}
 }
 
+/* --- what the recipient sees ------------------------------------------------------------------ */
+
+static void
+tag_of(struct world *w, int64_t uid, char text[32])
+{
+	struct relay_user u;
+	size_t pos = 0;
+
+	while (relay_user_next(w->relay, &pos, &u))
+		if (u.uid == uid)
+			(void)snprintf(text, 32, "%s", u.tag);
+}
+
+static void
+received_says_whose_it_is(void **state)
+{
+	struct scene *t = *state;
+	struct world *w = t->w;
+	char tag[32] = "", other[32] = "", again[32] = "", want[64];
+
+	w->conf.received_user = CONF_RECEIVED_HASH;
+	start(t);
+	mail(t, 33, "one.");
+	mail(t, OTHER, "two.");
+	mail(t, -1, "three.");
+	assert_true(world_settle(w, MINUTES(5)));
+	tag_of(w, 33, tag);
+	tag_of(w, OTHER, other);
+	assert_true(view_starts(view_str(tag), VIEW("user ")) && strlen(tag) == 21);
+	assert_string_not_equal(tag, other);
+	(void)snprintf(want, sizeof(want), "(127.0.0.1:40112, %s)", tag);
+	assert_int_equal(world_count(w, want), 1);
+	assert_int_equal(world_count(w, "(127.0.0.1:40112)"), 1);	/* of unknown ones there is nothing to say */
+	assert_int_equal(world_count(w, "uid 33"), 0);
+	assert_non_null(strstr(asked(t, "users"), tag));
+	/* The key is kept: the administrator finds him after a restart, too. */
+	asker_restart(&t->client, w, TWIN_KEEP_ALL);
+	mail(t, 33, "four.");
+	tag_of(w, 33, again);
+	assert_string_equal(again, tag);
+	world_stop(w);
+	asker_done(&t->client);
+	w->conf.received_user = CONF_RECEIVED_NONE;
+	start(t);
+	mail(t, 33, "five.");
+	assert_true(world_settle(w, MINUTES(5)));
+	assert_int_equal(world_count(w, "(127.0.0.1:40112)"), 2);
+	assert_int_equal(world_count(w, "uid 33"), 0);
+}
+
+static void
+the_script_is_in_the_story(void **state)
+{
+	struct scene *t = *state;
+	struct world *w = t->w;
+	uint64_t number;
+
+	start(t);
+	number = world_open(w, ALICE, BOB);
+	world_chunk(w, number, VIEW("X: y\r\n\r\nx\r\n"));
+	world_frame(w, FRAME_COMMIT, number, VIEW("eight-bit: no\nsize: 11\nscript: 33:mail.php\n"));
+	assert_true(world_settle(w, MINUTES(5)));
+	assert_int_equal(world_logged(w, "queued", "script=\"33:mail.php\""), 1);
+	assert_non_null(strstr(asked(t, "explain last"), "by the script 33:mail.php, from"));
+}
+
 /* --- freeze, thaw, purge ---------------------------------------------------------------------- */
 
 static void
@@ -427,6 +493,8 @@ main(void)
 		U(one_user_does_not_fill_the_queue),
 		U(one_user_does_not_fill_the_disk),
 		U(another_user_is_in_the_next_batch),
+		U(received_says_whose_it_is),
+		U(the_script_is_in_the_story),
 		U(freeze_holds_and_thaw_sends),
 		U(frozen_and_deferred),
 		U(purge_removes),

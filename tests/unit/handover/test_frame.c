@@ -185,18 +185,31 @@ test_commit(void **state)
 		"", "eight-bit: yes\n", "eight-bit: yes\nsize: 5", "eight-bit: maybe\nsize: 5\n",
 		"size: 5\neight-bit: yes\n", "eight-bit: no\nsize: -5\n", "eight-bit: no\nsize: \n",
 		"eight-bit: no\nsize: 5\nmore: 6\n", "eight-bit: no\nsize: 9223372036854775808\n",
+		"eight-bit: no\nsize: 5\nscript: x", "eight-bit: no\nsize: 5\nscript: \n",
+		"eight-bit: no\nsize: 5\nscript: x\ty\n", "eight-bit: no\nsize: 5\nscript: x\xc3\xa9\n",
+		"eight-bit: no\nsize: 5\nscript: x\nscript: y\n", "eight-bit: no\nsize: 5\nscript:x\n",
 	};
+	char script[FRAME_SCRIPT_MAX + 2];
 	struct frame_commit c;
 	struct buf b;
 
 	buf_init(&b, FRAME_SMALL_MAX);
 	for (int eight = 0; eight < 2; eight++) {
 		buf_clear(&b);
-		assert_true(frame_commit_put(&b, &(struct frame_commit){ eight != 0, 4711 }));
+		assert_true(frame_commit_put(&b, &(struct frame_commit){ .eight_bit = eight != 0, .size = 4711 }));
 		assert_true(frame_commit_parse(buf_view(&b), &c));
 		assert_int_equal(c.eight_bit, eight != 0);
 		assert_int_equal(c.size, 4711);
+		assert_int_equal(c.script.n, 0);
 	}
+	memset(script, 'x', sizeof(script) - 1);
+	script[sizeof(script) - 1] = '\0';
+	for (size_t n = 1; n <= FRAME_SCRIPT_MAX + 1; n++) {
+		buf_clear(&b);
+		assert_true(frame_commit_put(&b, &(struct frame_commit){ .script = view_of(script, n) }));
+		assert_int_equal(frame_commit_parse(buf_view(&b), &c), n <= FRAME_SCRIPT_MAX);
+	}
+	assert_int_equal(c.script.n, FRAME_SCRIPT_MAX);
 	for (size_t i = 0; i < lengthof(bad); i++)
 		if (frame_commit_parse(view_str(bad[i]), &c))
 			fail_msg("taken: %s", bad[i]);

@@ -275,12 +275,51 @@ test_stats(void **state)
 	assert_true(view_eq(f.payload, VIEW("sessions: 0\naccepted: 1\nrefused: 1\n")));
 }
 
+/* What PHP says of the script is for the record: wherever the bytes are cut, and nothing but printable text. */
+static void
+test_script(void **state)
+{
+	static const struct { const char *header, *want; } cases[] = {
+		{ "X-PHP-Originating-Script: 33:mail.php\r\nTo: x\r\n", "script: 33:mail.php\n" },
+		{ "To: x\r\nX-PHP-Originating-Script:\r\n folded\r\n", NULL },
+		{ "X-PHP-Originating-Script: a\tb\xc3\xa9\r\n", "script: a?b??\n" },
+		{ "To: x\r\n\r\nX-PHP-Originating-Script: body\r\n", NULL },
+	};
+	struct wire *r = relay(&w);
+	uint64_t number = 0;
+	struct frame f;
+
+	for (size_t i = 0; i < lengthof(cases); i++) {
+		struct view all = view_str(cases[i].header);
+		struct wire *c = client(&w);
+
+		for (size_t n = 0; n <= all.n; n++) {
+			begin_message(c);
+			(void)relay_expects(r, FRAME_OPEN, ++number);
+			(void)say(c, view_first(all, n));
+			(void)say(c, view_from(all, n));
+			says(c, "\r\nx\r\n.\r\n");
+			(void)relay_text(r, number, &text);
+			f = relay_expects(r, FRAME_COMMIT, number);
+			if (cases[i].want != NULL)
+				assert_true(view_ends(f.payload, view_str(cases[i].want)));
+			else
+				assert_true(view_search(f.payload, VIEW("script")) == f.payload.n);
+			relay_says(r, FRAME_DURABLE, number, ID);
+			(void)hear(c);
+		}
+		says(c, "QUIT\r\n");
+	}
+	assert_true(world_logged(&w, " s=1 script=\"33:mail.php\"\n"));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_one_message), T(test_replies_in_order), T(test_many_sessions), T(test_too_big),
 		T(test_missing_fields), T(test_endless_header), T(test_stats),
+		T(test_script),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

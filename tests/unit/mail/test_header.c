@@ -43,6 +43,24 @@ check_block(const struct header_scan *s)
 	assert_int_equal(s->count[HEADER_SUBJECT], 0);
 }
 
+static void
+test_script(void **state)
+{
+	static const struct { const char *text; size_t at, n; } cases[] = {
+		{ "X-PHP-Originating-Script: 33:mail.php\r\n\r\n", 25, 14 },
+		{ "To: x\nx-php-originating-script :a\nX-PHP-Originating-Script: b\n\n", 32, 2 },
+		{ "X-PHP-Originating-Script:", 25, 0 },
+		{ "To: x\r\n\r\nX-PHP-Originating-Script: body\r\n", 0, 0 },
+	};
+
+	for (size_t i = 0; i < lengthof(cases); i++) {
+		struct header_scan s = scan(view_str(cases[i].text), true);
+
+		assert_int_equal(s.script_at, cases[i].at);
+		assert_int_equal(s.script_n, cases[i].n);
+	}
+}
+
 /* Fed in two pieces at every split, and byte by byte, the scan sees the same. */
 static void
 test_scan_at_every_split(void **state)
@@ -202,6 +220,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_script),
 		cmocka_unit_test(test_scan_at_every_split),
 		cmocka_unit_test(test_where_the_header_ends),
 		cmocka_unit_test(test_mbox_line),

@@ -17,10 +17,13 @@
 static struct buf
 received(const struct envelope *env, const char *hostname)
 {
+	char user[32] = "";
 	struct buf b;
 
 	buf_init(&b, 4096);
-	assert_true(trace_received(&b, env, hostname, "0123456789abcdef"));
+	if (env->uid >= 0)
+		(void)snprintf(user, sizeof(user), "uid %lld", (long long)env->uid);
+	assert_true(trace_received(&b, env, hostname, "0123456789abcdef", user));
 	return b;
 }
 
@@ -123,7 +126,7 @@ test_no_room(void **state)
 	for (size_t max = 4; max < 60; max++) {
 		buf_init(&b, max);
 		assert_true(buf_add_str(&b, "xyz"));
-		assert_false(trace_received(&b, &env, "host", "id"));
+		assert_false(trace_received(&b, &env, "host", "id", "uid 33"));
 		assert_int_equal(buf_len(&b), 3);
 		buf_done(&b);
 	}
