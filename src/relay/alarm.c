@@ -17,6 +17,8 @@ static const struct alarm_info infos[ALARM_KIND_COUNT] = {
 	[ALARM_FAILOVER] = { "failover", "failover-over", "mail goes to the relay that is listed first" },
 	[ALARM_QUEUE_OLD] = { "queue-old", "queue-caught-up", "no message has waited for long" },
 	[ALARM_MAIL_REFUSED] = { "mail-refused", "mail-accepted", "new mail is accepted again" },
+	[ALARM_USER_OVER] = { "user-over-limit", "users-within-limits",
+	    "for an hour no mail was over a limit of its user" },
 };
 
 const struct alarm_info *

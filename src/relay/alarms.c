@@ -176,6 +176,18 @@ put_refusing(const struct relay *r, size_t i, struct buf *out)
 	return buf_addf(out, "new mail is refused for now: %s", r->spool_why);
 }
 
+static enum verdict
+is_user_over(const struct relay *r, size_t i)
+{
+	return users_worst(r) != NULL ? YES : NO;
+}
+
+static bool
+put_user_over(const struct relay *r, size_t i, struct buf *out)
+{
+	return users_put_over(users_worst(r), out);
+}
+
 static const struct {
 	enum verdict	(*cause)(const struct relay *, size_t i);
 	bool		(*put)(const struct relay *, size_t i, struct buf *out);
@@ -189,6 +201,7 @@ static const struct {
 	[ALARM_FAILOVER] = { is_away, put_away },
 	[ALARM_QUEUE_OLD] = { is_queue_old, put_queue_old },
 	[ALARM_MAIL_REFUSED] = { is_refusing, put_refusing },
+	[ALARM_USER_OVER] = { is_user_over, put_user_over },
 };
 
 /* --- telling ------------------------------------------------------------------- */

@@ -36,6 +36,7 @@ struct allowance_user {
 	uint64_t	messages, bytes;	/* in the queue and coming in, as far as it is known whose */
 	uint64_t	taken, over;		/* since start: within the limits, and not */
 	int64_t		told_ms;		/* when the log had it last that he is over; 0: never */
+	int64_t		over_ms;		/* when he was last; 0: never */
 };
 
 struct allowance {

@@ -316,6 +316,9 @@ enum users_verdict { USERS_TAKE, USERS_HOLD_OVER, USERS_HOLD_FROZEN, USERS_REFUS
 void users_init(struct relay *);		/* reads the file */
 void users_done(struct relay *);
 void users_keep(struct relay *);		/* write it, if there is anything new */
+/* Who was over a limit within the last hour, and was so most often since start; NULL: nobody. */
+const struct allowance_user *users_worst(const struct relay *);
+bool users_put_over(const struct allowance_user *, struct buf *out) must_use;
 /* What the Received field says of this user. Returns text. */
 const char *users_tag(const struct relay *, int64_t uid, char text[USERS_TAG_MAX]);
 /* -1: it is refused with this reply, and has no part. */

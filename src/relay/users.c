@@ -133,6 +133,35 @@ users_tag(const struct relay *r, int64_t uid, char text[USERS_TAG_MAX])
 
 /* --- mail that comes in ------------------------------------------------------------------- */
 
+const struct allowance_user *
+users_worst(const struct relay *r)
+{
+	const struct allowance_user *worst = NULL;
+
+	for (size_t i = 0; i < r->users.allowance.n; i++) {
+		const struct allowance_user *u = r->users.allowance.user[i];
+
+		if (u->over_ms != 0 && now_of(r) - u->over_ms < TELL_MS && (worst == NULL || u->over > worst->over))
+			worst = u;
+	}
+	return worst;
+}
+
+bool
+users_put_over(const struct allowance_user *u, struct buf *out)
+{
+	char name[WHOSE_MAX];
+
+	return buf_addf(out, "mail %s is over a limit; posthousectl users tells more", name_of(name, u));
+}
+
+static void
+is_over(struct relay *r, struct allowance_user *u)
+{
+	u->over_ms = now_of(r);
+	relay_status_changed(r);		/* and alarms are looked at */
+}
+
 static void
 tell_over(struct relay *r, struct allowance_user *u, const char *what)
 {
@@ -163,6 +192,7 @@ judge(struct relay *r, unsigned number, const struct allowance_asked *asked, cha
 	case ALLOWANCE_FITS:
 		return USERS_TAKE;
 	case ALLOWANCE_CROWDED:
+		is_over(r, u);
 		(void)snprintf(reply, USERS_REPLY_MAX, "452 4.3.1 The share of the queue %s is used up; try again "
 		    "later", name_of(name, u));
 		return USERS_REFUSE;
@@ -173,6 +203,7 @@ judge(struct relay *r, unsigned number, const struct allowance_asked *asked, cha
 		(void)snprintf(why, sizeof(why), "More than %" PRIu64 " %s per %s %s",
 		    r->users.allowance.limits.most[what][span], allowance_what_word(what),
 		    allowance_span_word(span), name_of(name, u));
+		is_over(r, u);
 		tell_over(r, u, why);
 		break;
 	}
@@ -211,6 +242,7 @@ users_grow(struct relay *r, struct users_part *p, size_t n, char reply[USERS_REP
 	if (u->bytes <= a->limits.queue_bytes)
 		return 0;
 	u->over++;
+	is_over(r, u);
 	(void)snprintf(reply, USERS_REPLY_MAX, "452 4.3.1 The share of the queue %s is used up; try again later",
 	    name_of(name, u));
 	return -1;

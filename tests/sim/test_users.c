@@ -105,6 +105,7 @@ beyond_the_limit_is_held(void **state)
 	assert_int_equal(count_held(w), 2);
 	assert_int_equal(world_logged(w, "user-over-limit", "of user 33 is held: More than 3 messages per hour"), 1);
 	assert_int_equal(world_logged(w, "held", "why=over-limit"), 2);
+	assert_int_equal(world_logged(w, "alarm", "alarm=user-over-limit reason=\"mail of user 33 is over a limit;"), 1);
 	assert_non_null(strstr(asked(t, "explain last"), "ok\n"));
 	/* They stay so after a restart, and what he has sent still counts. */
 	world_stop(w);
@@ -159,6 +160,27 @@ beyond_the_limit_is_refused(void **state)
 }
 
 /* How much it is shows at the end; many at one time do not slip through. */
+static void
+an_alarm_is_over_after_an_hour(void **state)
+{
+	struct scene *t = *state;
+	struct world *w = t->w;
+
+	w->conf.limits.user_messages[0] = 1;
+	world_start(w);
+	mails(t, 33, 2);
+	mail(t, 0, "root.");
+	world_run(w, SECONDS(5));
+	assert_int_equal(w->alarms_raised, 1);
+	world_run(w, HOURS(1) - MINUTES(1));
+	mails(t, 33, 2);
+	world_run(w, HOURS(1));
+	assert_int_equal(world_logged(w, "alarm-over", "alarm=user-over-limit"), 0);
+	world_run(w, MINUTES(7));
+	assert_int_equal(world_logged(w, "alarm-over", "alarm=user-over-limit"), 1);
+	assert_int_equal(world_logged(w, "alarm", "alarm=user-over-limit"), 1);
+}
+
 static void
 bytes_are_counted_at_the_end(void **state)
 {
@@ -489,6 +511,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		U(beyond_the_limit_is_held),
 		U(beyond_the_limit_is_refused),
+		U(an_alarm_is_over_after_an_hour),
 		U(bytes_are_counted_at_the_end),
 		U(one_user_does_not_fill_the_queue),
 		U(one_user_does_not_fill_the_disk),
