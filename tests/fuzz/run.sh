@@ -16,7 +16,7 @@ runs_of()
 {
 	case $1 in
 	address | frame | record | request) echo 300000 ;;
-	client | mail | port_file | story) echo 100000 ;;
+	client | mail | port_file | story | users) echo 100000 ;;
 	dot | server | summary) echo 20000 ;;
 	conf | reply) echo 10000 ;;
 	intake) echo 4000 ;;
