@@ -82,7 +82,7 @@ look_ahead(struct scan *sc, uint64_t at, uint64_t *found, struct record *first, 
 			sc->ahead_at = 0;	/* what was learned is not all */
 			return -1;
 		}
-		if (!valid || r.epoch < sc->epoch)
+		if (!valid)
 			continue;
 		if (*found == sc->end) {
 			*found = at;
@@ -151,7 +151,7 @@ scan_next(struct scan *sc, struct scan_record *out, struct err *e)
 		return SCAN_END;
 	if (header_at(sc, sc->at, &r, &valid, e) < 0)
 		return SCAN_FAIL;
-	if (!valid || r.epoch < sc->epoch)
+	if (!valid)
 		return judge(sc, NULL, out, e);
 	if (look(sc, sc->at, (size_t)RECORD_HEADER + r.length, &v, e) < 0)
 		return SCAN_FAIL;

@@ -54,7 +54,7 @@ segment_learn(struct segment *sg, const struct segment_start *later)
 
 	if (abandoned && later->abandons_tail)
 		sg->tail_unproven = true;
-	else if (abandoned && later->abandons_from < sg->abandon_from)
+	else if (abandoned)
 		sg->abandon_from = later->abandons_from;
 	if (later->previous != sg->number)
 		return;
@@ -160,8 +160,8 @@ segment_begin(struct fs *fs, const struct segment_start *start, uint64_t spare, 
 	if (fd < 0)
 		goto out;
 	/*
-	 * A file in log/ always has a durable S. The name leaves spare/ before it is
-	 * sure to be in log/: a file with two names could be begun twice.
+	 * A file in log/ always has a durable S. And the name in spare/ is gone for good: a file that
+	 * had it still when it is a spare again would be begun twice.
 	 */
 	if (write_record(fs, fd, (struct record){ .type = RECORD_START }, start->nonce, buf_view(&text), 0, e) < 0 ||
 	    fs_sync(fs, fd, e) < 0) {
@@ -304,7 +304,7 @@ find_summary(struct fs *fs, int fd, const struct segment *sg, struct buf *bytes)
 static bool
 begins_epoch(const struct record *r)
 {
-	return r->index == 0 && r->epoch != 0;
+	return r->index == 0;
 }
 
 /* Z, and T in front of it if there is one, are all of their epoch. */
@@ -347,7 +347,7 @@ segment_read_summary(struct fs *fs, int fd, const struct segment *sg, struct buf
 	uint64_t at = proven ? sg->summary_at : find_summary(fs, fd, sg, bytes);
 	struct record r;
 
-	if (sg->abandon_from != UINT64_MAX || at == 0 || at % RECORD_UNIT != 0 || at > sg->size ||
+	if (at == 0 || at % RECORD_UNIT != 0 || at > sg->size ||
 	    !read_record(fs, fd, sg, RECORD_SUMMARY, at, bytes, &r, text))
 		return false;
 	if (!proven && !begins_epoch(&r))
@@ -379,8 +379,7 @@ segment_read_start(struct fs *fs, int fd, struct segment_start *out, uint64_t *r
 		return err_set(e, ERR_CONFIG, "the spool has format %llu, this program knows %u: a newer "
 		    "posthouse wrote it. Install that one again, or set another state_dir; nothing was changed",
 		    (unsigned long long)start.format, SPOOL_FORMAT);
-	if (!record_get(&r, bytes, start.nonce))
-		return err_set(e, ERR_DAMAGED, "the start of the segment fails its check");
+	/* Its tag is for the walk: what is used of it is the payload, which holds the nonce itself. */
 	*out = start;
 	*room = record_room(r.length);
 	return 0;

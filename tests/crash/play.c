@@ -297,18 +297,38 @@ by_chance(void *arg, size_t i)
 	return rng_below(arg, 2) == 0 ? LEFT_WHOLE : LEFT_OUT;
 }
 
+static enum left
+all_but_removals(void *arg, size_t i)
+{
+	const struct disk *d = arg;
+
+	return d->item[i].kind == ITEM_ENTRY && d->item[i].inode == NULL ? LEFT_OUT : LEFT_WHOLE;
+}
+
+static void
+lose_power(struct play *p, enum left (*left)(void *arg, size_t i), void *arg)
+{
+	struct disk image;
+
+	die(p);
+	disk_image(&image, p->disk, left, arg);
+	image.hook = p->disk->hook;
+	image.arg = p->disk->arg;
+	disk_done(p->disk);
+	*p->disk = image;
+	live_again(p);
+}
+
 void
 play_power_loss(struct play *p)
 {
-	struct disk left;
+	lose_power(p, by_chance, &p->rng);
+}
 
-	die(p);
-	disk_image(&left, p->disk, by_chance, &p->rng);
-	left.hook = p->disk->hook;
-	left.arg = p->disk->arg;
-	disk_done(p->disk);
-	*p->disk = left;
-	live_again(p);
+void
+play_power_loss_with_names(struct play *p)
+{
+	lose_power(p, all_but_removals, p->disk);
 }
 
 void

@@ -239,6 +239,26 @@ recycling(struct play *p)
 	accept_small(p, 1);
 }
 
+/* Each name is taken away for good before its file is begun again under another one. */
+static void
+two_names(struct play *p)
+{
+	struct sent *a;
+
+	play_open(p);
+	a = accept_small(p, 1);
+	fill_unwatched(p, 14);
+	settle(p);
+	play_finish(a);
+	settle(p);		/* a segment has become a spare */
+	play_power_loss_with_names(p);
+	accept_small(p, 1);
+	fill_unwatched(p, 14);
+	accept_small(p, 1);
+	fill_unwatched(p, 14);
+	settle(p);
+}
+
 /* What is alive in the oldest segment is copied forward, with its outcome, and the segment goes. */
 static void
 stragglers(struct play *p)
@@ -508,6 +528,7 @@ const struct work works[] = {
 	{ "closed", "K7", work_closed },
 	{ "release", "K11", release },
 	{ "recycling", "K9 K12", recycling },
+	{ "two-names", "K9 K12", two_names },
 	{ "stragglers", "K12 K22", stragglers },
 	{ "release-many", "K11 K12", release_many },
 	{ "failed-sync", "K13 K14", failed_sync },

@@ -210,14 +210,12 @@ test_proof(void **state)
 		const char *what;
 		uint64_t epoch;
 		uint32_t index;
-		bool cut, named, abandoned, elsewhere, damaged, other_nonce, counts;
+		bool cut, named, elsewhere, damaged, other_nonce, counts;
 	} cases[] = {
 		{ "named by the next one", 2, 1, .named = true, .counts = true },
 		{ "first of its epoch, at the end", 3, 0, .cut = true, .counts = true },
 		{ "not the first of its epoch", 2, 1, .cut = true },
-		{ "epoch of the start", 0, 0, .cut = true },
 		{ "not at the end", 3, 0 },
-		{ "abandoned", 2, 1, .named = true, .abandoned = true },
 		{ "another place", 2, 1, .named = true, .elsewhere = true },
 		{ "damaged", 2, 1, .named = true, .damaged = true },
 		{ "of an earlier use", 2, 1, .named = true, .other_nonce = true },
@@ -243,8 +241,6 @@ test_proof(void **state)
 		}
 		if (cases[i].named)
 			sg->summary_at = closed.summary + (cases[i].elsewhere ? 128 : 0);
-		if (cases[i].abandoned)
-			sg->abandon_from = sg->written;
 		if (cases[i].damaged)
 			twin_fs_damage(&fs, twin_fs_name(&fs, "log", 0), closed.summary + 135);	/* v */
 		if (cases[i].other_nonce)
