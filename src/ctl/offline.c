@@ -13,7 +13,7 @@
 #include "control/row.h"
 #include "ctl/holder.h"
 #include "ctl/say.h"
-#include "spool/segment.h"
+#include "spool/quarantine.h"
 
 #include "base/banned.h"
 
@@ -89,9 +89,10 @@ offline_remark(const struct offline *o)
 	if (o->holder != 0)
 		say("posthoused (pid %lld) is at work in %s: this is how it was a moment ago",
 		    (long long)o->holder, o->path);
-	if (t.damaged + t.unreadable > 0)
-		say("the spool is damaged in %llu places, and %llu segments can't be read: messages may be "
-		    "missing; posthousectl check says where", (unsigned long long)t.damaged,
+	if (t.damaged + t.missing + t.unreadable > 0)
+		say("the spool is damaged in %llu places, %llu segments are missing or cut off, and %llu can't "
+		    "be read: messages may be missing; posthousectl check says where",
+		    (unsigned long long)t.damaged, (unsigned long long)t.missing,
 		    (unsigned long long)t.unreadable);
 }
 
@@ -254,13 +255,6 @@ offline_cat(struct offline *o, spool_id id)
 
 /* --- check ------------------------------------------------------------------- */
 
-static bool
-count_note(void *arg, const char *name)
-{
-	*(int64_t *)arg += view_ends(view_str(name), VIEW(".why"));
-	return true;
-}
-
 static void
 put_fault(struct report *r, const struct walk_fault *f)
 {
@@ -288,10 +282,6 @@ put_fault(struct report *r, const struct walk_fault *f)
 static void
 put_totals(struct report *r, const struct offline *o, const struct walk_totals *t)
 {
-	int64_t notes = 0;
-
-	/* No such directory: nothing in it. */
-	(void)fs_list(o->fs, DIR_QUARANTINE, count_note, &notes, NULL);
 	put_holder(r, o);
 	report_bool(r, "whole", t->damaged + t->missing + t->unreadable + t->incomplete == 0);
 	report_num(r, "segments", (int64_t)t->segments);
@@ -305,7 +295,7 @@ put_totals(struct report *r, const struct offline *o, const struct walk_totals *
 	report_size(r, "missing_bytes", t->missing_bytes);
 	report_num(r, "unreadable", (int64_t)t->unreadable);
 	report_num(r, "incomplete", (int64_t)t->incomplete);
-	report_num(r, "quarantined", notes);
+	report_num(r, "quarantined", (int64_t)quarantine_notes(o->fs));
 }
 
 int

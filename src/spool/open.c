@@ -10,6 +10,7 @@
 #include "base/quote.h"
 #include "base/require.h"
 #include "spool/leftover.h"
+#include "spool/quarantine.h"
 #include "spool/state.h"
 
 #include "base/banned.h"
@@ -48,8 +49,6 @@ see_name(void *arg, const char *name)
 
 	if (log && !ours)
 		tell_foreign(o->s, name);
-	if (strcmp(o->dir, DIR_QUARANTINE) == 0 && view_ends(view_str(name), VIEW(".why")))
-		o->s->quarantined++;
 	if (!ours)
 		return true;
 	if (number > o->s->highest)
@@ -370,6 +369,7 @@ spool_load(struct spool *s, struct err *e)
 	s->space_known = fs_space(s->env.fs, &s->space, NULL) == 0;
 	fit_disk(s);
 	s->reuse = s->space_known && !s->space.copy_on_write;
+	s->quarantined = quarantine_notes(s->env.fs);
 	if (list_numbers(&o, DIR_QUARANTINE, e) < 0 || list_numbers(&spare, DIR_SPARE, e) < 0 ||
 	    list_numbers(&o, DIR_LOG, e) < 0)
 		goto out;

@@ -64,6 +64,23 @@ is_there(struct fs *fs, const char *name)
 	return fd >= 0;
 }
 
+static bool
+count_note(void *arg, const char *name)
+{
+	*(uint64_t *)arg += view_ends(view_str(name), VIEW(".why"));
+	return true;
+}
+
+uint64_t
+quarantine_notes(struct fs *fs)
+{
+	uint64_t n = 0;
+
+	/* No such directory: nothing in it. */
+	(void)fs_list(fs, DIR_QUARANTINE, count_note, &n, NULL);
+	return n;
+}
+
 /* --- copies -------------------------------------------------------------------- */
 
 /* A file that has its name only when it is complete. */

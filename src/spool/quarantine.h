@@ -18,6 +18,8 @@ struct quarantine_note {
 	const char	*why;
 };
 
+/* How many notes there are; 0 also if that can't be read. */
+uint64_t quarantine_notes(struct fs *) must_use;
 /* Bytes of a segment, which is open as from. */
 int quarantine_range(struct fs *, int from, uint32_t number, uint64_t at, uint64_t length,
     const struct quarantine_note *, struct err *);

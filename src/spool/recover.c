@@ -40,6 +40,7 @@ struct recovery {
 	struct absence	 absent[2];	/* found by the job: that one, the end of this one */
 	unsigned	 nabsent;
 	struct err	 note_err;	/* of them */
+	uint64_t	 notes;		/* in quarantine/ */
 	enum scan_result result;
 	struct scan_record damage;
 	struct err	 e;
@@ -288,7 +289,6 @@ tell_rescued(struct recovery *rc)
 {
 	struct spool *s = rc->s;
 
-	s->quarantined += rc->rescued;
 	if (rc->rescued != 0)
 		trouble(s, "a damaged record completes a message, or may do so: the parts of %u messages are "
 		    "copied to quarantine", rc->rescued);
@@ -364,7 +364,6 @@ tell_damage(struct recovery *rc)
 		s->unreadable = true;	/* nor may those go that hold its chunks */
 		return;
 	}
-	s->quarantined++;
 	trouble(s, "segment %016x is damaged at %llu, %llu bytes: copied to quarantine, message %016llx",
 	    rc->walked->number, (unsigned long long)x->at, (unsigned long long)x->length,
 	    (unsigned long long)x->head.id);
@@ -378,7 +377,6 @@ segment_walked(struct recovery *rc)
 	sg->users--;
 	if (rc->set_aside) {
 		rc->set_aside = false;
-		rc->s->quarantined++;
 		trouble(rc->s, "segment %016x can't be read, its start is lost: moved to quarantine",
 		    sg->number);
 		log_drop_segment(rc->s, sg);
@@ -514,6 +512,7 @@ order_run(struct job *job)
 	bool in_order = true;
 
 	rescue_lost(rc);
+	rc->notes = quarantine_notes(rc->s->env.fs);
 	rc->message = xcalloc(rc->replay.found->n, sizeof(struct spool_message *));
 	for (size_t pos = 0; (m = index_next(rc->replay.found, &pos)) != NULL;) {
 		m->flags |= SPOOL_UNTOLD;
@@ -568,6 +567,7 @@ order_done(struct job *job)
 	struct spool *s = rc->s;
 
 	tell_rescued(rc);
+	s->quarantined = rc->notes;	/* what an earlier start has found is found again */
 	s->nuntold = (uint32_t)rc->n;
 	s->index = index_join(rc->replay.found, s->index);
 	rc->replay.found = NULL;

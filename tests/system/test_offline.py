@@ -317,6 +317,38 @@ def test_damage():
         assert ask(posthouse, "check", status=1)["quarantined"] >= 1
 
 
+def test_missing():
+    """A segment that is gone, and one that is cut off between records: check, log and status say so."""
+    with lib.world("offline-missing", before=lib.Sink.refuse_all, queue=SMALL) as (sink, posthouse):
+        tokens = []
+        for _ in range(4):
+            tokens.append(lib.new_token("q"))
+            posthouse.submit(tokens[-1])
+            posthouse.stop()
+            posthouse.start()
+        posthouse.stop()
+        assert ask(posthouse, "check")["whole"]
+        log = sorted((spool_of(posthouse) / "log").iterdir())
+        start = log[2].read_bytes().index(b"\n@M ") + 1
+        os.truncate(log[2], start)
+        log[1].unlink()
+        told = ask(posthouse, "check", status=1)
+        assert not told["whole"] and told["missing"] == 2 and told["missing_bytes"] > 500, told
+        gone, cut = told["faults"]
+        assert gone["kind"] == cut["kind"] == "missing", told
+        assert (gone["segment"], cut["segment"]) == (log[1].stem, log[2].stem), told
+        assert cut["offset"] == start and cut["length"] == told["missing_bytes"], told
+        assert "missing or cut off" in ctl(posthouse, "queue").stderr
+        posthouse.start()
+        posthouse.process.wait_line(r"\brecovered\b")
+        for name in (log[1].stem, log[2].stem):
+            assert f"segment {name} is" in posthouse.process.text(), posthouse.process.text()
+        assert posthouse.ctl("status")["spool"]["missing"] == 2
+        sink.reset_all()
+        sink.wait_received(2)
+        assert {m.header("X-Token") for m in sink.messages()} == {tokens[0], tokens[3]}
+
+
 def test_terminal():
     """A message can't move the cursor of who looks at it."""
     with queued("offline-terminal") as (sink, posthouse, stored):

@@ -121,7 +121,8 @@ static void
 check_case(const struct absence_case *x)
 {
 	struct commit c[MAIL];
-	uint64_t bytes, notes;
+	uint64_t bytes, notes, found;
+	struct spool_stats st;
 	bool lost[MAIL];
 	struct pair p;
 	char name[64];
@@ -138,6 +139,8 @@ check_case(const struct absence_case *x)
 	assert_int_equal(strstr(p.w.trouble, "missing") != NULL, x->told);
 	check_rest(&p, c, lost);
 	notes = twin_fs_count(&p.fs, "quarantine");
+	spool_stats(p.w.spool, &st);
+	found = st.quarantined;
 	assert_true(!x->told || notes > 0);
 	/* And again: told as long as it can be known, noted once; what ended stays ended. */
 	if (!lost[MAIL - 1])
@@ -146,6 +149,8 @@ check_case(const struct absence_case *x)
 	assert_int_equal(told_absent(&p), x->told);
 	assert_int_equal(twin_fs_count(&p.fs, "quarantine"), notes);
 	assert_null(spool_find(p.w.spool, c[MAIL - 1].id));
+	spool_stats(p.w.spool, &st);
+	assert_true(st.quarantined == found && found >= x->told);
 	teardown(&p);
 }
 
