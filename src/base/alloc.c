@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/alloc.h"
 
+#ifdef HAVE_MALLOC_TRIM
+#include <malloc.h>
+#endif
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +53,14 @@ pages_free(void *p, size_t n)
 {
 	if (p != NULL)
 		(void)munmap(p, n);	/* what we mapped can be unmapped */
+}
+
+void
+memory_give_back(void)
+{
+#ifdef HAVE_MALLOC_TRIM
+	(void)malloc_trim(0);	/* says whether there was any */
+#endif
 }
 
 char *

@@ -23,6 +23,9 @@ char *xstrndup(const void *p, size_t n) must_use;	/* copy of n bytes, NUL added 
 void *pages_new(size_t n) must_use;
 void pages_free(void *p, size_t n);			/* NULL is fine */
 
+/* After much was freed among what stays: the system has it back where malloc() can do that. */
+void memory_give_back(void);
+
 /* Wipe, then free. NULL is fine. */
 void secret_free(void *p, size_t n);
 /* Wipe in a way the compiler keeps. */

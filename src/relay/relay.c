@@ -66,6 +66,7 @@ on_recovered(void *owner)
 	spool_stats(r->spool, &st);
 	log_simple(r->life, LEVEL_INFO, "recovered", "%llu messages are in the queue",
 	    (unsigned long long)st.messages);
+	memory_give_back();
 	relay_status_changed(r);
 }
 

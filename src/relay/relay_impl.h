@@ -425,6 +425,7 @@ uint32_t failover_serves(const struct upstream *);
 struct routing {
 	struct list	reads;		/* of struct routing_read */
 	unsigned	nreads;
+	unsigned	nread;		/* since memory was given back */
 	struct timer	timer;
 };
 

@@ -17,6 +17,7 @@
 
 #define READS_MAX	4	/* envelopes that the disk is asked for at one time */
 #define TURN_MAX	64	/* begun in one turn of the loop */
+#define READ_MANY	1000	/* after so many it is worth while to give memory back */
 /* While messages are still being told of, by the same loop and worker. */
 #define READS_EARLY	1
 #define TURN_EARLY	4
@@ -85,6 +86,20 @@ read_done(struct relay *r, struct spool_message *m, const struct envelope *env)
 	free(route);
 	if (m->delivery == NULL && (m->flags & SPOOL_HELD) == 0)
 		schedule_put_back(&r->schedule, m);
+	r->routing.nread++;
+}
+
+/* All of a long queue that is due was read: what that took lies between the messages, which stay. */
+static void
+rest(struct relay *r)
+{
+	struct routing *g = &r->routing;
+
+	if (g->nreads != 0 || g->nread < READ_MANY ||
+	    schedule_next_at(&r->schedule, ROUTE_BIT(ROUTE_UNKNOWN)) <= loop_now(r->env.loop))
+		return;
+	g->nread = 0;
+	memory_give_back();
 }
 
 static void
@@ -107,6 +122,7 @@ on_read(void *owner)
 			relay_unreadable(r, m, &e);
 	}
 	read_free(p);
+	rest(r);
 	routing_kick(r);
 }
 

@@ -19,6 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 import lib  # noqa: E402
 
 SIZE = 4096
+SEVERAL = [{"to": "*@nowhere.example", "relays": ["main"]}, {"relays": ["main"]}]      # routes
 
 
 class Daemon(lib.Daemon):
@@ -264,8 +265,7 @@ def main():
         text = f"{value:.2f}" if isinstance(value, float) else str(value)
         print(f"{name:52} {text:>12}  {target}", flush=True)
 
-    several = [{"to": "*@nowhere.example", "relays": ["main"]}, {"relays": ["main"]}]
-    measure(count, given.drain or count + 1, 5000, say, **({"routes": several} if given.routes else {}))
+    measure(count, given.drain or count + 1, 5000, say, **({"routes": SEVERAL} if given.routes else {}))
 
 
 if __name__ == "__main__":

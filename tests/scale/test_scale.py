@@ -23,26 +23,36 @@ def expect(good, name, value):
         raise lib.Failure(f"{name}: {value}")
 
 
-def test_large_queue():
+def hold(drained, read, **options):
     """Nothing lost, in order; little read and little kept for each message; few descriptors."""
-    figures = scale.measure(COUNT, DRAINED, 500, lambda name, value, target: print(f"     {name}: {value}", flush=True))
+    figures = scale.measure(COUNT, drained, 500, lambda name, value, target: print(f"     {name}: {value}", flush=True),
+                            **options)
     limits = {
         "lost": 0,
         "sent twice": 0,
         # Ten sessions with a few messages each; in no order it would be a third of the queue.
         "mean distance from the place in order": 100,
         # A row of a summary; the last segment, up to 64 MiB, may have to be walked after the kill.
-        "bytes read for a message": 200,
+        "bytes read for a message": read,
         "descriptors of relay": 100,
         "descriptors of relay while draining": 120,
     }
     if not SANITIZED:
-        # 2 MiB for what recovery took and malloc() kept.
-        limits["bytes of memory for a message"] = 128 + 2 * 2**20 / COUNT
+        # 128 is promised; 111 was measured, and 122 when nothing is given back.
+        limits["bytes of memory for a message"] = 119
     for name, limit in limits.items():
         if name in figures:
             expect(figures[name] <= limit, name, figures[name])
-    expect(figures["delivered"] >= DRAINED, "delivered", figures["delivered"])
+    expect(figures["delivered"] >= drained, "delivered", figures["delivered"])
+
+
+def test_large_queue():
+    hold(DRAINED, 200)
+
+
+def test_large_queue_of_several_routes():
+    """Each envelope is read, with the text of a small message; what that took is given back."""
+    hold(500, 5000, routes=scale.SEVERAL)
 
 
 lib.run_tests(globals())
