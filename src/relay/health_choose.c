@@ -213,6 +213,18 @@ find_return(struct health *h, int64_t now_ms)
 	return first;
 }
 
+int
+health_undo_return(const struct health *h, int64_t now_ms)
+{
+	int other = health_best(h, h->current, false, now_ms);
+
+	if (other < 0 || h->ep[other].state != EP_UP || !h->ep[h->current].suspect ||
+	    h->current != health_preferred(h) || h->returned_ms == NEVER ||
+	    now_ms - h->returned_ms >= RETURN_LEFT_MS)
+		return -1;
+	return other;
+}
+
 /* --- choice -------------------------------------------------------------- */
 
 static void
@@ -315,6 +327,8 @@ choose_among(struct health *h, struct health_choice *out, int64_t now_ms)
 	bool may_switch = !health_is_flapping(h, now_ms);
 	int other = find_better(h, now_ms);
 
+	if (other < 0)
+		other = health_undo_return(h, now_ms);
 	out->endpoint = h->current;
 	out->reason = CHOICE_STAY;
 	if (other >= 0 && may_switch) {

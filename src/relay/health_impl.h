@@ -147,6 +147,8 @@ endpoint_is_tried(const struct endpoint *ep)
 
 bool health_has_usable(const struct health *);
 int health_preferred(const struct health *);	/* first listed that is not off; -1: all are */
+/* The first listed is in use again, and fails already: who is to take its place again, or -1. */
+int health_undo_return(const struct health *, int64_t now_ms);
 /* The best usable endpoint but one (-1: none excepted), or -1. */
 int health_best(const struct health *, int except, bool suspects_too, int64_t now_ms);
 

@@ -100,6 +100,9 @@ add_chosen(const struct health *h, int64_t now_ms, struct buf *out)
 
 	if (!buf_add_str(out, "is the chosen one"))
 		return false;
+	if (health_undo_return(h, now_ms) >= 0 && !health_is_flapping(h, now_ms))
+		return buf_addf(out, "; it failed soon after the return to it, so %u is chosen by the next session",
+		    port_of(h, health_undo_return(h, now_ms)));
 	if (h->ep[h->current].suspect && other >= 0)
 		return buf_addf(out, "; its last attempt failed, so sessions make a detour over %u until one "
 		    "here succeeds", port_of(h, other)) && add_return(h, now_ms, out);

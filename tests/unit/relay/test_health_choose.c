@@ -326,6 +326,42 @@ test_return_and_its_hold(void **state)
 	stop(&f);
 }
 
+/* One failed attempt soon after a return is enough; later, or at another port, it is a detour. */
+static void
+test_a_return_that_fails_is_undone(void **state)
+{
+	struct fixture f;
+
+	start(&f, 3);
+	all_up(&f);
+	assert_choice(&f, 0, CHOICE_FIRST, true);
+	delivery(&f, 0, HEALTH_FILTERED);
+	assert_choice(&f, 1, CHOICE_DETOUR, false);	/* nothing was returned to */
+	delivery(&f, 0, HEALTH_OK);
+	(void)minutes_until_return(&f);
+	delivery(&f, 0, HEALTH_FILTERED);
+	f.h->ep[1].state = EP_DEGRADED;
+	f.h->ep[2].state = EP_RECOVERING;
+	assert_int_equal(choose(&f).reason, CHOICE_DETOUR);	/* none of them is better for certain */
+	f.h->ep[1].state = f.h->ep[2].state = EP_UP;
+	for (int i = 0; i < VOLUNTARY_MAX; i++)
+		f.h->voluntary[i] = f.now;
+	assert_choice(&f, 1, CHOICE_DETOUR, false);
+	for (int i = 0; i < VOLUNTARY_MAX; i++)
+		f.h->voluntary[i] = NEVER;
+	assert_choice(&f, 1, CHOICE_BETTER, true);
+	delivery(&f, 0, HEALTH_OK);
+	delivery(&f, 1, HEALTH_FILTERED);
+	assert_int_equal(choose(&f).reason, CHOICE_DETOUR);	/* it is not the one that was returned to */
+	delivery(&f, 1, HEALTH_OK);
+	assert_int_equal(f.h->return_hold_ms, HOURS(1));
+	f.h->current = 0;
+	f.h->returned_ms = f.now - HOURS(2);
+	delivery(&f, 0, HEALTH_FILTERED);
+	assert_int_equal(choose(&f).reason, CHOICE_DETOUR);	/* it has been good for long enough */
+	stop(&f);
+}
+
 static void
 test_flapping_ends_voluntary_switches(void **state)
 {
@@ -660,6 +696,7 @@ main(void)
 		cmocka_unit_test(test_better_needs_margin_time_and_stay),
 		cmocka_unit_test(test_better_must_last_a_minute),
 		cmocka_unit_test(test_return_and_its_hold),
+		cmocka_unit_test(test_a_return_that_fails_is_undone),
 		cmocka_unit_test(test_flapping_ends_voluntary_switches),
 		cmocka_unit_test(test_outage_canary_and_ramp),
 		cmocka_unit_test(test_first_round_logs_in_once),

@@ -145,6 +145,10 @@ test_the_way_back_is_told(void **state)
 	f.h->ep[0].availability = 0.95;
 	assert_why(&f, 1, "; return to 587 with the next session");
 	assert_int_equal(choose(&f), 0);
+	delivery(&f, 0, HEALTH_CUT_BEFORE_DOT);
+	assert_why(&f, 0, "; it failed soon after the return to it, so 465 is chosen by the next session");
+	assert_int_equal(choose(&f), 1);
+	assert_why(&f, 1, "is the chosen one");
 	stop(&f);
 }
 
