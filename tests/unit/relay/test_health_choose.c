@@ -163,6 +163,21 @@ test_tried_comes_before_untried(void **state)
 	stop(&f);
 }
 
+/* Of what is not known yet the administrator knows more than a port's number tells. */
+static void
+test_untried_ports_keep_their_order(void **state)
+{
+	struct health_params p = { .port = { 25, 587 }, .n = 2, .sessions_max = 8 };
+	size_t order[HEALTH_ENDPOINTS_MAX];
+	struct fixture f;
+
+	start_with(&f, &p);
+	assert_int_equal(health_race_order(f.h, f.now, order), 2);
+	assert_int_equal(order[0], 0);
+	assert_int_equal(choose(&f).endpoint, 0);
+	stop(&f);
+}
+
 /* A session that ends meanwhile does not put off what is to be looked at now. */
 static void
 test_a_probe_at_once_stays_at_once(void **state)
@@ -509,6 +524,7 @@ test_intervals_by_role(void **state)
 {
 	struct health_params p = { .port = { 587, 465, 2525 }, .n = 3, .quiet = true };
 	struct fixture f;
+	int64_t planned;
 
 	start(&f, 3);
 	all_up(&f);
@@ -523,6 +539,16 @@ test_intervals_by_role(void **state)
 	(void)choose(&f);
 	recover(&f, 0);
 	assert_interval(&f, 0, 290);		/* preferred, not in use; recover() took 10 s more */
+	stop(&f);
+
+	start(&f, 3);
+	all_up(&f);
+	(void)choose(&f);
+	planned = view(&f, 2).next_probe_ms;
+	f.now += 5 * MINUTE;
+	kill_port(&f, 0);
+	assert_choice(&f, 1, CHOICE_DOWN, true);
+	assert_int_equal(view(&f, 2).next_probe_ms, planned);	/* no change of roles puts it off */
 	stop(&f);
 
 	start_with(&f, &p);
@@ -681,6 +707,24 @@ test_daily_login(void **state)
 	stop(&f);
 }
 
+/* A login of a session with mail is one, too; and none is made while the account rests. */
+static void
+test_no_login_by_probe_without_need(void **state)
+{
+	struct health_sample s = { .class = HEALTH_OK, .source = SAMPLE_DELIVERY, .ready_ms = 9, .logged_in = true };
+	struct fixture f;
+
+	start(&f, 1);
+	assert_true(next_probe(&f).login);
+	health_note(f.h, 0, &s, f.now);
+	assert_false(next_probe(&f).login);
+	stop(&f);
+	start(&f, 1);
+	delivery(&f, 0, HEALTH_QUOTA);
+	assert_false(next_probe(&f).login);
+	stop(&f);
+}
+
 int
 main(void)
 {
@@ -690,6 +734,7 @@ main(void)
 		cmocka_unit_test(test_what_mail_goes_over_is_current),
 		cmocka_unit_test(test_tried_comes_before_untried),
 		cmocka_unit_test(test_a_probe_at_once_stays_at_once),
+		cmocka_unit_test(test_untried_ports_keep_their_order),
 		cmocka_unit_test(test_no_endpoints),
 		cmocka_unit_test(test_one_failure_is_a_detour),
 		cmocka_unit_test(test_down_moves_at_once),
@@ -709,6 +754,7 @@ main(void)
 		cmocka_unit_test(test_budget_after_trouble),
 		cmocka_unit_test(test_probe_now_asks_all),
 		cmocka_unit_test(test_daily_login),
+		cmocka_unit_test(test_no_login_by_probe_without_need),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,6 +72,30 @@ ends_of_a_stream(void **state)
 	assert_int_equal(outcome_of_lookup(RESOLVE_TEMPORARY), HEALTH_DNS_FAIL);
 }
 
+/* Wherever the peer goes away or falls silent. */
+static void
+each_step_that_is_lost(void **state)
+{
+	static const enum health_class lost[CL_COUNT] = {
+		[CL_GREETING] = HEALTH_NO_BANNER, [CL_EHLO] = HEALTH_NO_BANNER, [CL_HELO] = HEALTH_NO_BANNER,
+		[CL_STARTTLS] = HEALTH_NO_BANNER, [CL_TLS] = HEALTH_TLS_HANDSHAKE,
+		[CL_EHLO_TLS] = HEALTH_NO_BANNER, [CL_AUTH] = HEALTH_CUT_BEFORE_DOT,
+		[CL_AUTH_NEXT] = HEALTH_CUT_BEFORE_DOT, [CL_READY] = HEALTH_OK, [CL_MAIL] = HEALTH_CUT_BEFORE_DOT,
+		[CL_RCPT] = HEALTH_CUT_BEFORE_DOT, [CL_DATA] = HEALTH_CUT_BEFORE_DOT,
+		[CL_BODY] = HEALTH_CUT_BEFORE_DOT, [CL_DOT] = HEALTH_CUT_AFTER_DOT, [CL_RSET] = HEALTH_OK,
+		[CL_QUIT] = HEALTH_OK,
+	};
+
+	for (int at = CL_GREETING; at < CL_CLOSED; at++) {
+		const struct stream_end end = { .kind = STREAM_EOF };
+		const struct client_failure f = { .fault = FAULT_NONE, .state = (enum client_state)at };
+
+		assert_int_equal(outcome_of_timeout((enum client_state)at), lost[at]);
+		assert_int_equal(outcome_of_end(&end, (enum client_state)at), lost[at]);
+		assert_int_equal(outcome_of_failure(&f), lost[at]);
+	}
+}
+
 static void
 failures_of_a_session(void **state)
 {
@@ -340,6 +364,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ends_of_a_stream),
+		cmocka_unit_test(each_step_that_is_lost),
 		cmocka_unit_test(failures_of_a_session),
 		cmocka_unit_test(throttle_texts),
 		cmocka_unit_test(only_5xx_in_the_transaction_is_final),
