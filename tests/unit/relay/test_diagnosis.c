@@ -93,6 +93,9 @@ two_authorities_are_a_question(void **state)
 	assert_string_equal(says(all, 2, 0), "");
 	all[0] = at("a.example", 587, HEALTH_OK, "CN=O=Example Trust");
 	assert_string_not_equal(says(all, 2, 0), "");
+	all[0] = at("a.example", 587, HEALTH_OK, "CN=box");	/* neither has an organisation: the names count */
+	all[1] = at("a.example", 465, HEALTH_OK, "CN=trust");
+	assert_string_not_equal(says(all, 2, 0), "");
 }
 
 static void
