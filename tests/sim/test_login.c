@@ -574,6 +574,30 @@ the_login_waits_for_the_disk(void **state)
 	assert_true(twin_fs_has(w->fs, "accounts") && twin_fs_has(w->fs, "accounts.key"));
 }
 
+/* Two relays begin while the disk is slow: the second does not wait for what becomes of the first one's login. */
+static void
+a_login_that_asked_meanwhile_is_written_next(void **state)
+{
+	struct world *w = *state;
+	unsigned before;
+
+	world_use_backup(w);
+	world_start(w);
+	world_run(w, SECONDS(30));
+	world_stop(w);
+	before = w->backup.logins;
+	assert_true(before > 0);
+	fault_everywhere(w, (struct fault){ AT_AUTH, MUTE, NULL, ALWAYS });
+	world_start(w);
+	w->reader.stalled = true;
+	world_run(w, SECONDS(20));
+	assert_int_equal(w->backup.logins, before);
+	w->reader.stalled = false;
+	twin_worker_kick(&w->reader);
+	world_run(w, SECONDS(2));
+	assert_true(w->backup.logins > before);
+}
+
 int
 main(void)
 {
@@ -601,6 +625,7 @@ main(void)
 		T(bad_files_are_told_and_forgotten),
 		T(no_secret_is_in_the_files),
 		T(the_login_waits_for_the_disk),
+		T(a_login_that_asked_meanwhile_is_written_next),
 	};
 
 	return scenario_run(tests);
