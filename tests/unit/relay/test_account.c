@@ -381,6 +381,7 @@ test_what_is_not_saved(void **state)
 		HEALTH_OK, HEALTH_DNS_FAIL, HEALTH_DNS_NXDOMAIN, HEALTH_REFUSED, HEALTH_MSG_TEMP,
 	};
 	struct account_record rec;
+	struct health_event ev;
 	struct fixture f;
 
 	for (size_t i = 0; i < lengthof(classes); i++) {
@@ -395,8 +396,12 @@ test_what_is_not_saved(void **state)
 	f.now = account(&f).until_ms;			/* over, though nobody looked */
 	health_account_save(f.h, f.now, &rec);
 	assert_int_equal(rec.state, ACCOUNT_AVAILABLE);
+	stop(&f);
+	start(&f, 2);
+	all_up(&f);
 	health_account_restore(f.h, f.now, &rec);	/* nothing to say */
 	assert_true(health_is_open(f.h, f.now));
+	assert_false(health_next_event(f.h, &ev));
 	stop(&f);
 }
 
@@ -434,8 +439,10 @@ test_still_refused_is_one_block(void **state)
 
 	start(&f, 2);
 	all_up(&f);
+	f.now += MINUTES(7);
 	since = f.now;
 	say(&f, HEALTH_AUTH_REFUSED, "535 no");
+	assert_int_equal(account(&f).since_ms, since);
 	f.now = account(&f).until_ms;
 	health_probe_started(f.h, 0, f.now);
 	health_note(f.h, 0, &s, f.now);

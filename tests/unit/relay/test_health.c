@@ -688,6 +688,8 @@ assert_why(const struct fixture *f, size_t i, const char *text)
 static void
 test_why(void **state)
 {
+	struct health_params one_off = { .port = { 587, 465, 2525 }, .off = { [2] = true }, .n = 3,
+		.sessions_max = 1 };
 	struct fixture f;
 	struct buf tiny;
 
@@ -710,6 +712,11 @@ test_why(void **state)
 	buf_init(&tiny, 5);
 	assert_false(health_why(f.h, 1, &tiny));
 	buf_done(&tiny);
+	stop(&f);
+	start_with(&f, &one_off);
+	kill_port(&f, 0);
+	kill_port(&f, 1);
+	assert_why(&f, 1, "no port answers: the host is away, or this network blocks mail ports");
 	stop(&f);
 }
 
