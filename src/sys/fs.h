@@ -33,7 +33,8 @@ struct fs_space {
 
 struct fs;
 struct fs_ops {
-	int	(*open)(struct fs *, const char *name, enum fs_mode, struct err *);	/* fd or -1 */
+	/* fd or -1; a regular file, or it is refused */
+	int	(*open)(struct fs *, const char *name, enum fs_mode, struct err *);
 	void	(*close)(struct fs *, int fd);
 	/* All of it or -1: short writes are continued inside. */
 	int	(*writev)(struct fs *, int fd, const struct iovec *, int n, uint64_t at, struct err *);

@@ -516,6 +516,37 @@ full(struct play *p)
 	finish_and_settle(a);
 }
 
+/* A full disk, and the last spare is used: starts begin in what is left of the last segment. */
+static void
+full_starts(struct play *p)
+{
+	struct sent *a, *b;
+
+	p->may_trouble = "room";
+	p->short_of_space = true;
+	p->w.params.segment_size = SEGMENT;
+	play_open(p);
+	a = accept_small(p, 2);
+	b = accept_small(p, 1);
+	p->disk->space = SEGMENT + SEGMENT / 2;
+	play_kill(p);			/* the start takes the spare */
+	settle(p);
+	play_update(a);
+	settle(p);
+	play_kill(p);
+	settle(p);
+	play_update(a);
+	settle(p);
+	play_close(p);
+	play_open(p);
+	settle(p);
+	finish_and_settle(b);
+	p->disk->space = 0;
+	play_run(p, 5000);
+	accept_small(p, 1);
+	finish_and_settle(a);
+}
+
 const struct work works[] = {
 	{ "small", "K1-K5", small },
 	{ "big", "K2-K4", big },
@@ -548,5 +579,6 @@ const struct work works[] = {
 	{ "damaged-abandon", "K14 K17", work_damaged_abandon },
 	{ "lost-start", "K18", work_lost_start },
 	{ "full", "K10", full },
+	{ "full-starts", "K10 K16 K19", full_starts },
 };
 const size_t nworks = lengthof(works);
