@@ -306,13 +306,15 @@ answer_status(struct relay *relay, struct report *r)
 	status_alarms(relay, r);
 	report_object(r, "since_start");
 	report_num(r, "accepted", (int64_t)spool.accepted);
+	report_num(r, "uncertain", (int64_t)stats.uncertain);
+	report_num(r, "surprises", (int64_t)weird_count());
+	report_object(r, "recipients");
 	report_num(r, "delivered", (int64_t)stats.delivered);
 	report_num(r, "deferred", (int64_t)stats.deferred);
 	report_num(r, "bounced", (int64_t)stats.bounced);
 	report_num(r, "expired", (int64_t)stats.expired);
 	report_num(r, "removed", (int64_t)stats.removed);
-	report_num(r, "uncertain", (int64_t)stats.uncertain);
-	report_num(r, "surprises", (int64_t)weird_count());
+	report_end(r);
 	report_end(r);
 	status_disk(r, &spool);
 }
@@ -391,9 +393,9 @@ act_on_all(struct relay *relay, const struct request *q, struct relay_ack *ack, 
 }
 
 static const char *
-done_sentence(enum request_command command)
+done_sentence(const struct request *q)
 {
-	switch (command) {
+	switch (q->command) {
 	case REQUEST_FLUSH:
 		return "will be tried as soon as a port is usable";
 	case REQUEST_HOLD:
@@ -446,7 +448,7 @@ answer_action(struct relay *relay, const struct request *q, struct relay_ack *ac
 			messages = 1;
 		}
 	}
-	report_word(r, "done", done_sentence(q->command));
+	report_word(r, "done", done_sentence(q));
 	report_num(r, "messages", (int64_t)messages);
 	if (refused > 0)
 		report_num(r, "being_sent", (int64_t)refused);

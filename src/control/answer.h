@@ -52,6 +52,8 @@ struct spool_message *answer_find(struct relay *, spool_id, struct err *);
 
 /* --- commands that read messages ----------------------------------------- */
 
+#define LISTING_SCAN_MAX 20000	/* messages looked at for one who may see only his own */
+
 struct listing;
 
 enum listing_result {

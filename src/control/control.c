@@ -5,12 +5,14 @@
 
 #include "base/alloc.h"
 #include "control/answer.h"
+#include "control/toll.h"
 
 #include "base/banned.h"
 
 #define REQUEST_MS	10000
 #define ANSWER_MS	60000
 #define OUTPUT_MAX	(64u << 20)	/* a listing of REQUEST_LIMIT_MAX messages */
+#define NOBODY		INT64_MAX	/* a uid that nobody has */
 
 struct control {
 	struct relay		*relay;
@@ -18,20 +20,22 @@ struct control {
 	struct listener		*listener[2];	/* control, status */
 	struct list		 conns;
 	unsigned		 nconn[2];	/* the same: who may ask little can't keep out who may all */
+	struct toll		 toll;
 };
 
 struct conn {
 	struct list		 link;
 	struct control		*control;
 	struct stream		*stream;
-	struct timer		 deadline;
+	struct timer		 deadline, turn;	/* the latter: its user has asked much */
 	struct task		 resume;	/* the disk or the peer is ready again */
 	struct listing		*listing;
 	struct explain		*explain;
 	struct sweep		*sweep;
 	struct relay_ack	*ack;		/* of what was asked for */
 	struct buf		 body;		/* answer on its way into the stream */
-	bool			 read_only, answering;
+	int64_t			 uid;		/* whose: -1: of one who may all */
+	bool			 read_only, answering, paid;
 };
 
 static const struct stream_limits limits = { .input_max = REQUEST_MAX, .output_max = 256u << 10 };
@@ -42,6 +46,7 @@ conn_free(struct conn *c)
 	struct loop *loop = relay_env(c->control->relay)->loop;
 
 	timer_cancel(loop, &c->deadline);
+	timer_cancel(loop, &c->turn);
 	task_cancel(&c->resume);
 	listing_free(c->listing);
 	explain_free(c->explain);
@@ -145,17 +150,17 @@ on_ready(void *owner)
 	task_post(relay_env(c->control->relay)->loop, &c->resume);
 }
 
-/* Whose mail the peer may see in listings: -1 is everybody's. */
+/* Whose mail the peer may see in listings, and whose work it is: -1 is everybody's. */
 static int64_t
-allowed_uid(const struct conn *c)
+uid_of(const struct control *ctl, const struct stream *s, bool read_only)
 {
-	const struct control_env *env = &c->control->env;
-	int64_t uid = INT64_MAX, pid;
+	const struct control_env *env = &ctl->env;
+	int64_t uid = NOBODY, pid;
 
-	if (!c->read_only)
+	if (!read_only)
 		return -1;	/* the socket's mode let him in */
-	if (env->peer_cred == NULL || !env->peer_cred(c->stream->ops->fd(c->stream), &uid, &pid))
-		return INT64_MAX;
+	if (env->peer_cred == NULL || !env->peer_cred(s->ops->fd(s), &uid, &pid))
+		return NOBODY;
 	return uid == 0 || uid == env->own_uid ? -1 : uid;
 }
 
@@ -202,7 +207,7 @@ begin_answer(struct conn *c, struct view line, struct err *e)
 	    buf_add_str(&c->body, "ok\n")))
 		return err_set(e, ERR_FULL, "out of memory");
 	if (q.command == REQUEST_QUEUE || q.command == REQUEST_CAT)
-		return listing_new(&c->listing, relay, &q, allowed_uid(c), on_ready, c, e);
+		return listing_new(&c->listing, relay, &q, c->uid, on_ready, c, e);
 	c->ack = relay_ack_new(relay, on_ready, c);
 	if (q.command == REQUEST_FREEZE || q.command == REQUEST_THAW || q.command == REQUEST_PURGE) {
 		c->sweep = sweep_new(relay, &q, c->ack, on_ready, c);
@@ -218,15 +223,70 @@ begin_answer(struct conn *c, struct view line, struct err *e)
 	return 0;
 }
 
+/* In messages that are read; a walk over those in memory is a hundredth of it. */
+static uint64_t
+cost_of(struct relay *relay, struct view line)
+{
+	struct spool_stats stats;
+	struct request q;
+	struct err e;
+
+	spool_stats(relay_spool(relay), &stats);
+	if (request_parse(&q, line, true, &e) == 0 && q.command == REQUEST_QUEUE)
+		return 20 + stats.messages / 100 + (stats.messages < LISTING_SCAN_MAX ? stats.messages : LISTING_SCAN_MAX);
+	return 20 + stats.messages / 100;
+}
+
+/* True if the question may be answered now; else on_turn, or e says why not. */
+static bool
+pay(struct conn *c, struct view line, struct err *e)
+{
+	struct control *ctl = c->control;
+	struct loop *loop = relay_env(ctl->relay)->loop;
+	int64_t wait;
+
+	err_clear(e);
+	if (c->paid || c->uid < 0)
+		return true;
+	c->paid = true;
+	wait = toll_pay(&ctl->toll, c->uid, cost_of(ctl->relay, line), loop_now(loop));
+	if (wait == 0)
+		return true;
+	if (wait < 0) {
+		(void)err_set(e, ERR_BUSY, "this user asks too much in too short a time; try again in half a "
+		    "minute");
+		return false;
+	}
+	timer_set(loop, &c->turn, wait);
+	timer_set(loop, &c->deadline, ANSWER_MS);
+	return false;
+}
+
+static void
+answer(struct conn *c, struct view line)
+{
+	struct err e;
+
+	if (line.n > 0 && line.p[line.n - 1] == '\r')
+		line.n--;
+	if (pay(c, line, &e)) {
+		if (begin_answer(c, line, &e) < 0)
+			refuse(c, &e);
+	} else if (e.kind != ERR_NONE) {
+		refuse(c, &e);
+	}
+}
+
 static void
 on_input(void *owner)
 {
 	struct conn *c = owner;
 	struct view in = stream_input(c->stream);
 	size_t end = view_find(in, '\n');
-	struct view line = view_first(in, end);
 	struct err e;
 
+	if (timer_is_set(&c->turn))
+		return;
 	if (c->answering) {
 		stream_consume(c->stream, in.n);	/* one request a connection */
 		return;
@@ -237,15 +297,20 @@ on_input(void *owner)
 		(void)err_set(&e, ERR_INPUT, "the request is longer than %d bytes", REQUEST_MAX);
 		refuse(c, &e);
 	} else {
-		if (line.n > 0 && line.p[line.n - 1] == '\r')
-			line.n--;
-		if (begin_answer(c, line, &e) < 0)
-			refuse(c, &e);
+		answer(c, view_first(in, end));
+		if (timer_is_set(&c->turn))
+			return;
 	}
 	stream_consume(c->stream, in.n);
 	c->answering = true;
 	timer_set(relay_env(c->control->relay)->loop, &c->deadline, ANSWER_MS);
 	go_on(c);
+}
+
+static void
+on_turn(void *arg)
+{
+	on_input(arg);
 }
 
 static void
@@ -273,22 +338,72 @@ static const struct stream_events events = {
 	.on_closed = on_closed,
 };
 
+/* The oldest on the status socket that has not asked yet, of that user or of all; NULL: none. */
+static struct conn *
+find_idle(struct control *ctl, int64_t uid, bool of_all)
+{
+	list_foreach (l, &ctl->conns) {
+		struct conn *c = list_entry(l, struct conn, link);
+
+		if (c->read_only && !c->answering && !timer_is_set(&c->turn) && (of_all || c->uid == uid))
+			return c;
+	}
+	return NULL;
+}
+
+static unsigned
+count_of(struct control *ctl, int64_t uid)
+{
+	unsigned n = 0;
+
+	list_foreach (l, &ctl->conns) {
+		struct conn *c = list_entry(l, struct conn, link);
+
+		n += c->read_only && c->uid == uid;
+	}
+	return n;
+}
+
+/*
+ * Is there room for one more of the user? Who is silent makes room; so nobody is kept out by
+ * connections that ask nothing.
+ */
+static bool
+make_room(struct control *ctl, int64_t uid, bool read_only)
+{
+	bool user_full = read_only && uid >= 0 && count_of(ctl, uid) >= CONTROL_PER_USER;
+	bool full = ctl->nconn[read_only] >= CONTROL_CONNECTIONS;
+	struct conn *idle = NULL;
+
+	if (!user_full && !full)
+		return true;
+	if (read_only)
+		idle = find_idle(ctl, uid, !user_full);
+	if (idle != NULL)
+		conn_free(idle);
+	return idle != NULL;
+}
+
 void
 control_accept(struct control *ctl, struct stream *s, bool read_only)
 {
 	struct loop *loop = relay_env(ctl->relay)->loop;
+	int64_t uid = uid_of(ctl, s, read_only);
 	struct conn *c;
 
-	if (ctl->nconn[read_only] >= CONTROL_CONNECTIONS) {
-		stream_abort(s);
+	if (!make_room(ctl, uid, read_only)) {
+		ignore_result(stream_write(s, VIEW("error too many ask at the same time; try again\n")));
+		stream_close(s);
 		return;
 	}
 	c = xzalloc(sizeof(*c));
 	c->control = ctl;
 	c->stream = s;
+	c->uid = uid;
 	c->read_only = read_only;
 	buf_init(&c->body, OUTPUT_MAX);
 	timer_init(&c->deadline, on_deadline, c);
+	timer_init(&c->turn, on_turn, c);
 	task_init(&c->resume, go_on, c);
 	list_push(&ctl->conns, &c->link);
 	ctl->nconn[read_only]++;

@@ -2,15 +2,17 @@
 /*
  * control - the control and status sockets of relay (doc/control.md).
  *
- * Thread: loop thread. Limits: CONTROL_CONNECTIONS at one time on each socket, one
- * request each, 10 s for it, 60 s for the answer to be taken.
+ * Thread: loop thread. Limits: CONTROL_CONNECTIONS at one time on each socket, of these
+ * CONTROL_PER_USER by one user of the status socket, one request each, 10 s for it, 60 s for
+ * the answer to be taken; and what a user may ask in a second (control/toll.h).
  */
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
 
 #include "relay/relay.h"
 
-#define CONTROL_CONNECTIONS 16
+#define CONTROL_CONNECTIONS 32
+#define CONTROL_PER_USER 4
 
 struct control;
 

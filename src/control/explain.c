@@ -235,7 +235,7 @@ struct ending {
 	int64_t		received_ms, uid;
 	uint64_t	size, attempts, delivered, failed, expired, removed;
 	struct buf	report;		/* id */
-	bool		finished;
+	bool		finished, attempted;	/* the latter: since it waited last */
 	struct last	*last;
 	size_t		nlast, cap;
 };
@@ -306,7 +306,9 @@ learn(struct ending *g, const struct story_fact *f)
 		learn_recipients(g, f);
 	} else if (story_is(f, "waits")) {
 		g->attempts = story_number(f, "attempts");
+		g->attempted = false;
 	} else if (story_is(f, "attempt")) {
+		g->attempted = true;
 		story_value(f, "endpoint", &g->endpoint);
 	} else if (story_is(f, "finished")) {
 		g->finished = true;
@@ -314,6 +316,8 @@ learn(struct ending *g, const struct story_fact *f)
 		g->failed = story_number(f, "failed");
 		g->expired = story_number(f, "expired");
 		g->removed = story_number(f, "removed");
+		/* The one that ended it: nothing has counted it. */
+		g->attempts += g->attempted && g->delivered + g->failed > 0;
 		story_value(f, "report", &g->report);
 	} else if (is_verdict(f)) {
 		buf_init(&value, STORY_VALUE_MAX);

@@ -13,8 +13,6 @@
 
 #include "base/banned.h"
 
-#define SCAN_MAX 20000	/* messages looked at for one who may see only his own */
-
 struct listing {
 	struct relay		*relay;
 	struct request		 request;
@@ -112,7 +110,7 @@ listing_new(struct listing **out, struct relay *relay, const struct request *q, 
 	l->on_ready = on_ready;
 	l->owner = owner;
 	if (q->command == REQUEST_QUEUE) {
-		collect_oldest(l, uid < 0 ? q->limit : SCAN_MAX);
+		collect_oldest(l, uid < 0 ? q->limit : LISTING_SCAN_MAX);
 	} else {
 		l->ids = xcalloc(1, sizeof(l->ids[0]));
 		l->ids[0] = q->id;
@@ -198,13 +196,8 @@ finish(struct listing *l)
 
 	report_end(&l->report);
 	spool_stats(relay_spool(l->relay), &stats);
-	report_num(&l->report, "shown", (int64_t)l->shown);
-	if (l->uid < 0)
-		report_num(&l->report, "total", (int64_t)(stats.messages + stats.found));
-	if (l->report.json || stats.recovering)
-		report_bool(&l->report, "recovering", stats.recovering);
-	if (l->report.json || l->cut)
-		report_bool(&l->report, "cut", l->cut);
+	row_put_total(&l->report, &(struct row_total){ .shown = l->shown, .recovering = stats.recovering,
+	    .total = l->uid < 0 ? (int64_t)(stats.messages + stats.found) : -1, .cut = l->cut });
 	/* A table is small text for each message and the number of messages is bounded. */
 	(void)weird(!report_finish(&l->report));
 	l->begun = false;

@@ -336,6 +336,15 @@ report_words(struct report *r, const char *key, const char *const *words, size_t
 }
 
 void
+report_sentence(struct report *r, const char *text)
+{
+	if (r->json)
+		return;
+	put_str(r, text);
+	put_str(r, "\n");
+}
+
+void
 report_blank(struct report *r)
 {
 	if (!r->json && !r->table)

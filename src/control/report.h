@@ -53,6 +53,8 @@ void report_size(struct report *, const char *key, uint64_t bytes);	/* text: "12
 
 /* A list of words; in JSON only. */
 void report_words(struct report *, const char *key, const char *const *words, size_t n);
+/* A line for people. */
+void report_sentence(struct report *, const char *);
 /* An empty line, in text only. */
 void report_blank(struct report *);
 

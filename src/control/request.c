@@ -98,12 +98,10 @@ check_argument(const struct request *r, struct err *e)
 	bool given = r->all || r->last || r->id != 0;
 	enum argument wants = commands[r->command].argument;
 
-	if (r->last && wants != ARGUMENT_NONE && wants != ARGUMENT_ID_OR_LAST)
+	if (r->last && wants != ARGUMENT_ID_OR_LAST)
 		return err_set(e, ERR_INPUT, "\"last\" is for explain only; give a message id");
 
 	switch (wants) {
-	case ARGUMENT_NONE:
-		return given ? err_set(e, ERR_INPUT, "%s takes no message id", word) : 0;
 	case ARGUMENT_ID:
 		return r->id == 0 ? err_set(e, ERR_INPUT, "%s needs a message id", word) : 0;
 	case ARGUMENT_ID_OR_LAST:
@@ -113,6 +111,7 @@ check_argument(const struct request *r, struct err *e)
 		return !given ? err_set(e, ERR_INPUT, "%s needs a message id or \"all\"", word) : 0;
 	case ARGUMENT_USER:
 		return r->user == NO_USER ? err_set(e, ERR_INPUT, "%s needs a user", word) : 0;
+	case ARGUMENT_NONE:
 	case ARGUMENT_ID_OR_NONE:
 	case ARGUMENT_RELAY_OR_NONE:
 		return 0;
@@ -160,6 +159,9 @@ request_parse(struct request *out, struct view line, bool read_only, struct err 
 		} else if (commands[r.command].argument == ARGUMENT_USER) {
 			if (parse_user(word, &r, e) < 0)
 				return -1;
+		} else if (commands[r.command].argument == ARGUMENT_NONE) {
+			return err_set(e, ERR_INPUT, "%s takes no message id or other word: \"%.*s\"",
+			    commands[r.command].word, VIEW_ARG(view_first(word, 40)));
 		} else if (r.id != 0 || r.all || r.last) {
 			return err_set(e, ERR_INPUT, "one message id at a time");
 		} else if (parse_id(word, &r, e) < 0) {

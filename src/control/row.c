@@ -72,3 +72,20 @@ row_put(struct report *r, const struct spool_message *m, const struct envelope *
 	report_text(r, "reason", view_str(said->why));
 	report_end(r);
 }
+
+void
+row_put_total(struct report *r, const struct row_total *t)
+{
+	/* The sentence that scripts look for in the output of mailq. */
+	if (!r->json && t->shown == 0 && !t->recovering && !t->cut) {
+		report_sentence(r, "Mail queue is empty");
+		return;
+	}
+	report_num(r, "shown", (int64_t)t->shown);
+	if (t->total >= 0)
+		report_num(r, "total", t->total);
+	if (r->json || t->recovering)
+		report_bool(r, "recovering", t->recovering);
+	if (r->json || t->cut)
+		report_bool(r, "cut", t->cut);
+}

@@ -21,4 +21,12 @@ struct row_said {
 void row_put(struct report *, const struct spool_message *, const struct envelope *,
     const struct row_said *);
 
+/* Below the rows. total: -1 if it is not for this user. */
+struct row_total {
+	size_t	 shown;
+	int64_t	 total;
+	bool	 recovering, cut;
+};
+void row_put_total(struct report *, const struct row_total *);
+
 #endif

@@ -2,6 +2,7 @@
 #include "ctl/ask.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sysexits.h>
@@ -13,13 +14,12 @@
 #include "base/banned.h"
 
 static int
-connect_to(const char *dir, const char *name, char path[sizeof(((struct sockaddr_un *)0)->sun_path)])
+connect_to(const char *path)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int n = snprintf(a.sun_path, sizeof(a.sun_path), "%s/%s", dir, name);
+	int n = snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
 	int fd;
 
-	(void)snprintf(path, sizeof(a.sun_path), "%s", a.sun_path);
 	if (n < 0 || (size_t)n >= sizeof(a.sun_path)) {
 		errno = ENAMETOOLONG;
 		return -1;
@@ -46,9 +46,12 @@ is_closed_to_us(int errnum)
 void
 ask_connect(struct ask *a, const char *runtime_dir, bool status_will_do)
 {
-	a->fd = connect_to(runtime_dir, "control.sock", a->path);
-	if (a->fd < 0 && status_will_do && is_closed_to_us(errno))
-		a->fd = connect_to(runtime_dir, "status.sock", a->path);
+	(void)snprintf(a->path, sizeof(a->path), "%s/control.sock", runtime_dir);
+	a->fd = connect_to(a->path);
+	if (a->fd < 0 && status_will_do && is_closed_to_us(errno)) {
+		(void)snprintf(a->path, sizeof(a->path), "%s/status.sock", runtime_dir);
+		a->fd = connect_to(a->path);
+	}
 	a->errnum = a->fd < 0 ? errno : 0;
 }
 
@@ -84,6 +87,10 @@ send_all(int fd, struct view v)
 	}
 	return 0;
 }
+
+/* A reload puts another relay in the place of this one: it listens a moment later. */
+#define AGAIN_MS	100
+#define AGAIN_MAX	100
 
 /* What is known of the answer so far. The first line decides. */
 struct answer {
@@ -132,8 +139,8 @@ conclude(const struct answer *a)
 		return EX_IOERR;
 	}
 	if (!a->complete) {
-		say("the daemon closed the connection without an answer");
-		return EX_UNAVAILABLE;
+		say("the answer broke off");
+		return EX_IOERR;
 	}
 	if (!a->ok) {
 		say("%.*s", (int)a->nhead, strncmp(a->head, "error ", 6) == 0 ? a->head + 6 : a->head);
@@ -148,8 +155,9 @@ conclude(const struct answer *a)
 	return EX_OK;
 }
 
-static int
-show_answer(int fd, bool message)
+/* True if nothing at all came back, so that asking again can't show anything twice. */
+static bool
+show_answer(int fd, bool message, int *status)
 {
 	struct answer a = { .message = message };
 	char block[65536];
@@ -159,24 +167,45 @@ show_answer(int fd, bool message)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
+			if (a.nhead == 0 && !a.complete)
+				return true;
 			say("the answer broke off: %s", strerror(errno));
-			return EX_IOERR;
+			*status = EX_IOERR;
+			return false;
 		}
 		take(&a, view_of(block, (size_t)n));
 	}
-	return conclude(&a);
+	if (!a.broken && a.nhead == 0 && !a.complete)
+		return true;
+	*status = conclude(&a);
+	return false;
+}
+
+/* True if it may be asked again. */
+static bool
+ask_once(struct ask *a, struct view request, bool message, int *status)
+{
+	bool again = a->fd < 0 || send_all(a->fd, request) < 0 || send_all(a->fd, VIEW("\n")) < 0 ||
+	    show_answer(a->fd, message, status);
+
+	if (a->fd >= 0)
+		(void)close(a->fd);	/* nothing is unsaid */
+	a->fd = -1;
+	return again;
 }
 
 int
 ask_run(struct ask *a, struct view request, bool message)
 {
-	int status = EX_IOERR;
+	int status = EX_UNAVAILABLE;
 
-	if (send_all(a->fd, request) < 0 || send_all(a->fd, VIEW("\n")) < 0)
-		say("cannot send the request: %s", strerror(errno));
-	else
-		status = show_answer(a->fd, message);
-	(void)close(a->fd);	/* nothing is unsaid */
-	a->fd = -1;
+	for (unsigned n = 0; ask_once(a, request, message, &status); n++) {
+		if (n == AGAIN_MAX) {
+			say("the daemon closed the connection without an answer");
+			return EX_UNAVAILABLE;
+		}
+		(void)poll(NULL, 0, AGAIN_MS);	/* a pause; shorter when interrupted */
+		a->fd = connect_to(a->path);
+	}
 	return status;
 }

@@ -22,7 +22,8 @@ bool ask_is_nobody(const struct ask *);
 /* Says why there is no connection; the exit status. */
 int ask_complain(const struct ask *);
 /*
- * Sends the request and shows the answer; closes. Returns the exit status. message: the
+ * Sends the request and shows the answer; closes. A daemon that closes without a word is just
+ * being reloaded: it is asked again, for ten seconds. Returns the exit status. message: the
  * answer is a message, not our own text.
  */
 int ask_run(struct ask *, struct view request, bool message);

@@ -204,12 +204,8 @@ offline_queue(struct offline *o, bool json, uint64_t limit)
 			ok = put_out(&out);
 	}
 	report_end(&r);
-	report_num(&r, "shown", (int64_t)shown);
-	report_num(&r, "total", (int64_t)n);
-	if (json)
-		report_bool(&r, "recovering", false);	/* all of it has been read */
-	if (json || shown < n)
-		report_bool(&r, "cut", shown < n);
+	/* All of it has been read. */
+	row_put_total(&r, &(struct row_total){ .shown = shown, .total = (int64_t)n, .cut = shown < n });
 	fits = report_finish(&r);
 	ok = put_out(&out) && ok;
 	buf_done(&out);

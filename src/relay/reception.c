@@ -81,7 +81,41 @@ refuse(struct relay *r, uint64_t number, const char *reply)
 	answer(r, FRAME_REFUSED, number, view_str(reply));
 }
 
-/* The reason is ours, and a local user's to know: which limit, or what the disk says. */
+static bool
+is_path(struct view word)
+{
+	bool slash = view_find(word, '/') < word.n, digit = false;
+
+	for (size_t i = 0; i < word.n; i++)
+		digit = digit || is_digit(word.p[i]);
+	/* "Input/output error" is what the system says. */
+	return word.n > 3 && slash && (digit || word.p[0] == '/');
+}
+
+/*
+ * A reason is ours, and a local user's to know: which limit, or what the disk says; but not what
+ * our files are called.
+ */
+static void
+hide_names(char *text)
+{
+	struct view rest = view_str(text), word;
+	char *to = text;
+
+	while (view_split(&rest, ' ', &word)) {
+		bool last = rest.n == 0;
+
+		if (is_path(word))	/* which is not shorter */
+			word = view_ends(word, VIEW(":")) ? VIEW("it:") : VIEW("it");
+		memmove(to, word.p, word.n);
+		to += word.n;
+		if (!last)
+			*to++ = ' ';
+	}
+	*to = '\0';
+	quote_flatten((uint8_t *)text, strlen(text));
+}
+
 static const char *
 reply_for(char text[REPLY_MAX], const struct err *e)
 {
@@ -96,7 +130,7 @@ reply_for(char text[REPLY_MAX], const struct err *e)
 		(void)snprintf(text, REPLY_MAX, "451 4.3.0 The message could not be stored: %.200s", e->text);
 		break;
 	}
-	quote_flatten((uint8_t *)text, strlen(text));
+	hide_names(text);
 	return text;
 }
 
@@ -607,7 +641,7 @@ reception_policy(struct relay *r)
 		snprintf(text, sizeof(text), "452 4.3.1 The queue is full: %s", r->spool_why);
 	else
 		snprintf(text, sizeof(text), "452 4.3.1 The spool can't be written: %s", r->spool_why);
-	quote_flatten((uint8_t *)text, strlen(text));
+	hide_names(text);
 	answer(r, FRAME_POLICY, 0, view_str(text));
 }
 

@@ -14,7 +14,8 @@
 
 #include "base/banned.h"
 
-#define ANSWER_MS 60000
+#define ANSWER_MS	60000
+#define PAUSE_MS	100
 
 /* --- -bs ------------------------------------------------------------------- */
 
@@ -88,61 +89,81 @@ relay_session(void)
 
 /* --- one question ------------------------------------------------------------ */
 
-/* Print what follows the line "ok"; the sentence behind "error " is the complaint. */
+/* What is known of an answer so far. */
+struct answer {
+	bool	print, in_body;
+	int	failure;	/* the exit status for it */
+};
+
+/* Moves what came of the body; -1: it can't be written. */
 static int
-print_answer(struct link *l, bool print, int failure)
+take(struct answer *a, struct link *l)
 {
-	struct err e = { 0 };
-	struct view head = VIEW("");
-	bool in_body = false;
-	int rc;
+	if (!a->in_body) {
+		size_t end = view_find(buf_view(&l->in), '\n');
 
-	while ((rc = link_read(l, ANSWER_MS, &e)) > 0) {
-		if (!in_body) {
-			size_t end = view_find(buf_view(&l->in), '\n');
-
-			head = view_first(buf_view(&l->in), end);
-			if (end == buf_len(&l->in))
-				continue;
-			if (!view_eq(head, VIEW("ok")))
-				break;
-			buf_consume(&l->in, end + 1);
-			in_body = true;
-		}
-		if (print && write_all(1, buf_view(&l->in)) < 0)
-			return complain(EX_IOERR, "can't write to standard output");
-		buf_clear(&l->in);
+		if (end == buf_len(&l->in) || !view_eq(view_first(buf_view(&l->in), end), VIEW("ok")))
+			return 0;
+		buf_consume(&l->in, end + 1);
+		a->in_body = true;
 	}
-	if (rc < 0)
-		return complain(failure, e.text);
-	if (!in_body) {
-		char text[300];
-
-		if (view_starts(head, VIEW("error ")))
-			head = view_from(head, 6);
-		(void)snprintf(text, sizeof(text), "posthouse answers: %.*s",
-		    (int)(head.n < 200 ? head.n : 200), head.n > 0 ? (const char *)head.p : "nothing");
-		return complain(failure, text);
-	}
-	return EX_OK;
+	if (a->print && write_all(1, buf_view(&l->in)) < 0)
+		return -1;
+	buf_clear(&l->in);
+	return 0;
 }
 
+/*
+ * Print what follows the line "ok"; the sentence behind "error " is the complaint. -1: nothing
+ * came, e says why.
+ */
+static int
+print_answer(struct link *l, struct answer *a, struct err *e)
+{
+	struct view head;
+	char text[300];
+	int rc;
+
+	while ((rc = link_read(l, ANSWER_MS, e)) > 0)
+		if (take(a, l) < 0)
+			return complain(EX_IOERR, "can't write to standard output");
+	if (a->in_body)
+		return rc < 0 ? complain(a->failure, e->text) : EX_OK;
+	head = view_first(buf_view(&l->in), view_find(buf_view(&l->in), '\n'));
+	if (head.n == 0)
+		return rc < 0 ? -1 : err_set(e, ERR_NET, "it closed the connection without an answer");
+	if (view_starts(head, VIEW("error ")))
+		head = view_from(head, 6);
+	(void)snprintf(text, sizeof(text), "posthouse answers: %.*s", VIEW_ARG(view_first(head, 200)));
+	return complain(a->failure, text);
+}
+
+/* A reload puts another relay in the place of the one that was asked: it listens a moment later. */
 static int
 ask(const char *variable, const char *standard, struct view question, bool print, int failure)
 {
 	const char *named = getenv(variable);
+	struct answer a = { .print = print, .failure = failure };
+	int64_t deadline_ms = now_ms() + patience_ms();
 	struct link l;
 	struct err e = { 0 };
 	char text[400];
-	int rc;
+	int rc = -1;
+	bool connected = false;
 
 	link_init(&l);
-	if (link_connect(&l, named != NULL ? named : standard, &e) < 0 ||
-	    link_send(&l, question, ANSWER_MS, &e) < 0) {
-		(void)snprintf(text, sizeof(text), "posthouse can't be asked: %.300s", e.text);
-		rc = complain(e.errnum == EACCES || e.errnum == EPERM ? EX_NOPERM : failure, text);
-	} else {
-		rc = print_answer(&l, print, failure);
+	while (rc < 0) {
+		if (link_connect(&l, named != NULL ? named : standard, &e) == 0) {
+			connected = true;
+			if (link_send(&l, question, ANSWER_MS, &e) == 0)
+				rc = print_answer(&l, &a, &e);
+		}
+		if (rc < 0 && (!connected || now_ms() > deadline_ms)) {
+			(void)snprintf(text, sizeof(text), "posthouse can't be asked: %.300s", e.text);
+			rc = complain(e.errnum == EACCES || e.errnum == EPERM ? EX_NOPERM : failure, text);
+		}
+		if (rc < 0)
+			pause_ms(PAUSE_MS);
 	}
 	link_close(&l);
 	return rc;

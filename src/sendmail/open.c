@@ -50,7 +50,7 @@ try_one(struct link *l, const char *where, bool greet, int timeout_ms, struct er
 }
 
 /* $POSTHOUSE_WAIT seconds, at most a minute. */
-static int64_t
+int64_t
 patience_ms(void)
 {
 	const char *text = getenv("POSTHOUSE_WAIT");

@@ -12,5 +12,7 @@
  * greet the link is behind greeting and EHLO. Exit status; complains itself.
  */
 int open_mail(struct link *l, bool greet);
+/* $POSTHOUSE_WAIT: for how long a daemon that is away is waited for. */
+int64_t patience_ms(void);
 
 #endif

@@ -55,9 +55,9 @@ refused(const struct link *l, const char *what)
 	return complain(status_of(r), text);
 }
 
-/* One command; EX_OK if its reply is of the wanted class. */
+/* One command; -1 if its reply is not of the wanted class. */
 static int
-command(struct link *l, int wanted, const char *what, const char *verb, const char *address)
+exchange(struct link *l, int wanted, const char *verb, const char *address)
 {
 	struct buf line;
 	struct err e = { 0 };
@@ -70,9 +70,33 @@ command(struct link *l, int wanted, const char *what, const char *verb, const ch
 	else if (link_send(l, buf_view(&line), REPLY_MS, &e) < 0 || link_reply(l, REPLY_MS, &e) < 0)
 		rc = complain(EX_TEMPFAIL, e.text);
 	else if (reply_class(&l->parser.reply) != wanted)
-		rc = refused(l, what);
+		rc = -1;
 	buf_done(&line);
 	return rc;
+}
+
+static int
+command(struct link *l, int wanted, const char *what, const char *verb, const char *address)
+{
+	int rc = exchange(l, wanted, verb, address);
+
+	return rc < 0 ? refused(l, what) : rc;
+}
+
+/* Number i. RFC 5321 4.5.3.1.10 wants the rest sent again; nobody would: it is for good. */
+static int
+refused_recipient(const struct link *l, const struct message *m, size_t i, const char *rcpt)
+{
+	const struct reply *r = &l->parser.reply;
+	char text[200];
+
+	if (i == 0 || r->code != 452 || strcmp(r->status, "4.5.3") != 0) {
+		(void)snprintf(text, sizeof(text), "recipient %.80s was", rcpt);
+		return refused(l, text);
+	}
+	(void)snprintf(text, sizeof(text), "%zu recipients are too many for one message, posthouse takes %zu "
+	    "(limits.recipients): nothing was sent; send it in parts", m->nrecipients, i);
+	return complain(EX_DATAERR, text);
 }
 
 static int
@@ -87,10 +111,9 @@ send_envelope(struct link *l, struct message *m)
 	rc = command(l, 2, "the sender was", "MAIL FROM:", sender);
 	/* All or none: a status can't say that some got it. */
 	for (size_t i = 0; rc == EX_OK && i < m->nrecipients; i++) {
-		char what[200];
-
-		(void)snprintf(what, sizeof(what), "recipient %.80s was", rcpt);
-		rc = command(l, 2, what, "RCPT TO:", rcpt);
+		rc = exchange(l, 2, "RCPT TO:", rcpt);
+		if (rc < 0)
+			rc = refused_recipient(l, m, i, rcpt);
 		rcpt += strlen(rcpt) + 1;
 	}
 	if (rc == EX_OK)

@@ -105,7 +105,7 @@ sicken(void *arg, enum twin_op op, const char *name)
 
 /*
  * 452 4.3.1 for a disk that is full, 451 4.3.0 for one that fails, and 452 4.3.1 once it
- * fails again and again; in words what it is.
+ * fails again and again; in words what it is, without the names of our files.
  */
 static bool
 reply_is_right(const struct life *l, const struct reply *r)
@@ -115,7 +115,7 @@ reply_is_right(const struct life *l, const struct reply *r)
 	if (l->ill->full || failing ? r->code != 452 || strcmp(r->status, "4.3.1") != 0 :
 	    r->code != 451 || strcmp(r->status, "4.3.0") != 0)
 		return false;
-	return strstr(r->text, l->ill->words) != NULL;
+	return strstr(r->text, l->ill->words) != NULL && strstr(r->text, ".seg") == NULL;
 }
 
 static void

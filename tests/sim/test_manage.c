@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "control/toll.h"
 #include "sim/asker.h"
 #include "sim/scenario.h"
 
@@ -228,23 +229,186 @@ what_is_being_read_is_counted(void **state)
 
 /* --- who may ask little ------------------------------------------------------- */
 
+/* Who connects next; a connection is asked whose it is at once. */
+static int64_t connecting_uid;
+
+static bool
+peer_cred(int fd, int64_t *uid, int64_t *pid)
+{
+	*uid = connecting_uid;
+	*pid = 1;
+	return true;
+}
+
+/* Clients of the status socket, of several users. */
+struct crowd {
+	struct scene	*t;
+	struct control	*control;
+	struct stream	*end[CONTROL_CONNECTIONS + 8];
+	bool		 closed[CONTROL_CONNECTIONS + 8];
+	struct buf	 said;		/* to the last one */
+	size_t		 n;
+};
+
 static void
-status_clients_keep_nobody_out(void **state)
+crowd_hears(void *owner)
+{
+	struct crowd *c = owner;
+	struct stream *s = c->end[c->n - 1];
+
+	assert_true(buf_add(&c->said, stream_input(s)));
+	stream_consume(s, stream_input(s).n);
+}
+
+static void
+crowd_closed(void *owner, const struct stream_end *end)
+{
+	*(bool *)owner = true;
+}
+
+static void
+crowd_init(struct crowd *c, struct scene *t)
+{
+	static const struct control_env env = { .peer_cred = peer_cred, .own_uid = 500 };
+
+	*c = (struct crowd){ .t = t, .control = control_new(t->w->relay, &env) };
+	buf_init(&c->said, 1u << 20);
+}
+
+static void
+crowd_done(struct crowd *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		stream_close(c->end[i]);
+	control_free(c->control);
+	buf_done(&c->said);
+}
+
+/* One more that is silent; its number. */
+static size_t
+join(struct crowd *c, int64_t uid)
 {
 	static const struct stream_limits limits = { 65536, 65536 };
-	struct stream *ends[CONTROL_CONNECTIONS + 1][2];
-	struct scene *t = *state;
+	static const struct stream_events events = { .on_closed = crowd_closed };
+	struct stream *ends[2];
+	size_t i = c->n++;
 
-	for (size_t i = 0; i < lengthof(ends); i++) {
-		twin_net_pair(&t->w->net, ends[i], &limits);
-		control_accept(t->client.control, ends[i][1], true);
-	}
-	ask(t, "status", "");
+	assert_true(i < lengthof(c->end));
+	connecting_uid = uid;
+	twin_net_pair(&c->t->w->net, ends, &limits);
+	c->end[i] = ends[0];
+	stream_own(ends[0], &events, &c->closed[i]);
+	control_accept(c->control, ends[1], true);
+	world_run(c->t->w, 1);
+	return i;
+}
+
+/* One more that asks; what it hears within a second. */
+static const char *
+hear(struct crowd *c, int64_t uid, const char *line)
+{
+	static const struct stream_events events = { .on_input = crowd_hears };
+	size_t i = join(c, uid);
+
+	buf_clear(&c->said);
+	stream_own(c->end[i], &events, c);
+	assert_true(stream_write(c->end[i], view_str(line)));
+	world_run(c->t->w, SECONDS(1));
+	return buf_cstr(&c->said);
+}
+
+static bool
+is_answer(const char *said)
+{
+	return strncmp(said, "ok\n", 3) == 0;
+}
+
+/* A user's silent connections give way to his own, and to those of others. */
+static void
+silent_clients_keep_nobody_out(void **state)
+{
+	struct scene *t = *state;
+	struct crowd c;
+
+	crowd_init(&c, t);
+	for (int i = 0; i < 2 * CONTROL_PER_USER; i++)
+		(void)join(&c, 1000);
+	for (int i = 0; i < CONTROL_PER_USER; i++)
+		assert_true(c.closed[i] && !c.closed[i + CONTROL_PER_USER]);
+	assert_true(is_answer(hear(&c, 1001, "status\n")));
+	assert_true(is_answer(hear(&c, 1000, "status\n")));
+	crowd_done(&c);
+
+	crowd_init(&c, t);
+	for (int64_t i = 0; i < CONTROL_CONNECTIONS; i++)
+		(void)join(&c, 1000 + i);
+	assert_false(c.closed[0]);
+	assert_true(is_answer(hear(&c, 2000, "status\n")));
+	assert_true(c.closed[0] && !c.closed[1]);
+	crowd_done(&c);
+	ask(t, "status", "");		/* control.sock has room of its own */
 	world_run(t->w, SECONDS(1));
 	assert_true(view_starts(buf_view(&t->client.said), VIEW("ok\nversion: ")));
-	for (size_t i = 0; i < lengthof(ends); i++)
-		stream_close(ends[i][0]);
-	world_run(t->w, SECONDS(1));
+}
+
+static void
+queue_some(struct scene *t)
+{
+	for (int i = 0; i < 40; i++)
+		world_mail(t->w, ALICE, BOB, "one.");
+}
+
+/* Those who have asked are not closed for another; root and the daemon's user are not counted. */
+static void
+a_user_has_a_few_questions_at_a_time(void **state)
+{
+	struct scene *t = *state;
+	struct crowd c;
+
+	queue_some(t);
+	crowd_init(&c, t);
+	/* The first is answered, the others wait for their turn. */
+	for (int i = 0; i <= CONTROL_PER_USER; i++)
+		assert_true(stream_write(c.end[join(&c, 1000)], VIEW("queue\n")));
+	world_run(t->w, 1);
+	assert_true(c.closed[0] && !c.closed[1]);
+	(void)join(&c, 1000);
+	assert_true(c.closed[CONTROL_PER_USER + 1]);
+	for (int i = 1; i <= CONTROL_PER_USER; i++)
+		assert_false(c.closed[i]);
+	for (int i = 0; i <= CONTROL_PER_USER; i++) {
+		(void)join(&c, 0);
+		(void)join(&c, 500);
+	}
+	for (size_t i = CONTROL_PER_USER + 2; i < c.n; i++)
+		assert_false(c.closed[i]);
+	assert_true(is_answer(hear(&c, 1001, "status\n")));
+	for (int i = 1; i <= CONTROL_PER_USER; i++)
+		assert_true(c.closed[i]);
+	crowd_done(&c);
+}
+
+/* What a user's questions cost is made up for before the next; a command is not lost by it. */
+static void
+a_user_who_asks_much_waits(void **state)
+{
+	struct scene *t = *state;
+	unsigned waited = 0;
+	struct crowd c;
+
+	queue_some(t);
+	crowd_init(&c, t);
+	for (int i = 0; i < 20; i++) {
+		int64_t begin = t->w->loop.mono_ms;
+		size_t at = join(&c, 1000);
+
+		assert_true(stream_write(c.end[at], VIEW("queue\n")));
+		while (!c.closed[at])
+			world_run(t->w, 1);
+		waited += (unsigned)(t->w->loop.mono_ms - begin);
+	}
+	assert_true(waited >= 19 * 60 * 1000 / TOLL_PER_SECOND && waited < 1000);
+	crowd_done(&c);
 }
 
 #define C(fn)	cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -259,7 +423,9 @@ main(void)
 		C(a_disk_that_does_not_answer_is_told),
 		C(a_client_that_goes_is_not_awaited),
 		C(what_is_being_read_is_counted),
-		C(status_clients_keep_nobody_out),
+		C(silent_clients_keep_nobody_out),
+		C(a_user_has_a_few_questions_at_a_time),
+		C(a_user_who_asks_much_waits),
 	};
 
 	return scenario_run(tests);

@@ -7,7 +7,9 @@ import json
 import os
 import pwd
 import re
+import signal
 import subprocess
+import threading
 
 import lib
 
@@ -232,7 +234,10 @@ def test_acting():
         for command in ("probe", "unblock", "flush"):
             expect(text(posthouse, command).startswith("done: "), command)
         done = posthouse.ctl("status")["since_start"]
-        expect((done["delivered"], done["removed"]) == (4, 4), done)    # recipients
+        expect((done["accepted"], done["recipients"]["delivered"], done["recipients"]["removed"]) ==
+               (4, 4, 4), done)
+        expect(text(posthouse, "queue") == "Mail queue is empty\n", "an empty queue")
+        expect(posthouse.ctl("queue")["messages"] == [], "an empty queue as JSON")
 
         start = posthouse.process.mark()
         expect(ask(posthouse, "reload")["done"].startswith("reload asked for"), "reload")
@@ -252,6 +257,7 @@ def test_the_story_of_a_message_that_has_left():
         posthouse.process.wait_line(rf"\bdelivered .*id={first}.*carol")
         told = ask(posthouse, "explain", first)
         expect(told["state"] == "delivered" and told["peer"].startswith("127.0.0.1:"), told)
+        expect(told["attempts"] == 1, told)
         expect([(r["address"], r["state"], r["code"]) for r in told["recipients"]] ==
                [("bob@example.net", "delivered", 250), ("carol@example.net", "delivered", 250)], told)
         own = [h for h in told["history"] if h["event"] in
@@ -309,6 +315,55 @@ def test_a_broken_file_does_not_hide_the_daemon():
             expect(list(states(posthouse)) == ids, "another queue")
 
 
+# --- a relay that is being replaced ---------------------------------------------
+
+def test_a_reload_is_waited_for():
+    """Whom the old relay leaves without a word asks the new one."""
+    with lib.workplace("ctl-again") as place:
+        config = place / "posthouse.conf"
+        config.write_text(f'runtime_dir = "{place}";\nrelays = ( {{ host = "localhost"; }} );\n')
+        listener = lib.socket.socket(lib.socket.AF_UNIX)
+        listener.bind(str(place / "control.sock"))
+        listener.listen(8)
+        ctl = subprocess.Popen([lib.program("posthousectl"), "-c", config, "status"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with ctl, listener:
+            for word in (None, b"", b"ok\nfine\n"):
+                peer, _ = listener.accept()
+                with peer, peer.makefile("rb") as lines:
+                    if word is not None:
+                        lines.readline()
+                        peer.sendall(word)
+            said, complaint = ctl.communicate(timeout=lib.PATIENCE)
+        expect((ctl.returncode, said, complaint) == (0, "fine\n", ""), (said, complaint))
+
+
+def test_reloads_under_questions():
+    with queue_of(1) as (sink, posthouse, ids):
+        done = threading.Event()
+        failed = []
+
+        def keep_asking(command):
+            while not done.is_set():
+                p = run(posthouse, command)
+                if p.returncode != 0 or not p.stdout:
+                    failed.append(p)
+
+        askers = [threading.Thread(target=keep_asking, args=(c,)) for c in ("status", "queue")]
+        for asker in askers:
+            asker.start()
+        try:
+            for _ in range(3):
+                start = posthouse.process.mark()
+                posthouse.process.child.send_signal(signal.SIGHUP)
+                posthouse.process.wait_line(r"\breloaded\b", start)
+        finally:
+            done.set()
+            for asker in askers:
+                asker.join()
+        expect(not failed, failed)
+
+
 # --- wrong use -----------------------------------------------------------------
 
 def test_wrong_use():
@@ -323,7 +378,9 @@ def test_wrong_use():
         for command in ("hold", "release", "remove"):
             refused(posthouse, 1, f'{command} needs a message id or "all"', command)
         for command in ("status", "ports", "failover", "queue", "probe", "reload"):
-            refused(posthouse, 1, f"{command} takes no message id", command, ids[0])
+            for word in (ids[0], "main", "all", "last"):
+                refused(posthouse, 1, f'{command} takes no message id or other word: "{word}"', command,
+                        word)
         refused(posthouse, 1, 'no relay "other"', "unblock", "other")
         refused(posthouse, 1, "one relay at a time", "unblock", "main", "main")
         refused(posthouse, EX_USAGE, 'unknown command "frobnicate"', "frobnicate")

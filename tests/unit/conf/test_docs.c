@@ -197,6 +197,31 @@ entry(struct view manual, const char *path)
 	return view_first(manual, view_search(manual, VIEW("\n.TP\n")));
 }
 
+/* The file below EXAMPLES, as a reader would type it. */
+static void
+test_manual_example(void **state)
+{
+	struct buf raw = read_file(BUILD_DIR "/doc/posthouse.conf.5"), text = plain(buf_view(&raw)), report;
+	struct view v = buf_view(&text);
+	struct conf *c = NULL;
+
+	v = view_from(v, view_search(v, VIEW("\n.SH EXAMPLES\n")));
+	v = view_from(v, view_search(v, VIEW("\n.RS\n")));
+	assert_true(v.n > 5);
+	v = view_from(v, 5);
+	v = view_first(v, view_search(v, VIEW("\n.RE\n")));
+	buf_init(&report, 10000);
+	if (conf_load(&c, v, "example", &report) != 0 || buf_len(&report) != 0)
+		fail_msg("%s", buf_cstr(&report));
+	assert_int_equal(c->nrelay, 2);
+	assert_int_equal(c->nroute, 2);
+	assert_string_equal(c->hook[0], "/usr/local/bin/alert");
+	conf_free(c);
+	buf_done(&report);
+	buf_done(&text);
+	buf_done(&raw);
+}
+
 static void
 test_manual(void **state)
 {
@@ -239,6 +264,7 @@ main(void)
 		cmocka_unit_test(test_example_loads),
 		cmocka_unit_test(test_example_is_whole),
 		cmocka_unit_test(test_manual),
+		cmocka_unit_test(test_manual_example),
 	};
 
 	return cmocka_run_group_tests_name("conf docs", tests, NULL, NULL);

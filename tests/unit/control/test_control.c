@@ -8,6 +8,7 @@
 
 #include "control/report.h"
 #include "control/request.h"
+#include "control/toll.h"
 
 #include "base/banned.h"
 
@@ -94,6 +95,8 @@ test_bad_requests(void **state)
 	bad("ports --why ", false, ERR_INPUT);
 	bad("queue --why 587", false, ERR_INPUT);
 	bad("failover last", false, ERR_INPUT);
+	bad("failover x", false, ERR_INPUT);
+	bad("queue 587", true, ERR_INPUT);
 	bad("unblock main backup", false, ERR_INPUT);
 	bad("users 33", false, ERR_INPUT);
 	bad("freeze", false, ERR_INPUT);
@@ -102,6 +105,45 @@ test_bad_requests(void **state)
 	bad("purge all", false, ERR_INPUT);
 	bad("purge 4294967295", false, ERR_INPUT);
 	bad("purge www-data", false, ERR_INPUT);	/* posthousectl looks names up */
+	bad("probe main backup", false, ERR_INPUT);
+}
+
+#define SPEND TOLL_PER_SECOND	/* for a second */
+
+static void
+test_toll(void **state)
+{
+	struct toll t = { 0 };
+	int64_t now = 1000000;
+
+	/* One who asks now and then does not wait, whatever it costs. */
+	for (int i = 0; i < 10; i++, now += 4100)
+		assert_int_equal(toll_pay(&t, 1000, 4 * SPEND, now), 0);
+	/* One who does not let go, and more than that. */
+	assert_int_equal(toll_pay(&t, 1000, 4 * SPEND, now), 0);
+	assert_int_equal(toll_pay(&t, 1001, 4 * SPEND, now), 0);
+	for (int64_t wait = 4001; wait <= TOLL_WAIT_MS; wait += 4001)
+		assert_int_equal(toll_pay(&t, 1000, 4 * SPEND, now), wait);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(toll_pay(&t, 1000, 4 * SPEND, now), -1);
+	/* What was refused costs nothing, and others pay for themselves. */
+	assert_int_equal(toll_pay(&t, 1000, 1, now + 4100), 15905);
+	assert_int_equal(toll_pay(&t, 1001, 1, now + 4100), 0);
+}
+
+/* Many users: who spends is not forgotten for those who have done. */
+static void
+test_toll_of_many(void **state)
+{
+	struct toll t = { 0 };
+	int64_t now = 1000000;
+
+	for (int64_t uid = 1; uid < TOLL_USERS; uid++)
+		assert_int_equal(toll_pay(&t, uid, 10 * SPEND, now), 0);
+	for (int64_t uid = 5000; uid < 5100; uid++)
+		assert_int_equal(toll_pay(&t, uid, 1, ++now), 0);
+	for (int64_t uid = 1; uid < TOLL_USERS; uid++)
+		assert_true(toll_pay(&t, uid, 1, now) > 9000);
 }
 
 /* The status socket is open to everybody: nothing that changes or shows mail. */
@@ -207,6 +249,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_bad_requests),
+		cmocka_unit_test(test_toll),
+		cmocka_unit_test(test_toll_of_many),
 		cmocka_unit_test(test_read_only_socket_refuses_the_rest),
 		cmocka_unit_test(test_report_as_json),
 		cmocka_unit_test(test_report_as_text),

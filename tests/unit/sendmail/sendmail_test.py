@@ -354,6 +354,12 @@ class Failures(Base):
         done = self.refused(["c@d", "e@f"], MAIL, 69, "e@f", server)
         self.assertNotIn(b"\x1b", done.stderr)
 
+    def test_too_many_recipients(self):
+        """For good, and for none of them: nobody sends the rest by itself."""
+        server = self.new_server({"RCPT": ["250 ok", "250 ok", "452 4.5.3 Too many recipients"]})
+        self.refused(["c@d", "e@f", "g@h", "i@j"], MAIL, 65,
+                     "4 recipients are too many for one message, posthouse takes 2", server)
+
     def test_standard_input_closed(self):
         env = self.environment(self.server)
         for args in (["c@d"], ["-bs"]):
@@ -438,8 +444,9 @@ class Session(Base):
 
 
 class Questions(Base):
-    def ask(self, name, args, file, answer):
-        """Run it while a daemon answers on that socket; also what it was asked."""
+    def ask(self, name, args, file, answer, silent=0):
+        """Run it while a daemon answers on that socket; also what it was asked. silent: so
+        many connections are closed first without a word."""
         asked = []
         listener = socket.socket(socket.AF_UNIX)
         self.addCleanup(listener.close)
@@ -447,10 +454,16 @@ class Questions(Base):
         listener.listen(1)
 
         def serve():
+            for n in range(silent):
+                peer, _ = listener.accept()
+                with peer:
+                    n % 2 == 0 or peer.recv(100)
             peer, _ = listener.accept()
             with peer, peer.makefile("rb") as lines:
                 asked.append(lines.readline())
                 peer.sendall(answer)
+            if answer == b"":
+                listener.close()
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -469,7 +482,14 @@ class Questions(Base):
         self.assertIn(b"no ?right", done.stderr)
         done, _ = self.ask("mailq", [], "status.sock", b"")
         self.assertEqual(done.returncode, 69)
+        self.assertIn(b"posthouse can't be asked", done.stderr)
         self.assertEqual(self.run_as("mailq", []).returncode, 69)
+
+    def test_reload(self):
+        """Who is asked may just be replaced."""
+        for name, args, file in (("mailq", [], "status.sock"), ("runq", [], "control.sock")):
+            done, asked = self.ask(name, args, file, b"ok\n", silent=3)
+            self.assertEqual((done.returncode, done.stderr), (0, b""), done)
 
     def test_flush(self):
         for name, args in (("sendmail", ["-q"]), ("sendmail", ["-q15m"]), ("sendmail", ["-qIabc"]),
