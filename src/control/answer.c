@@ -405,7 +405,8 @@ done_sentence(const struct request *q)
 	case REQUEST_REMOVE:
 		return "removed without a bounce";
 	case REQUEST_PROBE:
-		return "all ports are being probed; see posthousectl ports";
+		return q->relay.n != 0 ? "the ports of the relay are being probed; see posthousectl ports" :
+		    "all ports are being probed; see posthousectl ports";
 	case REQUEST_UNBLOCK:
 		return "account and ports may be used again; probing now";
 	case REQUEST_RELOAD:
@@ -424,7 +425,8 @@ answer_action(struct relay *relay, const struct request *q, struct relay_ack *ac
 
 	switch (q->command) {
 	case REQUEST_PROBE:
-		relay_probe(relay);
+		if (relay_probe(relay, q->relay, e) < 0)
+			return -1;
 		break;
 	case REQUEST_UNBLOCK:
 		if (relay_unblock(relay, q->relay, e) < 0)

@@ -26,7 +26,7 @@ static const struct {
 	[REQUEST_HOLD] = { "hold", ARGUMENT_ID_OR_ALL, false },
 	[REQUEST_RELEASE] = { "release", ARGUMENT_ID_OR_ALL, false },
 	[REQUEST_REMOVE] = { "remove", ARGUMENT_ID_OR_ALL, false },
-	[REQUEST_PROBE] = { "probe", ARGUMENT_NONE, false },
+	[REQUEST_PROBE] = { "probe", ARGUMENT_RELAY_OR_NONE, false },
 	[REQUEST_UNBLOCK] = { "unblock", ARGUMENT_RELAY_OR_NONE, false },
 	[REQUEST_RELOAD] = { "reload", ARGUMENT_NONE, false },
 	[REQUEST_CAT] = { "cat", ARGUMENT_ID, false },

@@ -46,7 +46,7 @@ static const char usage_text[] =
     "  hold ID|all       keep, do not send\n"
     "  release ID|all    undo hold\n"
     "  remove ID|all     delete without a bounce\n"
-    "  probe             look at all ports now\n"
+    "  probe [RELAY]     look at all ports now\n"
     "  unblock [RELAY]   use blocked accounts and ports again\n"
     "  users             what each local user has handed in, and has in the queue\n"
     "  freeze USER       hold this user's mail: name, number, or unknown\n"

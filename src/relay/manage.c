@@ -101,7 +101,7 @@ relay_flush(struct relay *r)
 
 	while ((m = spool_next(r->spool, &pos)) != NULL)
 		relay_flush_message(r, m);
-	relay_probe(r);
+	ignore_result(relay_probe(r, VIEW(""), NULL));	/* there is a relay */
 }
 
 void
@@ -184,13 +184,11 @@ relay_remove(struct relay *r, struct spool_message *m, struct relay_ack *a, stru
 
 /* --- the upstream -------------------------------------------------------------- */
 
-void
-relay_probe(struct relay *r)
+static void
+probe(struct upstream *u)
 {
-	for (size_t i = 0; i < r->nup; i++) {
-		health_probe_now(r->up[i].health);
-		watch_changed(&r->up[i]);
-	}
+	health_probe_now(u->health);
+	watch_changed(u);
 }
 
 static void
@@ -201,19 +199,32 @@ unblock(struct upstream *u)
 	watch_changed(u);
 }
 
-int
-relay_unblock(struct relay *r, struct view name, struct err *e)
+/* name: of one, or empty: each. */
+static int
+for_relays(struct relay *r, struct view name, void (*act)(struct upstream *), struct err *e)
 {
 	bool found = false;
 
 	for (size_t i = 0; i < r->nup; i++) {
 		if (name.n != 0 && !view_eq(name, view_str(r->up[i].conf->name)))
 			continue;
-		unblock(&r->up[i]);
+		act(&r->up[i]);
 		found = true;
 	}
 	return found ? 0 : err_set(e, ERR_INPUT, "there is no relay \"%.*s\" in the configuration; posthousectl "
 	    "status lists them", VIEW_ARG(view_first(name, 64)));
+}
+
+int
+relay_probe(struct relay *r, struct view name, struct err *e)
+{
+	return for_relays(r, name, probe, e);
+}
+
+int
+relay_unblock(struct relay *r, struct view name, struct err *e)
+{
+	return for_relays(r, name, unblock, e);
 }
 
 void

@@ -132,8 +132,9 @@ struct relay_user {
 };
 /* *pos begins with 0. False: no more. */
 bool relay_user_next(struct relay *, size_t *pos, struct relay_user *out);
-void relay_probe(struct relay *);				/* all endpoints, now */
-/* Accounts and ports of the relay of that name, or of all of them (""). -1: there is none. */
+/* Of the relay of that name, or of all of them (""): its ports, now; -1: there is none. */
+int relay_probe(struct relay *, struct view name, struct err *) must_use;
+/* The same of accounts and ports. */
 int relay_unblock(struct relay *, struct view name, struct err *) must_use;
 void relay_want_reload(struct relay *);
 /*

@@ -196,7 +196,7 @@ a_relay_that_is_left_gets_no_more(void **state)
 	}
 	world_all(w, TWIN_ACCEPT);
 	for (int i = 0; i < 30 && world_logged(w, "failover", "reason=usable-again") == 0; i++) {
-		relay_probe(w->relay);
+		assert_int_equal(relay_probe(w->relay, VIEW(""), NULL), 0);
 		world_run(w, SECONDS(10));
 	}
 	assert_int_equal(world_logged(w, "failover", "reason=usable-again"), 1);

@@ -231,6 +231,7 @@ def test_acting():
 
         expect(ask(posthouse, "unblock")["done"].startswith("account and ports"), "unblock")
         expect(ask(posthouse, "unblock", "main")["done"].startswith("account and ports"), "unblock")
+        expect(ask(posthouse, "probe", "main")["done"].startswith("the ports of the relay are"), "probe")
         for command in ("probe", "unblock", "flush"):
             expect(text(posthouse, command).startswith("done: "), command)
         done = posthouse.ctl("status")["since_start"]
@@ -377,10 +378,11 @@ def test_wrong_use():
             refused(posthouse, 1, f"{command} needs a message id", command, "all")
         for command in ("hold", "release", "remove"):
             refused(posthouse, 1, f'{command} needs a message id or "all"', command)
-        for command in ("status", "ports", "failover", "queue", "probe", "reload"):
+        for command in ("status", "ports", "failover", "queue", "reload"):
             for word in (ids[0], "main", "all", "last"):
                 refused(posthouse, 1, f'{command} takes no message id or other word: "{word}"', command,
                         word)
+        refused(posthouse, 1, 'no relay "other"', "probe", "other")
         refused(posthouse, 1, 'no relay "other"', "unblock", "other")
         refused(posthouse, 1, "one relay at a time", "unblock", "main", "main")
         refused(posthouse, EX_USAGE, 'unknown command "frobnicate"', "frobnicate")

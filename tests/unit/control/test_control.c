@@ -58,6 +58,9 @@ test_requests(void **state)
 	q = good("unblock main --json", false);
 	assert_true(q.command == REQUEST_UNBLOCK && q.json && view_eq(q.relay, VIEW("main")));
 	assert_true(good("unblock", false).relay.n == 0);
+	q = good("probe backup", false);
+	assert_true(q.command == REQUEST_PROBE && view_eq(q.relay, VIEW("backup")));
+	assert_true(good("probe", false).relay.n == 0);
 	q = good("flush", false);
 	assert_true(!q.all && q.id == 0);
 	assert_int_equal(good("users --json", false).command, REQUEST_USERS);
