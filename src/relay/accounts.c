@@ -243,22 +243,19 @@ accounts_find(const struct accounts *a, const uint8_t fingerprint[FINGERPRINT_SI
 	return NULL;
 }
 
-/* The answer to the last login was not seen: how that begins, as of when it was written. */
+/* The last login was not judged: the pause after it, as of when it was written. */
 static void
 pause_for_open(const struct accounts_entry *x, struct account_record *out)
 {
-	static const int64_t seconds[] = { 30, 60, 120, 240, 480, 900 };
-	unsigned free = x->proven ? ACCOUNTS_OPEN_FREE : 0, step;
+	int64_t ms;
 
-	if (x->open <= free)
+	if (x->open == 0 || (x->open == 1 && x->proven))
 		return;
-	step = x->open - free - 1;
-	if (step >= lengthof(seconds))
-		step = (unsigned)lengthof(seconds) - 1;
-	*out = (struct account_record){ .state = ACCOUNT_PAUSED, .class = HEALTH_AUTH_TEMP,
-		.lasts_ms = seconds[step] * 1000, .left_ms = seconds[step] * 1000 };
+	ms = health_unjudged_ms(x->open);
+	*out = (struct account_record){ .state = ACCOUNT_PAUSED, .step = x->open - 1,
+		.class = HEALTH_AUTH_UNANSWERED, .lasts_ms = ms, .left_ms = ms };
 	(void)snprintf(out->detail, sizeof(out->detail),
-	    "posthouse ended before the answer to its last login came (%u in a row)", x->open);
+	    "no answer to its last login was seen before posthouse ended (%u in a row)", x->open);
 }
 
 void

@@ -17,13 +17,12 @@
 #define ACCOUNTS_TEXT_MAX	16384
 #define ACCOUNTS_LEFT_MAX_MS	(INT64_C(27) * 3600000)		/* the longest there is, and its jitter */
 #define ACCOUNTS_AWAY_MAX_MS	(INT64_C(31) * 86400000)	/* more is a clock that jumped */
-#define ACCOUNTS_OPEN_FREE	2	/* unanswered logins that are forgiven when it has worked before */
 
 struct accounts_entry {
 	char			name[ACCOUNTS_NAME_MAX + 1];	/* for people */
 	uint8_t			fingerprint[FINGERPRINT_SIZE];
 	bool			proven;		/* these credentials have worked once */
-	unsigned		open;		/* logins in a row whose answer nobody saw */
+	unsigned		open;		/* logins in a row that nobody judged */
 	struct account_record	record;		/* left_ms: from written_ms on */
 };
 

@@ -36,12 +36,12 @@ gather(struct relay *r, struct accounts *out)
 		const struct upstream *u = &r->up[i];
 		struct accounts_entry *x = &out->entry[out->n];
 
-		if (!u->login.known)
+		if (!u->login->known)
 			continue;
 		(void)snprintf(x->name, sizeof(x->name), "%s", u->conf->name);
-		memcpy(x->fingerprint, u->login.fingerprint, sizeof(x->fingerprint));
-		x->proven = u->login.proven;
-		x->open = u->login.open;
+		memcpy(x->fingerprint, u->login->fingerprint, sizeof(x->fingerprint));
+		x->proven = u->login->proven;
+		x->open = u->login->open;
 		health_account_save(u->health, now_of(r), &x->record);
 		out->n++;
 	}
@@ -209,72 +209,52 @@ guard_refresh(struct relay *r)
 
 /* --- logins ---------------------------------------------------------------------------- */
 
-static bool
-is_same_account(const struct upstream *a, const struct upstream *b)
-{
-	return a == b || (a->login.known && b->login.known &&
-	    memcmp(a->login.fingerprint, b->login.fingerprint, sizeof(a->login.fingerprint)) == 0);
-}
-
-/* Another relay of the configuration is just trying the same credentials. */
-static bool
-is_tried_elsewhere(struct upstream *u)
-{
-	struct relay *r = u->r;
-
-	for (size_t i = 0; i < r->nup; i++) {
-		struct upstream *v = &r->up[i];
-
-		if (v != u && v->pool.login != NULL && v->pool.login->logging_in && is_same_account(u, v))
-			return true;
-	}
-	return false;
-}
-
 bool
 guard_login(struct session *s)
 {
 	struct guard *g = &s->r->guard;
-	struct login *l = &s->up->login;
+	struct login *l = s->up->login;
 
-	if (!l->known || l->proved || g->failing)
+	if (l->proved)
 		return true;
-	if (l->mark == 0) {
+	if (l->by == NULL) {
+		l->by = s;
 		l->open++;
 		l->mark = ++g->changes;
 		write_now(s->r);
 	}
-	if (l->mark <= g->kept && !is_tried_elsewhere(s->up))
+	if (l->by == s && (l->mark <= g->kept || g->failing || !l->known))
 		return true;
 	session_park(s, LOGIN_GATE_MS);
 	return false;
 }
 
 void
-guard_answered(struct session *s, bool good)
+guard_answered(struct session *s, enum login_end end)
 {
-	struct login *l = &s->up->login;
-	bool answered = good ||
-	    (s->client != NULL && !s->lost && client_failure(s->client)->reply.code != 0);
+	struct login *l = s->up->login;
 
 	task_post(s->r->env.loop, &s->r->guard.task);
-	l->mark = 0;
-	if (!answered)
-		return;		/* it is still on disk as one that nobody knows the end of */
-	l->proved = good;
-	l->proven = l->proven || good;
-	l->open = 0;
+	if (l->by == s)
+		l->by = NULL;
+	if (end != LOGIN_UNJUDGED)
+		l->open = 0;
+	else if (l->proved)
+		l->open = 1;	/* it was not written down; those that went out side by side count as one */
+	l->proved = end == LOGIN_WORKED;
+	l->proven = l->proven || l->proved;
 }
 
 void
 guard_unsent(struct session *s)
 {
-	struct login *l = &s->up->login;
+	struct login *l = s->up->login;
 
-	if (l->mark == 0 || s->logging_in)
+	if (l->by != s)
 		return;
-	l->open--;
-	l->mark = 0;
+	l->by = NULL;
+	if (l->open != 0 && !s->logging_in)
+		l->open--;
 	task_post(s->r->env.loop, &s->r->guard.task);
 }
 
@@ -290,36 +270,45 @@ one_that_logs_in(struct upstream *u)
 	return NULL;
 }
 
+static void
+end_logins(struct upstream *u)
+{
+	struct session *s;
+
+	while ((s = one_that_logs_in(u)) != NULL)
+		session_abort(s, HEALTH_OK, "the login was refused in another session");
+}
+
 void
-guard_refused(struct upstream *u)
+guard_share(struct upstream *u, enum health_class class)
 {
 	struct relay *r = u->r;
 	struct account_record rec;
-	struct session *s;
 
+	if (class != HEALTH_AUTH_REFUSED && class != HEALTH_AUTH_TEMP && !health_is_unjudged(class))
+		return;
 	health_account_save(u->health, now_of(r), &rec);
 	for (size_t i = 0; i < r->nup; i++) {
 		struct upstream *v = &r->up[i];
 		struct account_view account;
 
-		if (!is_same_account(u, v))
+		if (v->login != u->login)
 			continue;
 		health_account(v->health, now_of(r), &account);
-		if (account.state != ACCOUNT_BLOCKED) {
+		if (account.state < rec.state) {
 			health_account_restore(v->health, now_of(r), &rec);
 			watch_changed(v);
 		}
-		while ((s = one_that_logs_in(v)) != NULL)
-			session_abort(s, HEALTH_OK, "the login was refused in another session");
+		if (class == HEALTH_AUTH_REFUSED)
+			end_logins(v);
 	}
 }
 
 void
 guard_forgive(struct upstream *u)
 {
-	u->login.open = 0;
-	u->login.mark = 0;
-	u->login.proved = false;
+	u->login->open = 0;
+	u->login->proved = false;
 	task_post(u->r->env.loop, &u->r->guard.task);
 }
 
@@ -419,6 +408,20 @@ note_change(struct upstream *u)
 			    "%s are not those any more that were refused: they are tried", u->conf->name);
 }
 
+/* With one that came before, if that is the same. */
+static void
+share_login(struct upstream *u)
+{
+	for (size_t i = 0; i < u->index; i++) {
+		struct login *other = u->r->up[i].login;
+
+		if (other->known && memcmp(other->fingerprint, u->login->fingerprint, FINGERPRINT_SIZE) == 0) {
+			u->login = other;
+			return;
+		}
+	}
+}
+
 void
 guard_adopt(struct upstream *u)
 {
@@ -430,18 +433,23 @@ guard_adopt(struct upstream *u)
 	struct account_record rec;
 	struct err e;
 
-	if (fingerprint_make(u->login.fingerprint, g->key, part, lengthof(part), &e) < 0) {
+	struct login *l = &g->login[u->index];
+
+	u->login = l;
+	if (fingerprint_make(l->fingerprint, g->key, part, lengthof(part), &e) < 0) {
 		log_simple(r->env.log, LEVEL_WARNING, "accounts-not-kept", "relay %s: %s", u->conf->name, e.text);
 		return;
 	}
-	u->login.known = true;
-	x = accounts_find(&g->old, u->login.fingerprint);
+	l->known = true;
+	share_login(u);
+	x = accounts_find(&g->old, l->fingerprint);
 	if (x == NULL) {
 		note_change(u);
 		return;
 	}
-	u->login.proven = x->proven;
-	u->login.open = x->open;
+	l = u->login;
+	l->proven = x->proven;
+	l->open = x->open;
 	accounts_resume(&g->old, x, loop_wall(r->env.loop), &rec);
 	health_account_restore(u->health, now_of(r), &rec);
 	watch_changed(u);

@@ -83,6 +83,8 @@ enter(struct health *h, size_t i, enum endpoint_state to, int64_t now_ms)
 	ep->state = to;
 	ep->since_ms = now_ms;
 	ep->successes = ep->probe_successes = 0;
+	if (to == EP_UNKNOWN || to == EP_DOWN || (to == EP_BLOCKED && !health_is_unjudged(ep->why)))
+		ep->logins_failed = 0;		/* another finding decides now */
 	switch (to) {
 	case EP_UNKNOWN:
 		ep->failing = ep->blocking = ep->backoff = 0;
@@ -192,6 +194,9 @@ note_success(struct endpoint *ep, const struct health_sample *s, int64_t now_ms)
 	/* Whether new sessions succeed is shown by those begun since one failed. */
 	if (ep->failed_ms != NEVER && now_ms - s->age_ms < ep->failed_ms)
 		return EV_SUCCESS;
+	if (ep->logins_failed != 0 && !s->logged_in)
+		return EV_SUCCESS;	/* as far as the login it came before, too */
+	ep->logins_failed = 0;
 	ep->suspect = false;
 	ep->failing = ep->blocking = ep->fast = 0;
 	ep->successes++;
@@ -216,7 +221,8 @@ note_failure(struct endpoint *ep, const struct health_sample *s, enum health_sev
 	}
 	if (severity == SEVERITY_DOWN)
 		return EV_CERTAIN;
-	if (severity == SEVERITY_BLOCK && ++ep->blocking >= 2)
+	/* A certificate may be a mishap once; a server that says so itself is not. */
+	if (severity == SEVERITY_BLOCK && (++ep->blocking >= 2 || s->class == HEALTH_AUTH_NOT_TAKEN))
 		return EV_BLOCK;
 	if (ep->failing < LOST_AT)
 		ep->failing += severity == SEVERITY_SOFT ? 1 : 2;
@@ -275,7 +281,7 @@ health_note(struct health *h, size_t i, const struct health_sample *s, int64_t n
 		h->mail_ms = now_ms;
 	ep->last = s->class;
 	note_login(h, s, now_ms);
-	account_note(h, s, now_ms);
+	account_note(h, i, s, now_ms);
 
 	was_suspect = ep->suspect;
 	was_canary = ep->state == EP_PROBING;
@@ -285,6 +291,8 @@ health_note(struct health *h, size_t i, const struct health_sample *s, int64_t n
 	} else if (info->severity != SEVERITY_NONE) {
 		ep->failed_ms = now_ms;
 		add_sample(ep, s, info->severity == SEVERITY_SOFT ? 0.5 : 0, now_ms);
+		if (health_is_unjudged(s->class))
+			probe_login_failed(h, i, s->class, now_ms);
 		endpoint_apply(h, i, note_failure(ep, s, info->severity), now_ms);
 	}
 	if (s->class == HEALTH_OK && s->source == SAMPLE_DELIVERY)
@@ -319,7 +327,7 @@ void
 health_trust_changed(struct health *h, int64_t now_ms)
 {
 	for (size_t i = 0; i < h->n; i++) {
-		if (h->ep[i].state != EP_BLOCKED)
+		if (h->ep[i].state != EP_BLOCKED || h->ep[i].logins_failed != 0)
 			continue;
 		endpoint_apply(h, i, EV_UNBLOCK, now_ms);
 		h->ep[i].urgent = true;
@@ -330,8 +338,10 @@ health_trust_changed(struct health *h, int64_t now_ms)
 void
 health_unblock(struct health *h, int64_t now_ms)
 {
-	for (size_t i = 0; i < h->n; i++)
+	for (size_t i = 0; i < h->n; i++) {
+		h->ep[i].logins_failed = 0;
 		endpoint_apply(h, i, EV_UNBLOCK, now_ms);
+	}
 	account_release(h, now_ms);
 	h->login_due = true;
 	health_probe_now(h);

@@ -26,7 +26,8 @@ enum health_class {
 	HEALTH_NOT_SMTP, HEALTH_WANTS_IMPLICIT, HEALTH_WANTS_STARTTLS,
 	HEALTH_STARTTLS_MISSING, HEALTH_STARTTLS_BLANKED, HEALTH_STARTTLS_REFUSED, HEALTH_INJECTED,
 	HEALTH_TLS_HANDSHAKE, HEALTH_TLS_NAME, HEALTH_TLS_EXPIRED, HEALTH_TLS_UNTRUSTED,
-	HEALTH_EHLO_REFUSED, HEALTH_AUTH_MISSING, HEALTH_AUTH_TEMP, HEALTH_AUTH_REFUSED,
+	HEALTH_EHLO_REFUSED, HEALTH_AUTH_MISSING, HEALTH_AUTH_UNANSWERED, HEALTH_AUTH_NOT_TAKEN,
+	HEALTH_AUTH_TEMP, HEALTH_AUTH_REFUSED,
 	HEALTH_QUOTA, HEALTH_QUOTA_USED_UP, HEALTH_SENDER_REFUSED, HEALTH_RCPT_REFUSED, HEALTH_CONTENT_REFUSED,
 	HEALTH_MSG_TEMP, HEALTH_CUT_BEFORE_DOT, HEALTH_CUT_AFTER_DOT, HEALTH_GARBLED,
 	HEALTH_CLASS_COUNT
@@ -46,6 +47,8 @@ struct health_class_info {
 };
 const struct health_class_info *health_class_info(enum health_class);
 bool health_class_find(struct view word, enum health_class *out) must_use;
+/* A login was sent, and whether the password is right is not known. */
+bool health_is_unjudged(enum health_class);
 
 enum endpoint_state {
 	EP_UNKNOWN, EP_UP, EP_DEGRADED, EP_DOWN, EP_PROBING, EP_RECOVERING, EP_BLOCKED, EP_OFF,
@@ -68,6 +71,7 @@ struct health_sample {
 	int64_t			ready_ms;	/* connect to ready; -1: never got there */
 	int64_t			age_ms;		/* of its session: what began before a failure refutes nothing */
 	bool			logged_in;	/* AUTH succeeded in this session */
+	unsigned		unjudged;	/* of a class that judges no login: how many in a row, with it */
 	const char		*detail;	/* reply or error text; may be NULL */
 	int64_t			wall_ms;	/* for the day of a quota */
 };
@@ -119,6 +123,8 @@ void health_took_over(struct health *, size_t i, enum choice_reason, int64_t now
 void health_choose(struct health *, int64_t now_ms, struct health_choice *out);
 /* Suspect, and another one is not: the next message goes there, also past a kept connection. */
 bool health_is_avoided(const struct health *, size_t i, int64_t now_ms);
+/* The same, where the last login was not judged: none is sent there but by a probe. */
+bool health_is_login_avoided(const struct health *, size_t i, int64_t now_ms);
 /* The endpoints to race, best first; returns how many. */
 size_t health_race_order(const struct health *, int64_t now_ms, size_t order[HEALTH_ENDPOINTS_MAX]);
 /* May a session be opened now: account available, and some endpoint eligible or to be raced? */
@@ -192,6 +198,8 @@ struct account_record {
 	int64_t			 lasts_ms, left_ms;	/* as a whole; from now on */
 	char			 detail[HEALTH_DETAIL_MAX];
 };
+/* The pause after so many logins (at least one) in a row that nobody judged, but for some jitter. */
+int64_t health_unjudged_ms(unsigned n);
 /* A login that is just being tried after a block counts as refused: it may be. */
 void health_account_save(const struct health *, int64_t now_ms, struct account_record *out);
 /* A state from before, or from another relay with the same login. */

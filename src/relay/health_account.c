@@ -55,6 +55,8 @@ ladder_of(enum health_class class)
 	switch ((int)class) {
 	case HEALTH_QUOTA:
 	case HEALTH_DNS_NXDOMAIN:
+	case HEALTH_AUTH_UNANSWERED:
+	case HEALTH_AUTH_NOT_TAKEN:
 		return (struct ladder){ throttled, lengthof(throttled) };
 	case HEALTH_AUTH_TEMP:
 		return (struct ladder){ no_logins, lengthof(no_logins) };
@@ -73,6 +75,12 @@ refused_ms(unsigned step)
 	return refused[step < lengthof(refused) ? step : lengthof(refused) - 1];
 }
 
+int64_t
+health_unjudged_ms(unsigned n)
+{
+	return throttled[n <= lengthof(throttled) ? n - 1 : lengthof(throttled) - 1];
+}
+
 /* Does it go on from the last time, one step longer? */
 static bool
 continues(const struct account *a, enum account_state to, enum health_class class, int64_t now_ms)
@@ -85,6 +93,15 @@ continues(const struct account *a, enum account_state to, enum health_class clas
 	default:
 		return a->why == class && a->ended_ms != NEVER && now_ms - a->ended_ms < CONTINUED_MS;
 	}
+}
+
+static unsigned
+step_of(const struct account *a, enum account_state to, const struct health_sample *s, int64_t now_ms)
+{
+	/* These are counted over all ports and restarts. */
+	if (health_is_unjudged(s->class))
+		return s->unjudged > 1 ? s->unjudged - 1 : 0;
+	return continues(a, to, s->class, now_ms) ? a->step + 1 : 0;
 }
 
 static int64_t
@@ -111,12 +128,13 @@ tell(struct health *h, int64_t now_ms)
 		[ACCOUNT_EXHAUSTED] = HEALTH_ACCOUNT_EXHAUSTED, [ACCOUNT_BLOCKED] = HEALTH_ACCOUNT_BLOCKED,
 	};
 	const struct account *a = &h->account;
-	bool available = a->state == ACCOUNT_AVAILABLE;
-	struct health_event *ev = health_emit(h, kinds[a->state], -1, a->why,
-	    available ? NULL : a->detail, now_ms);
+	/* What is over needs no words about what it was. */
+	enum health_class why = a->state == ACCOUNT_AVAILABLE ? HEALTH_OK : a->why;
+	struct health_event *ev = health_emit(h, kinds[a->state], -1, why,
+	    why == HEALTH_OK ? NULL : a->detail, now_ms);
 
 	ev->until_ms = a->until_ms;
-	ev->advice = account_advice(h, a->why, a->detail);
+	ev->advice = account_advice(h, why, a->detail);
 }
 
 static void
@@ -124,7 +142,7 @@ stop(struct health *h, enum account_state to, const struct health_sample *s, int
 {
 	struct account *a = &h->account;
 
-	a->step = continues(a, to, s->class, now_ms) ? a->step + 1 : 0;
+	a->step = step_of(a, to, s, now_ms);
 	if (a->state != to)
 		a->since_ms = now_ms;
 	a->state = to;
@@ -191,6 +209,13 @@ account_try(struct health *h, int64_t now_ms)
 	h->account.until_ms = now_ms + TRIAL_MS;
 }
 
+/* The first login that nobody judges may be the fault of its port, if there is another to show that. */
+static bool
+may_be_the_port(const struct health *h, size_t i, const struct health_sample *s, int64_t now_ms)
+{
+	return health_is_unjudged(s->class) && s->unjudged <= 1 && health_best(h, (int)i, false, now_ms) >= 0;
+}
+
 /* AC_COUNT: nothing that concerns the account. trial: it is what the login after a block showed. */
 static enum account_event
 event_of(const struct health_sample *s, bool trial)
@@ -205,8 +230,18 @@ event_of(const struct health_sample *s, bool trial)
 	return s->class == HEALTH_OK && trial && s->logged_in ? AC_WORKED : AC_COUNT;
 }
 
+/* The login after a block is as good as refused if nobody judged it; the words stay those of the refusal. */
+static void
+put_off(struct health *h, int64_t now_ms)
+{
+	struct account *a = &h->account;
+
+	a->step++;
+	a->until_ms = now_ms + rng_jitter(h->rng, refused_ms(a->step), 10);
+}
+
 void
-account_note(struct health *h, const struct health_sample *s, int64_t now_ms)
+account_note(struct health *h, size_t i, const struct health_sample *s, int64_t now_ms)
 {
 	struct account *a = &h->account;
 	bool trial = a->trial && s->source == SAMPLE_PROBE;
@@ -215,7 +250,9 @@ account_note(struct health *h, const struct health_sample *s, int64_t now_ms)
 	account_tick(h, now_ms);
 	if (trial)
 		a->trial = false;
-	if (ev != AC_COUNT)
+	if (trial && health_is_unjudged(s->class))
+		put_off(h, now_ms);
+	else if (ev != AC_COUNT && !may_be_the_port(h, i, s, now_ms))
 		apply(h, ev, s, now_ms);
 	if (s->class == HEALTH_OK && a->state == ACCOUNT_AVAILABLE && s->source == SAMPLE_DELIVERY)
 		a->canary = false;

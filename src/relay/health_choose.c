@@ -109,6 +109,13 @@ health_is_avoided(const struct health *h, size_t i, int64_t now_ms)
 	return h->ep[i].suspect && health_best(h, (int)i, false, now_ms) >= 0;
 }
 
+bool
+health_is_login_avoided(const struct health *h, size_t i, int64_t now_ms)
+{
+	return h->ep[i].logins_failed != 0 &&
+	    (!endpoint_is_usable(&h->ep[i]) || health_is_avoided(h, i, now_ms));
+}
+
 size_t
 health_race_order(const struct health *h, int64_t now_ms, size_t order[HEALTH_ENDPOINTS_MAX])
 {
@@ -117,7 +124,7 @@ health_race_order(const struct health *h, int64_t now_ms, size_t order[HEALTH_EN
 	for (size_t i = 0; i < h->n; i++) {
 		size_t at = n;
 
-		if (!endpoint_is_usable(&h->ep[i]))
+		if (!endpoint_is_usable(&h->ep[i]) || health_is_login_avoided(h, i, now_ms))
 			continue;
 		while (at > 0 && is_before(h, i, order[at - 1], now_ms)) {
 			order[at] = order[at - 1];

@@ -93,6 +93,13 @@ static const struct health_class_info classes[] = {
 	[HEALTH_AUTH_MISSING] = { "auth_missing", ENDPOINT, HARD,
 	    "the server offers no login method that we have",
 	    "check that this port is the provider's submission port" },
+	[HEALTH_AUTH_UNANSWERED] = { "auth_unanswered", ENDPOINT, SOFT,
+	    "the login was sent and got no answer, so further ones wait, longer each time",
+	    "if only one port is like that, a device on the way may cut logins there; if all are, the "
+	    "provider's login service is down, or it cuts off whom it refuses" },
+	[HEALTH_AUTH_NOT_TAKEN] = { "auth_not_taken", ENDPOINT, BLOCK,
+	    "the server offers a login and then does not know the command, so none is sent to this port",
+	    "check that this port is the provider's submission port" },
 	[HEALTH_AUTH_TEMP] = { "auth_temp", ACCOUNT, NONE,
 	    "the server can't check logins now",
 	    "" },
@@ -147,6 +154,12 @@ health_class_find(struct view word, enum health_class *out)
 		}
 	}
 	return false;
+}
+
+bool
+health_is_unjudged(enum health_class class)
+{
+	return class == HEALTH_AUTH_UNANSWERED || class == HEALTH_AUTH_NOT_TAKEN;
 }
 
 const char *

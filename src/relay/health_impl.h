@@ -52,6 +52,8 @@ struct endpoint {
 
 	unsigned		failing;	/* half failures in a row */
 	unsigned		blocking;	/* findings of severity block since the last success */
+	unsigned		logins_failed;	/* not judged, in a row: then only a login is a success */
+	int64_t			login_ms;	/* while there are such: when a probe may try the next */
 	unsigned		successes;	/* since it entered the state */
 	unsigned		probe_successes;
 	unsigned		backoff;	/* step of the interval while down */
@@ -156,7 +158,7 @@ double availability_now(const struct endpoint *, int64_t now_ms);
 double endpoint_score(const struct health *, size_t i, int64_t now_ms, struct endpoint_view *parts);
 void endpoint_flapped(struct endpoint *, int64_t now_ms);
 
-void account_note(struct health *, const struct health_sample *, int64_t now_ms);
+void account_note(struct health *, size_t i, const struct health_sample *, int64_t now_ms);
 bool account_is_over(const struct account *, int64_t now_ms);
 void account_tick(struct health *, int64_t now_ms);	/* what is over ends */
 void account_try(struct health *, int64_t now_ms);	/* a probe that logs in begins */
@@ -164,6 +166,7 @@ void account_release(struct health *, int64_t now_ms);
 const char *account_advice(const struct health *, enum health_class, const char *detail);
 
 void probe_plan(struct health *, size_t i, int64_t now_ms);	/* sets ep[i].next_ms */
+void probe_login_failed(struct health *, size_t i, enum health_class, int64_t now_ms);	/* sets ep[i].login_ms */
 void probe_plan_all(struct health *, int64_t now_ms);
 
 /* Without detail; fill in the rest of what is returned. */

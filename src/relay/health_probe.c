@@ -25,7 +25,7 @@ interval_in_use(const struct health *h, size_t i, int64_t now_ms)
 
 	if (h->quiet && now_ms - h->mail_ms >= NO_MAIL_MS)
 		return first ? HOURS(1) : NEVER;
-	if (h->ep[i].state == EP_DEGRADED)
+	if (h->ep[i].state == EP_DEGRADED || h->ep[i].state == EP_RECOVERING)
 		return MINUTES(3);
 	if ((int)i == h->current)
 		return MINUTES(10);
@@ -42,6 +42,8 @@ interval_of(const struct health *h, size_t i, int64_t now_ms)
 		MINUTES(15) };
 	const struct endpoint *ep = &h->ep[i];
 
+	if (ep->logins_failed != 0 && endpoint_is_usable(ep))
+		return interval_in_use(h, i, now_ms);	/* to hurry would show nothing without a login */
 	switch (ep->state) {
 	case EP_OFF:
 		return NEVER;
@@ -71,6 +73,21 @@ probe_plan(struct health *h, size_t i, int64_t now_ms)
 		return;		/* it is about to be probed anyway */
 	ep->next_ms = interval_ms == NEVER ? NEVER
 	    : now_ms + rng_jitter(h->rng, interval_ms, JITTER);
+	/* Of the login's own time; to one that is blocked for it nothing else shows anything. */
+	if (ep->logins_failed != 0 && ep->login_ms > now_ms &&
+	    (ep->state == EP_BLOCKED || ep->login_ms < ep->next_ms))
+		ep->next_ms = ep->login_ms;
+}
+
+void
+probe_login_failed(struct health *h, size_t i, enum health_class class, int64_t now_ms)
+{
+	static const int64_t not_taken[] = { HOURS(1), HOURS(6), HOURS(24) };
+	struct endpoint *ep = &h->ep[i];
+	int64_t ms = class == HEALTH_AUTH_NOT_TAKEN ? STEP(not_taken, ep->logins_failed) : MINUTES(10);
+
+	ep->logins_failed++;
+	ep->login_ms = now_ms + rng_jitter(h->rng, ms, JITTER);
 }
 
 /* Roles changed: never later than planned, except for the one in use. */
@@ -128,7 +145,7 @@ wanted_at(const struct health *h, size_t i)
 	const struct endpoint *ep = &h->ep[i];
 
 	if (ep->next_ms != NEVER && (ep->state == EP_DOWN || ep->state == EP_BLOCKED) &&
-	    h->mail_waits && !h->usable &&
+	    ep->logins_failed == 0 && h->mail_waits && !h->usable &&
 	    ep->probe_ms != NEVER && ep->probe_ms + WAITING_CAP_MS < ep->next_ms)
 		return ep->probe_ms + WAITING_CAP_MS;
 	return ep->next_ms;
@@ -145,6 +162,17 @@ login_at(const struct health *h)
 	if (h->login_due)
 		return INT64_MIN;
 	return h->login_ms == NEVER ? NEVER : h->login_ms + LOGIN_MS;
+}
+
+static bool
+is_login_due(const struct health *h, size_t i, int64_t at_ms)
+{
+	const struct endpoint *ep = &h->ep[i];
+	int64_t login_ms = login_at(h);
+
+	if (ep->logins_failed != 0 && h->account.state == ACCOUNT_AVAILABLE)
+		return at_ms >= ep->login_ms;
+	return login_ms != NEVER && at_ms >= login_ms && endpoint_is_usable(ep);
 }
 
 static int
@@ -192,8 +220,7 @@ health_next_probe(struct health *h, int64_t now_ms, struct health_probe *out)
 	}
 	if (p.at_ms < from_ms)
 		p.at_ms = from_ms;
-	p.login = login_ms != NEVER && (p.at_ms > now_ms ? p.at_ms : now_ms) >= login_ms &&
-	    endpoint_is_usable(&h->ep[p.endpoint]);
+	p.login = is_login_due(h, (size_t)p.endpoint, p.at_ms > now_ms ? p.at_ms : now_ms);
 	*out = p;
 }
 
@@ -213,12 +240,11 @@ health_race_started(struct health *h, int64_t now_ms)
 void
 health_probe_started(struct health *h, size_t i, int64_t now_ms)
 {
-	int64_t login_ms = login_at(h);
 	struct endpoint *ep;
 
 	require(i < h->n);
 	ep = &h->ep[i];
-	if (login_ms != NEVER && now_ms >= login_ms && endpoint_is_usable(ep)) {
+	if (is_login_due(h, i, now_ms)) {
 		h->login_ms = now_ms;
 		h->login_due = false;
 		if (h->account.state == ACCOUNT_BLOCKED)

@@ -61,6 +61,9 @@ lost_at(enum client_state at)
 		return HEALTH_NO_BANNER;
 	case CL_TLS:
 		return HEALTH_TLS_HANDSHAKE;
+	case CL_AUTH:
+	case CL_AUTH_NEXT:
+		return HEALTH_AUTH_UNANSWERED;
 	case CL_DOT:
 		return HEALTH_CUT_AFTER_DOT;
 	case CL_READY:
@@ -139,7 +142,7 @@ login_failed(const struct reply *r)
 	case 502:
 	case 503:
 	case 504:
-		return HEALTH_AUTH_MISSING;	/* AUTH, or the mechanism, is not known there */
+		return HEALTH_AUTH_NOT_TAKEN;	/* AUTH, or the mechanism, is not known there */
 	default:
 		break;
 	}
@@ -148,13 +151,13 @@ login_failed(const struct reply *r)
 	if (reply_class(r) == 5)
 		return HEALTH_AUTH_REFUSED;
 	if (reply_class(r) != 4)
-		return HEALTH_GARBLED;
+		return HEALTH_AUTH_UNANSWERED;
 	/* A throttled login is a matter of the account too; the pause is the same. */
 	return HEALTH_AUTH_TEMP;
 }
 
-enum health_class
-outcome_of_failure(const struct client_failure *f)
+static enum health_class
+class_of_fault(const struct client_failure *f)
 {
 	const struct reply *r = &f->reply;
 
@@ -196,6 +199,18 @@ outcome_of_failure(const struct client_failure *f)
 	default:
 		return HEALTH_GARBLED;
 	}
+}
+
+enum health_class
+outcome_of_failure(const struct client_failure *f)
+{
+	enum health_class class = class_of_fault(f);
+
+	/* What makes no sense is no answer to a password. */
+	if ((f->state == CL_AUTH || f->state == CL_AUTH_NEXT) &&
+	    (class == HEALTH_GARBLED || class == HEALTH_NOT_SMTP))
+		return HEALTH_AUTH_UNANSWERED;
+	return class;
 }
 
 enum client_state

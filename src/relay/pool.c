@@ -211,11 +211,12 @@ pool_login_gate(struct session *s)
 	struct upstream *u = s->up;
 	struct pool *p = &u->pool;
 
-	if (!health_login_allowed(u->health, now_of(u))) {
+	if (!health_login_allowed(u->health, now_of(u)) ||
+	    (s->kind == SESSION_MAIL && health_is_login_avoided(u->health, s->endpoint, now_of(u)))) {
 		session_quit(s);
 		return false;
 	}
-	if (p->login_ok_ms != 0 && now_of(u) - p->login_ok_ms < LOGIN_PROVEN_MS)
+	if (u->login->proved && p->login_ok_ms != 0 && now_of(u) - p->login_ok_ms < LOGIN_PROVEN_MS)
 		return true;
 	if (p->login != NULL && p->login != s) {
 		session_park(s, LOGIN_GATE_MS);
@@ -226,12 +227,12 @@ pool_login_gate(struct session *s)
 }
 
 void
-pool_login_done(struct session *s, bool good)
+pool_login_done(struct session *s, enum login_end end)
 {
 	struct upstream *u = s->up;
 
-	guard_answered(s, good);
-	u->pool.login_ok_ms = good ? now_of(u) : 0;
+	guard_answered(s, end);
+	u->pool.login_ok_ms = end == LOGIN_WORKED ? now_of(u) : 0;
 	if (u->pool.login == s)
 		u->pool.login = NULL;
 	pool_kick(u);

@@ -190,6 +190,8 @@ void delivery_abandon(struct session *);
 
 /* --- pool ------------------------------------------------------------------- */
 
+enum login_end { LOGIN_WORKED, LOGIN_JUDGED, LOGIN_UNJUDGED };
+
 struct pool {
 	struct timer	 timer;
 	struct task	 task;
@@ -210,7 +212,7 @@ bool pool_has_choice(struct upstream *);		/* more than one endpoint is usable */
 /* The session is ready but for the login. True: go on now; false: it was parked or told to quit. */
 bool pool_proven(struct session *);
 bool pool_login_gate(struct session *);		/* the same, for the login */
-void pool_login_done(struct session *, bool good);
+void pool_login_done(struct session *, enum login_end);
 void pool_login_left(struct session *);		/* it ends; perhaps others waited for its login */
 bool pool_idle(struct session *);		/* true if it got a message */
 void pool_ended(struct session *, enum health_class);
@@ -276,12 +278,24 @@ const char *watch_endpoint(struct upstream *, size_t i);	/* "smtp.example.net:58
 
 /* --- guard: what is known of each login, across restarts ------------------------ */
 
+/* Host, user and password; relays of the configuration that have the same share one. */
+struct login {
+	bool		 known;		/* it has a fingerprint */
+	uint8_t		 fingerprint[FINGERPRINT_SIZE];
+	bool		 proven;	/* has worked once */
+	bool		 proved;	/* by this process, and nothing else since */
+	unsigned	 open;		/* begun and not judged, in a row */
+	struct session	*by;		/* whose login is written down, or on its way; NULL: none */
+	uint64_t	 mark;		/* the change that says so */
+};
+
 struct guard {
 	struct keep	 file, key_file;
 	uint8_t		 key[FINGERPRINT_KEY_SIZE];
 	bool		 key_kept;	/* on disk */
 	struct accounts	 old;		/* of the run before */
 	struct accounts	 written;	/* given to the file last */
+	struct login	 login[CONF_RELAYS_MAX];
 	int64_t		 written_at_ms;
 	bool		 again;		/* after the write that is under way */
 	bool		 failing;
@@ -337,16 +351,6 @@ void users_give_back(struct relay *, struct users_part *);
 void users_learn(struct relay *, struct spool_message *, const struct envelope *);
 void users_left(struct relay *, struct spool_message *);
 
-/* Of one upstream. */
-struct login {
-	bool		 known;		/* it has a fingerprint */
-	uint8_t		 fingerprint[FINGERPRINT_SIZE];
-	bool		 proven;	/* has worked once */
-	bool		 proved;	/* by this process, and since the last refusal */
-	unsigned	 open;		/* begun, and no answer seen; in a row */
-	uint64_t	 mark;		/* the change that says so; 0: none */
-};
-
 void guard_need_key(struct relay *);		/* its key is used elsewhere, too: keep it */
 void guard_init(struct relay *);		/* reads the files */
 void guard_adopt(struct upstream *);		/* what they say of this one */
@@ -357,12 +361,11 @@ void guard_look(struct relay *);		/* write what has changed */
 void guard_refresh(struct relay *);
 /* True: log in now; false: it was parked until the disk knows of it. */
 bool guard_login(struct session *);
-/* The login is over; if no answer came nothing is known of it. */
-void guard_answered(struct session *, bool good);
+void guard_answered(struct session *, enum login_end);
 void guard_unsent(struct session *);		/* it ends, and was never said */
 bool guard_is_idle(const struct relay *);	/* nothing is being written */
-/* The account is blocked: nobody else tries the same credentials. */
-void guard_refused(struct upstream *);
+/* What a login, or its lack of an answer, showed of the account is true of all relays that share it. */
+void guard_share(struct upstream *, enum health_class);
 void guard_forgive(struct upstream *);		/* the administrator says so */
 
 /* --- remark: what all ports together show (diagnosis) ----------------------------- */
@@ -381,7 +384,7 @@ struct upstream {
 	uint8_t			*secret;
 	size_t			 nsecret;
 	char			*endpoint_name[HEALTH_ENDPOINTS_MAX];
-	struct login		 login;
+	struct login		*login;
 	struct health		*health;
 	struct lookup		 lookup;
 	struct address_book	 addresses;

@@ -293,7 +293,7 @@ session_ready(struct session *s)
 	if (s->logging_in) {
 		s->logging_in = false;
 		s->logged_in = true;
-		pool_login_done(s, true);
+		pool_login_done(s, LOGIN_WORKED);
 	}
 	if (!is_probe(s))
 		session_set_age(s);
@@ -336,7 +336,10 @@ session_failed(struct session *s)
 	if (s->quitting)
 		class = HEALTH_OK;
 	if (s->logging_in)
-		pool_login_done(s, false);
+		pool_login_done(s, !s->lost && health_class_info(class)->scope == SCOPE_ACCOUNT ?
+		    LOGIN_JUDGED : LOGIN_UNJUDGED);
+	else if (health_is_unjudged(class))
+		class = HEALTH_CUT_BEFORE_DOT;		/* it was to be sent next */
 	s->logging_in = false;
 	session_over(s, class, detail);
 }

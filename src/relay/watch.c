@@ -77,7 +77,8 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 		.source = mail ? SAMPLE_DELIVERY : SAMPLE_PROBE,
 		.ready_ms = s->noted ? -1 : s->ready_ms,
 		.age_ms = loop_now(u->r->env.loop) - s->started_ms,
-		.logged_in = s->logged_in && !s->noted,
+		.logged_in = s->logged_in,
+		.unjudged = u->login->open,
 		.detail = detail,
 		.wall_ms = loop_wall(u->r->env.loop),
 	};
@@ -93,8 +94,7 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 		pool_slow_down(u);
 	health_endpoint(u->health, s->endpoint, now, &before);
 	health_note(u->health, s->endpoint, &sample, now);
-	if (class == HEALTH_AUTH_REFUSED)
-		guard_refused(u);
+	guard_share(u, class);
 	health_endpoint(u->health, s->endpoint, now, &after);
 	remark_class(s, class);
 	trail_add(&port->trail, &sample, &before, &after, now);

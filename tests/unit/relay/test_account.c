@@ -168,6 +168,8 @@ test_events_of_the_account(void **state)
 	health_unblock(f.h, f.now);
 	assert_true(health_next_event(f.h, &ev));
 	assert_string_equal(health_event_word(ev.kind), "account-available");
+	assert_int_equal(ev.class, HEALTH_OK);		/* and no word of what it was */
+	assert_string_equal(ev.detail, "");
 	assert_false(health_next_event(f.h, &ev));
 	stop(&f);
 }
@@ -202,6 +204,8 @@ static const enum move moves[] = {
 	[HEALTH_TLS_UNTRUSTED] = MOVES_WITH_ALL_PORTS,
 	[HEALTH_EHLO_REFUSED] = MOVES_WITH_ALL_PORTS,
 	[HEALTH_AUTH_MISSING] = MOVES_WITH_ALL_PORTS,
+	[HEALTH_AUTH_UNANSWERED] = MOVES_WITH_ALL_PORTS,
+	[HEALTH_AUTH_NOT_TAKEN] = MOVES_WITH_ALL_PORTS,
 	[HEALTH_AUTH_TEMP] = MOVES_AT_ONCE,
 	[HEALTH_AUTH_REFUSED] = MOVES_AT_ONCE,
 	[HEALTH_QUOTA] = MOVES_IF_IT_LASTS,

@@ -357,7 +357,7 @@ pause_of(bool proven, unsigned open, int64_t away_ms)
 	if (rec.state == ACCOUNT_AVAILABLE)
 		return 0;
 	assert_int_equal(rec.state, ACCOUNT_PAUSED);
-	assert_int_equal(rec.class, HEALTH_AUTH_TEMP);
+	assert_int_equal(rec.class, HEALTH_AUTH_UNANSWERED);
 	assert_true(rec.detail[0] != '\0');
 	return rec.left_ms / 1000;
 }
@@ -370,10 +370,10 @@ test_an_open_login_is_waited_for(void **state)
 	assert_int_equal(pause_of(false, 0, 0), 0);
 	for (unsigned i = 0; i < lengthof(seconds); i++) {
 		assert_int_equal(pause_of(false, i + 1, 0), seconds[i]);
-		assert_int_equal(pause_of(true, i + 1 + ACCOUNTS_OPEN_FREE, 0), seconds[i]);
+		assert_int_equal(pause_of(true, i + 1, 0), i == 0 ? 0 : seconds[i]);
 	}
 	assert_int_equal(pause_of(false, 1000, 0), 900);
-	assert_int_equal(pause_of(true, ACCOUNTS_OPEN_FREE, 0), 0);
+	assert_int_equal(pause_of(true, 0, 0), 0);
 	assert_int_equal(pause_of(false, 1, 20000), 10);
 	assert_int_equal(pause_of(false, 1, 30000), 0);
 	assert_int_equal(pause_of(false, 1, -10 * YEAR), 30);

@@ -47,6 +47,8 @@ static const struct {
 	[HEALTH_TLS_UNTRUSTED] = { "tls_untrusted", "not signed by a trusted" },
 	[HEALTH_EHLO_REFUSED] = { "ehlo_refused", "our name in EHLO" },
 	[HEALTH_AUTH_MISSING] = { "auth_missing", "no login method" },
+	[HEALTH_AUTH_UNANSWERED] = { "auth_unanswered", "got no answer" },
+	[HEALTH_AUTH_NOT_TAKEN] = { "auth_not_taken", "does not know the command" },
 	[HEALTH_AUTH_TEMP] = { "auth_temp", "can't check logins now" },
 	[HEALTH_AUTH_REFUSED] = { "auth_refused", "login was refused" },
 	[HEALTH_QUOTA] = { "quota", "slow down" },
@@ -188,6 +190,9 @@ assert_effect(enum health_class class, struct view effect)
 	struct fixture f;
 	struct view word = view_first(effect, view_find(effect, ' '));
 
+	if (view_ends(word, VIEW(",")))
+		word.n--;
+
 	start(&f, 2);
 	all_up(&f);
 	if (view_eq(word, VIEW("hard"))) {
@@ -198,6 +203,8 @@ assert_effect(enum health_class class, struct view effect)
 		takes_out_after(&f, class, 0, EP_DOWN);
 	} else if (view_eq(word, VIEW("block"))) {
 		takes_out_after(&f, class, 1, EP_BLOCKED);
+	} else if (view_eq(word, VIEW("blocked"))) {
+		takes_out_after(&f, class, 0, EP_BLOCKED);
 	} else if (view_eq(word, VIEW("account:"))) {
 		spares_ports(&f, class);
 		assert_int_not_equal(account_state(&f), ACCOUNT_AVAILABLE);
