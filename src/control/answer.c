@@ -10,6 +10,8 @@
 
 #include "base/banned.h"
 
+#define UNBLOCKED_MAX	2000	/* names of relays, and words */
+
 /* -1: none */
 static int
 current_endpoint(struct relay *relay, size_t which)
@@ -407,13 +409,28 @@ done_sentence(const struct request *q)
 	case REQUEST_PROBE:
 		return q->relay.n != 0 ? "the ports of the relay are being probed; see posthousectl ports" :
 		    "all ports are being probed; see posthousectl ports";
-	case REQUEST_UNBLOCK:
-		return "account and ports may be used again; probing now";
 	case REQUEST_RELOAD:
 		return "reload asked for; the log has its outcome";
 	default:
 		return "";
 	}
+}
+
+static int
+unblock(struct relay *relay, struct view name, struct report *r, struct err *e)
+{
+	struct buf done;
+	int rc;
+
+	buf_init(&done, UNBLOCKED_MAX);
+	ignore_result(buf_add_str(&done, "account and ports may be used again, probing now: "));
+	rc = relay_unblock(relay, name, &done, e);
+	if (rc == 0) {
+		report_text(r, "done", buf_view(&done));
+		report_num(r, "messages", 0);
+	}
+	buf_done(&done);
+	return rc;
 }
 
 int
@@ -429,9 +446,7 @@ answer_action(struct relay *relay, const struct request *q, struct relay_ack *ac
 			return -1;
 		break;
 	case REQUEST_UNBLOCK:
-		if (relay_unblock(relay, q->relay, e) < 0)
-			return -1;
-		break;
+		return unblock(relay, q->relay, r, e);
 	case REQUEST_RELOAD:
 		relay_want_reload(relay);
 		break;

@@ -9,7 +9,8 @@
 static bool
 add_account(const struct conf_relay *conf, const struct account_view *a, struct buf *out)
 {
-	return buf_addf(out, "the account at %s is %s: %s%s%s", conf->host, account_state_word(a->state),
+	return buf_addf(out, "the account of %s at %s is %s: %s%s%s", conf->name, conf->host,
+	    account_state_word(a->state),
 	    health_class_info(a->why_class)->sentence, a->detail[0] != '\0' ? ": " : "", a->detail);
 }
 

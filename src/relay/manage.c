@@ -184,31 +184,48 @@ relay_remove(struct relay *r, struct spool_message *m, struct relay_ack *a, stru
 
 /* --- the upstream -------------------------------------------------------------- */
 
+/* alone: it was named, and not all of them are meant. */
+typedef void act_fn(struct upstream *, bool alone, struct buf *names);
+
 static void
-probe(struct upstream *u)
+probe(struct upstream *u, bool alone, struct buf *names)
 {
 	health_probe_now(u->health);
 	watch_changed(u);
 }
 
 static void
-unblock(struct upstream *u)
+unblock_one(struct upstream *u, struct buf *names, const char *before, const char *after)
 {
 	health_unblock(u->health, loop_now(u->r->env.loop));
 	guard_forgive(u);
 	watch_changed(u);
+	if (names != NULL)
+		ignore_result(buf_addf(names, "%s%s%s", before, u->conf->name, after));	/* what fits is enough */
+}
+
+/* Those that log in as u does are the same account: one that stayed blocked would block them all again. */
+static void
+unblock(struct upstream *u, bool alone, struct buf *names)
+{
+	struct relay *r = u->r;
+
+	unblock_one(u, names, alone || u->index == 0 ? "" : ", ", "");
+	for (size_t i = 0; alone && i < r->nup; i++)
+		if (&r->up[i] != u && r->up[i].login == u->login)
+			unblock_one(&r->up[i], names, ", and ", ", which has the same login");
 }
 
 /* name: of one, or empty: each. */
 static int
-for_relays(struct relay *r, struct view name, void (*act)(struct upstream *), struct err *e)
+for_relays(struct relay *r, struct view name, act_fn *act, struct buf *names, struct err *e)
 {
 	bool found = false;
 
 	for (size_t i = 0; i < r->nup; i++) {
 		if (name.n != 0 && !view_eq(name, view_str(r->up[i].conf->name)))
 			continue;
-		act(&r->up[i]);
+		act(&r->up[i], name.n != 0, names);
 		found = true;
 	}
 	return found ? 0 : err_set(e, ERR_INPUT, "there is no relay \"%.*s\" in the configuration; posthousectl "
@@ -218,13 +235,13 @@ for_relays(struct relay *r, struct view name, void (*act)(struct upstream *), st
 int
 relay_probe(struct relay *r, struct view name, struct err *e)
 {
-	return for_relays(r, name, probe, e);
+	return for_relays(r, name, probe, NULL, e);
 }
 
 int
-relay_unblock(struct relay *r, struct view name, struct err *e)
+relay_unblock(struct relay *r, struct view name, struct buf *names, struct err *e)
 {
-	return for_relays(r, name, unblock, e);
+	return for_relays(r, name, unblock, names, e);
 }
 
 void

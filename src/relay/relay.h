@@ -134,8 +134,11 @@ struct relay_user {
 bool relay_user_next(struct relay *, size_t *pos, struct relay_user *out);
 /* Of the relay of that name, or of all of them (""): its ports, now; -1: there is none. */
 int relay_probe(struct relay *, struct view name, struct err *) must_use;
-/* The same of accounts and ports. */
-int relay_unblock(struct relay *, struct view name, struct err *) must_use;
+/*
+ * Accounts and ports of the relay of that name and those that have the same login, or of all of them
+ * (""). names: which; or NULL. -1: there is none.
+ */
+int relay_unblock(struct relay *, struct view name, struct buf *names, struct err *) must_use;
 void relay_want_reload(struct relay *);
 /*
  * What the host's network is, or may be, has changed: all endpoints are looked at soon, at most

@@ -270,7 +270,7 @@ month_live(struct month *m, unsigned days)
 		m->judge.relay[r].refused_ms = NEVER_MS;
 		m->judge.relay[r].trouble_ms = month_now(m);
 	}
-	require(relay_unblock(m->w.relay, VIEW(""), NULL) == 0);	/* the passwords are right again */
+	require(relay_unblock(m->w.relay, VIEW(""), NULL, NULL) == 0);	/* the passwords are right again */
 	live(m, month_now(m) + MINUTES(20));
 	if (m->judge.verdict[0] == '\0')
 		(void)twin_loop_until(&m->w.loop, is_over, m, SETTLE_MS);

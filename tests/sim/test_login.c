@@ -348,21 +348,27 @@ static void
 unblock_is_for_one_relay_or_all(void **state)
 {
 	struct world *w = *state;
+	struct buf names;
 	struct err e;
 
+	buf_init(&names, 200);
 	world_use_backup(w);
 	smarthost_fault(&w->backup, REFUSED_LOGIN);
 	start_blocked(w);
 	world_run(w, SECONDS(10));
 	assert_int_equal(w->backup.logins, 1);
-	assert_int_equal(relay_unblock(w->relay, VIEW("other"), &e), -1);
+	assert_int_equal(relay_unblock(w->relay, VIEW("other"), &names, &e), -1);
 	assert_non_null(strstr(e.text, "other"));
-	assert_int_equal(relay_unblock(w->relay, VIEW("backup"), &e), 0);
+	assert_int_equal(relay_unblock(w->relay, VIEW("backup"), &names, &e), 0);
+	assert_true(view_eq(buf_view(&names), VIEW("backup")));
+	buf_clear(&names);
 	world_run(w, SECONDS(10));
 	assert_int_equal(world_logins(w), 1);
 	assert_int_equal(w->backup.logins, 2);
 	heal_everywhere(w);
-	assert_int_equal(relay_unblock(w->relay, VIEW(""), &e), 0);
+	assert_int_equal(relay_unblock(w->relay, VIEW(""), &names, &e), 0);
+	assert_true(view_eq(buf_view(&names), VIEW("main, backup")));
+	buf_done(&names);
 	assert_true(world_settle(w, SECONDS(10)));
 	assert_int_equal(w->backup.logins, 3);
 	world_crash(w, TWIN_KEEP_SYNCED);		/* and main stays unblocked */
@@ -402,6 +408,8 @@ relays_with_the_same_credentials_share_a_block(void **state)
 {
 	static char other[] = "same";
 	struct world *w = *state;
+	struct buf names;
+	struct err e;
 
 	w->conf.relay[1] = w->conf.relay[0];
 	w->conf.relay[1].name = other;
@@ -411,6 +419,16 @@ relays_with_the_same_credentials_share_a_block(void **state)
 	world_run(w, MINUTES(40));
 	assert_int_equal(world_logins(w), 1);
 	assert_int_equal(world_logged(w, "account-blocked", "relay=same"), 1);
+	/* And its end: one that stayed blocked would block the other again. */
+	buf_init(&names, 200);
+	heal_everywhere(w);
+	assert_int_equal(relay_unblock(w->relay, VIEW("same"), &names, &e), 0);
+	assert_true(view_eq(buf_view(&names), VIEW("same, and main, which has the same login")));
+	buf_done(&names);
+	assert_true(world_settle(w, SECONDS(10)));
+	assert_int_equal(world_logged(w, "account-available", "relay=main"), 1);
+	assert_int_equal(world_logged(w, "account-available", "relay=same"), 1);
+	assert_int_equal(world_logged(w, "account-available", "class="), 0);
 }
 
 /* --- files ----------------------------------------------------------------------------------- */

@@ -690,7 +690,7 @@ refused_login_is_tried_once(void **state)
 	assert_int_equal(world_logged(w, "bounced", ""), 0);
 	/* The operator mends it. */
 	heal_everywhere(w);
-	assert_int_equal(relay_unblock(w->relay, VIEW(""), NULL), 0);
+	assert_int_equal(relay_unblock(w->relay, VIEW(""), NULL, NULL), 0);
 	assert_true(world_settle(w, MINUTES(1)));
 	assert_int_equal(count_many(w, 10, "login-"), 10);
 }

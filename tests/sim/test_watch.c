@@ -325,7 +325,7 @@ what_is_not_known_moves_nothing(void **state)
 	assert_alarm(w, "relay-down", 0, 0);
 	world_run(w, MINUTES(3));
 	assert_alarm(w, "relay-down", 1, 0);
-	assert_int_equal(relay_unblock(w->relay, VIEW(""), NULL), 0);
+	assert_int_equal(relay_unblock(w->relay, VIEW(""), NULL, NULL), 0);
 	world_run(w, SECONDS(20));
 	assert_alarm(w, "relay-down", 1, 0);
 	world_run(w, MINUTES(3));
@@ -333,7 +333,7 @@ what_is_not_known_moves_nothing(void **state)
 	/* And it ends by a timer of its own, not with the next look of the minute. */
 	world_run(w, MINUTES(1) - (loop_now(&w->loop.loop) - began) % MINUTES(1) + SECONDS(1));
 	world_all(w, TWIN_ACCEPT);
-	assert_int_equal(relay_unblock(w->relay, VIEW(""), NULL), 0);
+	assert_int_equal(relay_unblock(w->relay, VIEW(""), NULL, NULL), 0);
 	world_run(w, SECONDS(30));
 	assert_alarm(w, "relay-down", 1, 1);
 }
@@ -396,7 +396,7 @@ a_refused_login_is_an_alarm(void **state)
 	assert_alarm(w, "account-blocked", 1, 0);
 	assert_alarm(w, "relay-down", 0, 0);
 	heal_everywhere(w);
-	assert_int_equal(relay_unblock(w->relay, VIEW(""), NULL), 0);
+	assert_int_equal(relay_unblock(w->relay, VIEW(""), NULL, NULL), 0);
 	world_run(w, MINUTES(10));
 	assert_alarm(w, "account-blocked", 1, 1);
 }
@@ -413,7 +413,7 @@ a_used_up_quota_is_an_alarm(void **state)
 	assert_alarm(w, "account-exhausted", 1, 0);
 	assert_alarm(w, "account-paused", 0, 0);
 	heal_everywhere(w);
-	assert_int_equal(relay_unblock(w->relay, VIEW(""), NULL), 0);
+	assert_int_equal(relay_unblock(w->relay, VIEW(""), NULL, NULL), 0);
 	world_run(w, MINUTES(10));
 	assert_alarm(w, "account-exhausted", 1, 1);
 }

@@ -136,4 +136,79 @@ def test_a_used_up_quota_waits_for_its_reset():
         sink.wait_received(1)
 
 
+def unjudged(name, code, **fault):
+    """A world in which each login meets that, in which some mail waits, and one was paused for it."""
+    def before(sink):
+        for port in sink.ports:
+            sink.fault(port, "auth", code, **fault)
+    return lib.world(name, before=before)
+
+
+def aimed(sink):
+    """AUTH commands, whatever became of them; for each port."""
+    return [sum("* fault" in line and " auth" in line and f" {port}" in line for line in sink.lines)
+            for port in sink.ports]
+
+
+def test_logins_that_nobody_judges_are_few():
+    cases = (("cut", "cut", {}, "auth_unanswered", "got no answer"),
+             ("503", "503", {"text": "5.5.1 bad sequence of commands"}, "auth_not_taken",
+              "does not know the command"))
+    for name, code, fault, word, says in cases:
+        with unjudged(name, code, **fault) as (sink, posthouse):
+            start = posthouse.process.mark()
+            for _ in range(5):
+                posthouse.submit(lib.new_token())
+            posthouse.process.wait_line(f"account-paused .*class={word}", start)
+            wait_kept(posthouse, "open: 2")
+            row = account(posthouse)
+            assert (row["account"], row["account_class"]) == ("paused", word), row
+            assert says in row["why"], row
+            for _ in range(3):          # nor do restarts and reloads add any
+                posthouse.kill()
+                posthouse.start()
+                posthouse.submit(lib.new_token())
+                assert account(posthouse)["account"] == "paused", account(posthouse)
+            reload(posthouse)
+            assert sum(aimed(sink)) == 2, aimed(sink)
+            assert max(aimed(sink)) == 1, aimed(sink)       # and two ports
+            sink.reset_all()
+            posthouse.ctl("unblock")
+            sink.wait_received(8)
+
+
+def test_killed_while_the_answer_is_awaited():
+    with unjudged("awaited", "hang") as (sink, posthouse):
+        posthouse.submit(lib.new_token())
+        wait_kept(posthouse, "open: 1")
+        posthouse.kill()
+        sink.reset_all()
+        posthouse.start()
+        posthouse.process.wait_line('account-paused .*class=auth_unanswered .*detail="no answer to its last')
+        assert "is paused" in posthouse.ctl("status")["relays"][0]["why"]
+        posthouse.ctl("unblock", "main")
+        sink.wait_received(1)
+
+
+def test_two_relays_with_one_login():
+    with lib.world("shared", before=refuse) as (sink, posthouse):
+        start = posthouse.process.mark()
+        first = posthouse.settings["relays"][0]
+        posthouse.settings["relays"] = [first, dict(first, name="again")]
+        posthouse.write_config()
+        reload(posthouse)
+        posthouse.submit(lib.new_token())
+        posthouse.process.wait_line("account-blocked relay=main", start)
+        posthouse.process.wait_line("account-blocked relay=again", start)
+        assert logins(sink) == 1
+        for row in posthouse.ctl("status")["relays"]:
+            assert f"the account of {row['relay']} at " in row["why"], row
+        sink.reset_all()
+        done = posthouse.ctl("unblock", "again")["done"]
+        assert done.endswith(": again, and main, which has the same login"), done
+        line = posthouse.process.wait_line("account-available relay=main", start)
+        assert "refused" not in line and "535" not in line, line
+        sink.wait_received(1)
+
+
 lib.run_tests(globals())
