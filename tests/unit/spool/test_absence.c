@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "spool/record.h"
 #include "spool/walk.h"
 #include "unit/spool/world.h"
 
@@ -250,6 +251,39 @@ test_set_aside(void **state)
 	teardown(&p);
 }
 
+/* The start of the next one was written by a program that did not say where the one before ended. */
+static void
+test_older_program(void **state)
+{
+	static char text[1024];
+	struct commit c[MAIL];
+	uint64_t bytes, size, at;
+	struct view payload;
+	struct record r;
+	struct pair p;
+	char name[64];
+	uint8_t *next;
+
+	fill(&p, c);
+	next = twin_fs_content(&p.fs, twin_fs_name(&p.fs, "log", 1), &size);
+	assert_true(record_get_any(&r, next));
+	payload = view_of(next + RECORD_HEADER, r.length);
+	(void)snprintf(text, sizeof(text), "%.*s", VIEW_ARG(payload));
+	at = view_search(payload, VIEW("\nend: "));
+	assert_true(at < payload.n);
+	text[at + 1] = 'x';
+	world_write_start(next, text);
+	assert_int_equal(walk_missing(&p, &bytes), 0);
+	(void)snprintf(name, sizeof(name), "%s", twin_fs_name(&p.fs, "log", 0));
+	cut(&p, name, world_find(&p.fs, name, 'M', c[3].id, 0));
+	assert_int_equal(walk_missing(&p, &bytes), 1);
+	assert_int_equal(bytes, 0);
+	world_open(&p.w);
+	world_run(&p.w, 3000);
+	assert_int_equal(told_absent(&p), 1);
+	teardown(&p);
+}
+
 /* A sync failed: all in front of what is abandoned was synced. */
 static void
 test_abandoned(void **state)
@@ -307,6 +341,7 @@ main(void)
 		cmocka_unit_test(test_stopped),
 		cmocka_unit_test(test_begun_late),
 		cmocka_unit_test(test_set_aside),
+		cmocka_unit_test(test_older_program),
 		cmocka_unit_test(test_abandoned),
 		cmocka_unit_test(test_stray),
 	};

@@ -162,6 +162,8 @@ static void
 check_full(bool kill)
 {
 	struct commit c[8];
+	const char *newest;
+	uint64_t size;
 	struct pair p;
 	struct err e;
 
@@ -185,6 +187,10 @@ check_full(bool kill)
 		world_finish(&p.w, c[i].id);
 		world_run(&p.w, 2000);
 	}
+	/* It does not shrink by much from one to the next. */
+	newest = twin_fs_name(&p.fs, "log", twin_fs_count(&p.fs, "log") - 1);
+	assert_non_null(twin_fs_content(&p.fs, newest, &size));
+	assert_true(size > SEGMENT / 2);
 	p.fs.space = 0;
 	world_run(&p.w, 20000);
 	assert_int_equal(p.w.health, SPOOL_OK);
