@@ -105,9 +105,6 @@ enum health_class
 outcome_of_end(const struct stream_end *end, enum client_state at)
 {
 	switch (end->kind) {
-	case STREAM_TLS_HANDSHAKE:
-		/* A broken record later in the session is a cut like any other. */
-		return lost_at(at);
 	case STREAM_TLS_NOT_TLS:
 		return HEALTH_WANTS_STARTTLS;
 	case STREAM_TLS_NAME:
@@ -117,6 +114,7 @@ outcome_of_end(const struct stream_end *end, enum client_state at)
 	case STREAM_TLS_UNTRUSTED:
 		return HEALTH_TLS_UNTRUSTED;
 	default:
+		/* A broken TLS record later in the session is a cut like any other. */
 		return at == CL_CLOSED ? connect_failed(end) : lost_at(at);
 	}
 }

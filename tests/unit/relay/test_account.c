@@ -461,12 +461,17 @@ test_a_restored_block_is_tried_in_its_time(void **state)
 {
 	struct account_record rec = { .state = ACCOUNT_BLOCKED, .step = 1, .class = HEALTH_AUTH_REFUSED,
 		.lasts_ms = HOURS(6), .left_ms = MINUTES(30), .detail = "535 no" };
+	struct account_record over = { .state = ACCOUNT_BLOCKED, .class = HEALTH_AUTH_REFUSED };
 	struct health_sample s = { .class = HEALTH_AUTH_REFUSED, .source = SAMPLE_PROBE, .ready_ms = -1,
 		.detail = "535 no" };
 	struct health_probe p;
 	struct fixture f;
 	int64_t from;
 
+	start(&f, 2);
+	health_account_restore(f.h, f.now, &over);
+	assert_true(health_is_out(f.h, f.now));		/* a block is, whatever its times say */
+	stop(&f);
 	start(&f, 2);
 	health_account_restore(f.h, f.now, &rec);
 	from = f.now;

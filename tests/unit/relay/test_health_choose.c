@@ -165,6 +165,20 @@ test_tried_comes_before_untried(void **state)
 
 /* Of what is not known yet the administrator knows more than a port's number tells. */
 static void
+test_a_port_that_was_never_down_has_no_slow_start(void **state)
+{
+	struct health_params p = { .port = { 587 }, .n = 1, .sessions_max = 8 };
+	struct fixture f;
+
+	rng_init(&f.rng, 7);
+	f.now = 0;				/* the host has just booted */
+	f.h = health_new(&p, f.now, &f.rng);
+	delivery(&f, 0, HEALTH_OK);
+	assert_int_equal(choose(&f).sessions, 8);
+	stop(&f);
+}
+
+static void
 test_untried_ports_keep_their_order(void **state)
 {
 	struct health_params p = { .port = { 25, 587 }, .n = 2, .sessions_max = 8 };
@@ -561,6 +575,12 @@ test_intervals_by_role(void **state)
 	probe(&f, 1, HEALTH_OK);
 	assert_interval(&f, 0, 3600);
 	assert_true(view(&f, 1).next_probe_ms < 0);
+	delivery(&f, 0, HEALTH_OK);		/* an open session took one, without a choice */
+	probe(&f, 1, HEALTH_OK);
+	assert_interval(&f, 1, 3600);
+	f.now += 24 * HOUR;
+	probe(&f, 1, HEALTH_OK);
+	assert_true(view(&f, 1).next_probe_ms < 0);
 	(void)choose(&f);			/* mail again: so are the probes */
 	assert_interval(&f, 1, 3600);
 	stop(&f);
@@ -734,6 +754,7 @@ main(void)
 		cmocka_unit_test(test_what_mail_goes_over_is_current),
 		cmocka_unit_test(test_tried_comes_before_untried),
 		cmocka_unit_test(test_a_probe_at_once_stays_at_once),
+		cmocka_unit_test(test_a_port_that_was_never_down_has_no_slow_start),
 		cmocka_unit_test(test_untried_ports_keep_their_order),
 		cmocka_unit_test(test_no_endpoints),
 		cmocka_unit_test(test_one_failure_is_a_detour),

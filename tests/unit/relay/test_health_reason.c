@@ -143,6 +143,12 @@ test_the_way_back_is_told(void **state)
 	assert_why(&f, 1, "; return to 587 when its availability is 0.90; it is 0.89");
 	assert_int_equal(choose(&f), 1);
 	f.h->ep[0].availability = 0.95;
+	for (size_t i = 0; i < VOLUNTARY_MAX; i++)
+		f.h->voluntary[i] = f.now;
+	assert_why(&f, 1, "; return to 587 when fewer than 6 changes were made within an hour");
+	assert_int_equal(choose(&f), 1);
+	for (size_t i = 0; i < VOLUNTARY_MAX; i++)
+		f.h->voluntary[i] = NEVER;
 	assert_why(&f, 1, "; return to 587 with the next session");
 	assert_int_equal(choose(&f), 0);
 	delivery(&f, 0, HEALTH_CUT_BEFORE_DOT);
