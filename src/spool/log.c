@@ -164,8 +164,8 @@ may_release(const struct spool *s, const struct segment *sg)
 {
 	if (s->unreadable)
 		return false;
-	return sg->sealed && sg != s->current && sg->live == 0 && sg->pins == 0 && sg->users == 0 &&
-	    !sg->kept && sg->link.next != &s->segments;
+	/* The last one is written to, or its end is still to be told of. */
+	return sg->link.next != &s->segments && sg->live == 0 && sg->pins == 0 && sg->users == 0 && !sg->kept;
 }
 
 static void

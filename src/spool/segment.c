@@ -318,8 +318,7 @@ end_is_alone(struct fs *fs, int fd, const struct segment *sg, struct buf *bytes,
 	if (at == 0)
 		return begins_epoch(z);
 	return at % RECORD_UNIT == 0 && at < sg->size &&
-	    read_record(fs, fd, sg, RECORD_SUMMARY, at, bytes, &t, &text) && begins_epoch(&t) &&
-	    t.epoch == z->epoch && at + record_room(t.length) + SEGMENT_SEAL_ROOM == sg->size;
+	    read_record(fs, fd, sg, RECORD_SUMMARY, at, bytes, &t, &text) && begins_epoch(&t);
 }
 
 bool

@@ -415,6 +415,6 @@ explore_step(void *arg)
 	rng_init(&rng, hash_mix(x->seed, x->point));
 	try_choices(&ch, p->disk, &rng);
 	/* Always when names are half durable: nothing but the next start makes them so. */
-	if (x->kill != 0 && (p->disk->op == TWIN_RENAME || hash_mix(x->seed, x->point) % x->kill == 0))
+	if (x->kill != 0 && (p->closely != 0 || p->disk->op == TWIN_RENAME || hash_mix(x->seed, x->point) % x->kill == 0))
 		try_image(&t, (struct choice){ 'k', 0 });
 }

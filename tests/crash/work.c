@@ -301,6 +301,26 @@ release_many(struct play *p)
 	accept_small(p, 1);
 }
 
+/* New mail while older segments are read: none of them goes before all are. */
+static void
+early_mail(struct play *p)
+{
+	struct sent *a;
+
+	play_open(p);
+	fill_unwatched(p, 2);
+	a = accept_small(p, 1);
+	fill_unwatched(p, 9);
+	play_close(p);
+	p->w.reader.delay_ms = 40;
+	play_open(p);
+	for (unsigned i = 0; i < 4; i++)
+		accept_small(p, 1);
+	settle(p);
+	play_update(a);
+	settle(p);
+}
+
 /* --- failures ---------------------------------------------------------------------------------------- */
 
 static void
@@ -569,6 +589,7 @@ const struct work works[] = {
 	{ "lost-before-commit", "K13 K14", lost_before_commit },
 	{ "failed-rotation", "K7-K9 K13", failed_rotation },
 	{ "degraded", "K13 K14", degraded },
+	{ "early-mail", "K15", early_mail },
 	{ "restarts", "K15 K16 K19 K20", restarts },
 	{ "damaged-record", "K15 K17", work_damaged_record },
 	{ "damaged-header", "K15 K17", work_damaged_header },

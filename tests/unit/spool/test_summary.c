@@ -257,6 +257,30 @@ test_proof(void **state)
 	}
 }
 
+/* Z without a summary: only as the first of its epoch does it say that all of the segment was synced. */
+static void
+test_end_alone(void **state)
+{
+	for (uint32_t index = 0; index < 2; index++) {
+		struct segment *sg = segment_new(HERE, 77);
+		struct segment_closed closed, end;
+		struct twin_fs fs;
+
+		twin_fs_init(&fs);
+		sg->epoch = 3;
+		sg->index = index;
+		make_segment(&fs, sg, 1024, &closed);
+		assert_int_equal(closed.summary, 0);
+		assert_int_equal(fs_truncate(&fs.fs, sg->fd, closed.end, NULL), 0);
+		sg->size = closed.end;
+		assert_int_equal(segment_find_end(&fs.fs, sg->fd, sg, &end), index == 0);
+		fs_close(&fs.fs, sg->fd);
+		sg->fd = -1;
+		segment_free(sg);
+		twin_fs_done(&fs);
+	}
+}
+
 /* --- against the walk ------------------------------------------------------------------- */
 
 /* The walk reads every record, and compares summaries with what it read. */
@@ -490,6 +514,7 @@ main(void)
 		cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_proof),
+		cmocka_unit_test(test_end_alone),
 		cmocka_unit_test(test_same_as_walk),
 		cmocka_unit_test(test_reads_little),
 		cmocka_unit_test(test_room),
