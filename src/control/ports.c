@@ -400,7 +400,7 @@ failover_row(const struct switch_entry *s, bool several, struct report *r)
 	report_word(r, "from", s->from);
 	report_word(r, "to", s->to);
 	report_word(r, "reason", s->reason);
-	report_word(r, "class", health_class_info(s->class)->word);
+	report_word(r, "class", s->class != HEALTH_OK ? health_class_info(s->class)->word : NULL);
 	report_hide(r);
 	report_word(r, "detail", s->detail);
 	report_show(r);

@@ -257,6 +257,7 @@ why_chosen(struct view word)
 		{ "return", "preferred, and good again" },
 		{ "canary", "the one to try after an outage" },
 		{ "race", "the first to answer of those tried at one time" },
+		{ "restart", "known to work, unlike the one used before the restart" },
 	};
 
 	for (size_t i = 0; i < lengthof(words); i++)
@@ -567,7 +568,7 @@ static const struct {
 	{ "endpoint-down", tell_endpoint, NULL, NULL },
 	{ "endpoint-blocked", tell_endpoint, NULL, NULL },
 	{ "route-changed", tell_route, NULL, NULL },
-	{ "relay-down", NULL, "no port is usable, all mail waits", NULL },
+	{ "relay-down", NULL, "no port is usable of relay ", "relay" },
 	{ "relay-up", NULL, "mail can go out again over ", "endpoint" },
 	{ "failover", tell_failover, NULL, NULL },
 	{ "account-available", tell_account, NULL, NULL },

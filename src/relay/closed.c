@@ -14,6 +14,23 @@ add_account(const struct conf_relay *conf, const struct account_view *a, struct 
 	    health_class_info(a->why_class)->sentence, a->detail[0] != '\0' ? ": " : "", a->detail);
 }
 
+/* " 587 down (refused), 465 unknown" */
+static bool
+add_ports(const struct conf_relay *conf, const struct health *health, int64_t now, struct buf *out)
+{
+	for (size_t k = 0; k < conf->nendpoint; k++) {
+		struct endpoint_view v;
+		const char *word;
+
+		health_endpoint(health, k, now, &v);
+		word = v.why_class != HEALTH_OK ? health_class_info(v.why_class)->word : "";
+		if (!buf_addf(out, "%s %u %s%s%s%s", k > 0 ? "," : "", (unsigned)conf->endpoint[k].port,
+		    endpoint_state_word(v.state), *word != '\0' ? " (" : "", word, *word != '\0' ? ")" : ""))
+			return false;
+	}
+	return true;
+}
+
 bool
 relay_why_closed(const struct relay *r, size_t i, struct buf *out)
 {
@@ -25,15 +42,15 @@ relay_why_closed(const struct relay *r, size_t i, struct buf *out)
 	health_account(health, now, &account);
 	if (account.state != ACCOUNT_AVAILABLE)
 		return add_account(conf, &account, out);
-	if (!buf_addf(out, "no port of %s is usable:", conf->host))
-		return false;
-	for (size_t k = 0; k < conf->nendpoint; k++) {
-		struct endpoint_view v;
+	return buf_addf(out, "no port of %s is %s:", conf->host,
+	    health_has_usable(health) ? "known to work" : "usable") && add_ports(conf, health, now, out);
+}
 
-		health_endpoint(health, k, now, &v);
-		if (!buf_addf(out, "%s %u %s (%s)", k > 0 ? "," : "", (unsigned)conf->endpoint[k].port,
-		    endpoint_state_word(v.state), health_class_info(v.why_class)->word))
-			return false;
-	}
-	return true;
+bool
+relay_why_open(const struct relay *r, size_t i, struct buf *out)
+{
+	const struct conf_relay *conf = r->up[i].conf;
+
+	return buf_addf(out, "the ports of %s:", conf->host) &&
+	    add_ports(conf, r->up[i].health, loop_now(r->env.loop), out);
 }

@@ -296,8 +296,7 @@ health_note(struct health *h, size_t i, const struct health_sample *s, int64_t n
 		endpoint_apply(h, i, note_failure(ep, s, info->severity), now_ms);
 	}
 	if (s->class == HEALTH_OK && s->source == SAMPLE_DELIVERY)
-		health_took_over(h, i, was_canary ? CHOICE_CANARY :
-		    h->current < 0 ? CHOICE_FIRST : CHOICE_DOWN, now_ms);
+		health_took_over(h, i, was_canary ? CHOICE_CANARY : health_why_anew(h), now_ms);
 	if (ep->suspect && !was_suspect && h->current == (int)i)
 		look_at_standby(h, i, now_ms);
 	if (!endpoint_is_usable(ep))
@@ -313,6 +312,7 @@ health_network_changed(struct health *h, int64_t now_ms)
 	if (h->network_ms != NEVER && now_ms - h->network_ms < NETWORK_GAP_MS)
 		return;
 	h->network_ms = now_ms;
+	h->resumed = -1;
 	/* The name server may answer now. */
 	if (h->account.state == ACCOUNT_PAUSED && h->account.why == HEALTH_DNS_FAIL)
 		account_release(h, now_ms);
@@ -381,7 +381,7 @@ health_new(const struct health_params *p, int64_t now_ms, struct rng *rng)
 	h->host = p->host != NULL ? p->host : "";
 	h->user = p->user != NULL ? p->user : "";
 	h->sessions_max = p->sessions_max != 0 ? p->sessions_max : 1;
-	h->current = h->leader = h->probing = -1;
+	h->current = h->resumed = h->leader = h->probing = -1;
 	h->returned_ms = h->left_ms = h->probe_ms = h->login_ms = h->network_ms =
 	    h->trouble_ms = NEVER;
 	h->mail_ms = now_ms;

@@ -100,7 +100,7 @@ void health_note(struct health *, size_t i, const struct health_sample *, int64_
 /* Why the chosen endpoint is the chosen one. */
 enum choice_reason {
 	CHOICE_STAY, CHOICE_FIRST, CHOICE_DOWN, CHOICE_DETOUR, CHOICE_BETTER, CHOICE_RETURN,
-	CHOICE_CANARY, CHOICE_RACE, CHOICE_NONE
+	CHOICE_CANARY, CHOICE_RACE, CHOICE_RESTART, CHOICE_NONE
 };
 const char *choice_reason_word(enum choice_reason);
 
@@ -118,6 +118,12 @@ struct health_choice {
  * if the current endpoint does not work, i is it from here on.
  */
 void health_took_over(struct health *, size_t i, enum choice_reason, int64_t now_ms);
+
+/*
+ * It was the current endpoint at the end of the run before, and is until another one is chosen. If
+ * it worked then it is probed and raced first.
+ */
+void health_resume(struct health *, size_t i, bool worked, int64_t now_ms);
 
 /* For the next session. */
 void health_choose(struct health *, int64_t now_ms, struct health_choice *out);
@@ -138,6 +144,13 @@ bool health_is_exhausted(const struct health *, int64_t now_ms);
  * for more than a short while, or no endpoint is usable?
  */
 bool health_is_out(struct health *, int64_t now_ms);
+enum health_standing {
+	STANDING_OUT,
+	STANDING_UNSURE,	/* not out, but no endpoint is known to work */
+	STANDING_IN
+};
+enum health_standing health_standing(struct health *, int64_t now_ms);
+bool health_has_usable(const struct health *);	/* some endpoint may carry mail */
 
 /* The probe plan. */
 struct health_probe {

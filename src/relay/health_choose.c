@@ -82,8 +82,8 @@ is_before(const struct health *h, size_t a, size_t b, int64_t now_ms)
 
 	if (ca != cb)
 		return ca < cb;
-	if (ca == 1)		/* nothing is known: the administrator's order */
-		return a < b;
+	if (ca == 1)		/* nothing is known: what was in use before the restart, and the administrator's order */
+		return (int)a == h->resumed || ((int)b != h->resumed && a < b);
 	return endpoint_score(h, a, now_ms, NULL) > endpoint_score(h, b, now_ms, NULL);
 }
 
@@ -253,7 +253,7 @@ switch_to(struct health *h, int to, enum choice_reason reason, struct health_cho
 		h->returned_ms = now_ms;
 	h->current = to;
 	h->current_ms = now_ms;
-	h->leader = -1;
+	h->leader = h->resumed = -1;
 	if (reason == CHOICE_BETTER || reason == CHOICE_RETURN)
 		note_voluntary(h, now_ms);
 	ev = health_emit(h, HEALTH_ROUTE_CHANGED, to, blamed != NULL ? blamed->why : HEALTH_OK,
@@ -265,6 +265,28 @@ switch_to(struct health *h, int to, enum choice_reason reason, struct health_cho
 	out->reason = reason;
 	out->changed = true;
 	probe_plan_all(h, now_ms);
+}
+
+enum choice_reason
+health_why_anew(const struct health *h)
+{
+	const struct endpoint *ep = h->current >= 0 ? &h->ep[h->current] : NULL;
+
+	if (ep == NULL)
+		return CHOICE_FIRST;
+	/* Only one of the run before is current without ever having worked. */
+	return ep->success_ms == NEVER && ep->state == EP_UNKNOWN ? CHOICE_RESTART : CHOICE_DOWN;
+}
+
+void
+health_resume(struct health *h, size_t i, bool worked, int64_t now_ms)
+{
+	require(i < h->n);
+	if (h->ep[i].state == EP_OFF)
+		return;
+	h->current = (int)i;
+	h->current_ms = now_ms;
+	h->resumed = worked ? h->current : -1;
 }
 
 void
@@ -311,7 +333,7 @@ choose_canary(struct health *h, struct health_choice *out)
 static void
 choose_anew(struct health *h, struct health_choice *out, int64_t now_ms)
 {
-	enum choice_reason reason = h->current < 0 ? CHOICE_FIRST : CHOICE_DOWN;
+	enum choice_reason reason = health_why_anew(h);
 	int best = health_best(h, -1, true, now_ms);
 
 	if (best < 0) {
@@ -402,8 +424,21 @@ health_is_out(struct health *h, int64_t now_ms)
 	if (a->state != ACCOUNT_AVAILABLE && a->until_ms - a->since_ms > PATIENCE_MS)
 		return true;
 	/* Not those in state probing: while they are made sure of, mail flows elsewhere. */
+	return !health_has_usable(h);
+}
+
+enum health_standing
+health_standing(struct health *h, int64_t now_ms)
+{
+	const struct account *a = &h->account;
+
+	if (health_is_out(h, now_ms))
+		return STANDING_OUT;
+	/* Who asks for a pause has answered; a name server is not the provider. */
+	if (a->state != ACCOUNT_AVAILABLE && a->why != HEALTH_DNS_FAIL && a->why != HEALTH_DNS_NXDOMAIN)
+		return STANDING_IN;
 	for (size_t i = 0; i < h->n; i++)
-		if (endpoint_is_usable(&h->ep[i]))
-			return false;
-	return true;
+		if (endpoint_is_tried(&h->ep[i]))
+			return STANDING_IN;
+	return STANDING_UNSURE;
 }

@@ -195,7 +195,7 @@ choice_reason_word(enum choice_reason r)
 		[CHOICE_STAY] = "stay", [CHOICE_FIRST] = "first", [CHOICE_DOWN] = "down",
 		[CHOICE_DETOUR] = "detour", [CHOICE_BETTER] = "better",
 		[CHOICE_RETURN] = "return", [CHOICE_CANARY] = "canary",
-		[CHOICE_RACE] = "race", [CHOICE_NONE] = "none",
+		[CHOICE_RACE] = "race", [CHOICE_RESTART] = "restart", [CHOICE_NONE] = "none",
 	};
 
 	require((unsigned)r < sizeof(words) / sizeof(words[0]));

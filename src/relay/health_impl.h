@@ -105,6 +105,7 @@ struct health {
 	/* choice */
 	int			 current;
 	int64_t			 current_ms;	/* since */
+	int			 resumed;	/* current in the run before, and nothing is known of it since; or -1 */
 	int			 leader;	/* leads by more than the margin */
 	int64_t			 leader_ms;
 	int64_t			 voluntary[VOLUNTARY_MAX];	/* ring of times */
@@ -147,7 +148,7 @@ endpoint_is_tried(const struct endpoint *ep)
 	return endpoint_is_usable(ep) && ep->state != EP_UNKNOWN;
 }
 
-bool health_has_usable(const struct health *);
+enum choice_reason health_why_anew(const struct health *);	/* of a choice without a current endpoint that works */
 int health_preferred(const struct health *);	/* first listed that is not off; -1: all are */
 /* The first listed is in use again, and fails already: who is to take its place again, or -1. */
 int health_undo_return(const struct health *, int64_t now_ms);

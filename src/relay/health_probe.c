@@ -185,7 +185,7 @@ earliest(const struct health *h, int64_t *at)
 
 		if (t == NEVER)
 			continue;
-		if (best < 0 || t < *at) {
+		if (best < 0 || t < *at || (t == *at && (int)i == h->resumed)) {
 			best = (int)i;
 			*at = t;
 		}

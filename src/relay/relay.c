@@ -528,6 +528,7 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 	guard_start(r);
 	if (conf->received_user == CONF_RECEIVED_HASH)
 		guard_need_key(r);
+	failover_init(r);
 	watch_keep_init(r);
 	return r;
 }
@@ -561,6 +562,7 @@ relay_free(struct relay *r)
 	timer_cancel(r->env.loop, &r->status);
 	timer_cancel(r->env.loop, &r->drain);
 	alarms_done(r);
+	failover_done(r);
 	watch_keep_done(r);
 	task_cancel(&r->reap);
 	task_cancel(&r->ready);

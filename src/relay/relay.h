@@ -87,6 +87,7 @@ struct health *relay_health(struct relay *, size_t i);
 bool relay_in_use(const struct relay *, size_t i);		/* mail goes there now */
 /* One sentence: what keeps mail from it. For one that is closed or out; false: not all of it fitted. */
 bool relay_why_closed(const struct relay *, size_t i, struct buf *out) must_use;
+bool relay_why_open(const struct relay *, size_t i, struct buf *out) must_use;	/* how its ports are */
 unsigned relay_sessions(const struct relay *, size_t i);	/* open upstream */
 /* Of its endpoint k: */
 const struct port_history *relay_port_history(const struct relay *, size_t i, size_t k);

@@ -242,6 +242,7 @@ struct watch_port {
 	struct trail		trail;
 	int64_t			not_after_ms;	/* of the certificate seen last, wall; 0: none */
 	struct diagnosis_port	showed;
+	bool			worked;		/* at the end of the run before */
 };
 
 struct watch {
@@ -409,7 +410,15 @@ void upstream_refresh(struct upstream *);	/* once a minute: is its name, which d
 struct route_use {
 	int	serving;	/* place in the route's list that its mail goes to; -1: all are out */
 	size_t	served;		/* the last one that was it */
+	bool	shared;		/* none is known to work: whoever of the list is ready first gets it */
+	int64_t	unsure_ms;	/* its mail waits for one that is not known to work, since; -1: not */
+	struct timer head_start;
 };
+
+void failover_init(struct relay *);
+void failover_done(struct relay *);
+/* Before the first check: its mail went to that relay in the run before. */
+void failover_resume(struct relay *, const char *route, const char *to);
 
 /* Look again, and log a change. */
 void failover_check(struct relay *);

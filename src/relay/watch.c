@@ -234,11 +234,29 @@ keep_switch(struct upstream *u, const struct health_event *ev)
 	(void)put_side(e->evidence + n, sizeof(e->evidence) - (size_t)n, u, ev->endpoint);
 }
 
+/* What was found at the relay that mail leaves: at its account, else at the first port that has failed. */
+static enum health_class
+cause_at(struct relay *r, size_t i)
+{
+	const struct upstream *u = &r->up[i];
+	struct account_view account;
+	struct endpoint_view v;
+
+	health_account(u->health, loop_now(r->env.loop), &account);
+	if (account.why_class != HEALTH_OK)
+		return account.why_class;
+	for (size_t k = 0; k < u->conf->nendpoint; k++) {
+		health_endpoint(u->health, k, loop_now(r->env.loop), &v);
+		if (v.why_class != HEALTH_OK)
+			return v.why_class;
+	}
+	return HEALTH_OK;
+}
+
 void
 watch_failover(struct relay *r, const char *route, size_t from, size_t to, bool back, const char *reason)
 {
 	struct switch_entry *e = switch_log_add(&r->switches);
-	struct account_view account;
 	struct buf why;
 
 	e->wall_ms = loop_wall(r->env.loop);
@@ -247,12 +265,9 @@ watch_failover(struct relay *r, const char *route, size_t from, size_t to, bool 
 	snprintf(e->from, sizeof(e->from), "%s", r->up[from].conf->name);
 	snprintf(e->to, sizeof(e->to), "%s", r->up[to].conf->name);
 	snprintf(e->reason, sizeof(e->reason), "%s", reason);
-	if (back)
-		return;		/* that is all there is to it */
-	health_account(r->up[from].health, loop_now(r->env.loop), &account);
-	e->class = account.why_class;
+	e->class = back ? HEALTH_OK : cause_at(r, from);
 	buf_init(&why, sizeof(e->evidence) - 1);
-	ignore_result(relay_why_closed(r, from, &why));		/* what fits is enough */
+	ignore_result(back ? relay_why_open(r, to, &why) : relay_why_closed(r, from, &why));	/* what fits is enough */
 	memcpy(e->evidence, buf_view(&why).p, buf_len(&why));
 	buf_done(&why);
 }

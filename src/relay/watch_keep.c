@@ -7,6 +7,7 @@
  * is delivered, so that an idle host's disk sleeps.
  */
 #include <errno.h>
+#include <stdio.h>
 
 #include "relay/port_file.h"
 #include "relay/relay_impl.h"
@@ -88,10 +89,36 @@ restore_port(struct relay *r, const struct port_file_line *l, int64_t written_ms
 	for (size_t i = 0; i < r->nup; i++) {
 		const struct conf_relay *conf = r->up[i].conf;
 
-		for (size_t k = 0; k < conf->nendpoint; k++)
-			if (view_eq(l->relay, view_str(conf->name)) && l->port == conf->endpoint[k].port)
-				port_history_restore(&r->up[i].watch.port[k].history, l->mark, age_ms,
+		for (size_t k = 0; k < conf->nendpoint; k++) {
+			struct watch_port *port = &r->up[i].watch.port[k];
+
+			if (!view_eq(l->relay, view_str(conf->name)) || l->port != conf->endpoint[k].port)
+				continue;
+			port->worked = l->mark[PORT_SLOTS - 1] < PORT_PROBING;
+			port_history_restore(&port->history, l->mark, age_ms, loop_now(r->env.loop));
+		}
+	}
+}
+
+/* Where mail went in the end is where it goes on. */
+static void
+restore_way(struct relay *r, const struct switch_entry *e)
+{
+	char port[SWITCH_NAME];
+
+	if (e->failover) {
+		failover_resume(r, e->route, e->to);
+		return;
+	}
+	for (size_t i = 0; i < r->nup; i++) {
+		const struct conf_relay *conf = r->up[i].conf;
+
+		for (size_t k = 0; k < conf->nendpoint; k++) {
+			(void)snprintf(port, sizeof(port), "%u", (unsigned)conf->endpoint[k].port);
+			if (strcmp(e->relay, conf->name) == 0 && strcmp(e->to, port) == 0)
+				health_resume(r->up[i].health, k, r->up[i].watch.port[k].worked,
 				    loop_now(r->env.loop));
+		}
 	}
 }
 
@@ -112,6 +139,7 @@ restore(struct relay *r, struct view text)
 			restore_port(r, &l, written_ms);
 		} else {
 			*switch_log_add(&r->switches) = l.change;
+			restore_way(r, &l.change);
 			r->switches.total--;	/* it is counted in the head */
 		}
 	}

@@ -2,6 +2,8 @@
 /* Two relays: when mail goes to the second one, when it does not, and how it comes back. */
 #include "sim/scenario.h"
 
+#include "relay/relay_impl.h"
+
 #include "base/banned.h"
 
 #define REFUSED_LOGIN ((struct fault){ AT_AUTH, SAY, "535 5.7.8 Authentication credentials invalid", ALWAYS })
@@ -54,6 +56,97 @@ no_port_of_the_first_is_usable(void **state)
 	assert_int_equal(count_many(w, 20, "back-"), 20);
 	assert_int_equal(w->backup.ntaken, 20);
 	assert_int_equal(world_logged(w, "failover", ""), 2);
+}
+
+static int64_t
+settled_after(struct world *w, int64_t limit)
+{
+	int64_t began = w->loop.mono_ms;
+
+	world_mail(w, ALICE, BOB, "first.");
+	assert_true(world_settle(w, limit));
+	return w->loop.mono_ms - began;
+}
+
+/* However it is dead: its head start is all that the first message waits. */
+static void
+a_dead_first_relay_costs_a_few_seconds(void **state)
+{
+	static const enum twin_mode modes[] = { TWIN_REFUSE, TWIN_SILENT, TWIN_MUTE };
+
+	for (size_t i = 0; i < lengthof(modes); i++) {
+		struct world *w = scenario_new();
+
+		world_use_backup(w);
+		world_all(w, modes[i]);
+		world_start(w);
+		assert_true(settled_after(w, SECONDS(10)) <= 4500);
+		assert_int_equal(w->backup.ntaken, 1);
+		assert_int_equal(world_logged(w, "failover", "from=main to=backup"), 1);
+		/* And the next ones nothing at all. */
+		assert_true(settled_after(w, SECONDS(10)) <= 300);
+		/* When one of its ports has shown that it works, mail goes there again. */
+		world_all(w, TWIN_ACCEPT);
+		assert_int_equal(relay_probe(w->relay, VIEW(""), NULL), 0);
+		world_run(w, SECONDS(30));
+		assert_int_equal(world_logged(w, "failover", "from=backup to=main reason=usable-again"), 1);
+		(void)settled_after(w, SECONDS(1));
+		assert_int_equal(w->backup.ntaken, 2);
+		assert_int_equal(world_logged(w, "failover", ""), 2);
+		scenario_free(w);
+	}
+}
+
+/* A head start is one: who answers within it keeps the mail. */
+static void
+a_slow_first_relay_keeps_its_mail(void **state)
+{
+	struct world *w = two_relays(state);
+
+	for (size_t i = 0; i < PORTS; i++)
+		w->port[i].ep->delay_ms = 200;		/* 2 s up to the login */
+	world_start(w);
+	mail_many(w, 5, "slow-");
+	assert_true(world_settle(w, MINUTES(1)));
+	assert_int_equal(w->backup.ntaken, 0);
+	assert_int_equal(world_logged(w, "failover", ""), 0);
+}
+
+/* Nothing is known of the second one either: whichever is ready first gets it, and nobody twice. */
+static void
+two_unknown_relays_race(void **state)
+{
+	struct world *w = two_relays(state);
+
+	world_all(w, TWIN_SILENT);
+	w->backup.ep->mode = TWIN_SILENT;
+	world_start(w);
+	world_mail(w, ALICE, BOB, "first.");
+	world_run(w, SECONDS(6));
+	assert_true(world_logged(w, "connecting", "backup.twin.example:587 for=race") > 0);
+	w->port[P2525].ep->mode = TWIN_ACCEPT;
+	w->backup.ep->mode = TWIN_ACCEPT;
+	assert_true(world_settle(w, SECONDS(30)));
+	assert_int_equal(world_count(w, "first.") + w->backup.ntaken, 1);
+}
+
+/* After a change of the network, too: what was down is not better than what works. */
+static void
+mail_stays_where_it_works(void **state)
+{
+	struct world *w = two_relays(state);
+
+	world_all(w, TWIN_SILENT);
+	world_start(w);
+	(void)settled_after(w, SECONDS(10));
+	world_run(w, MINUTES(5));
+	for (int i = 0; i < 3; i++) {
+		for (size_t k = 0; k < w->relay->nup; k++)
+			upstream_network_changed(&w->relay->up[k]);
+		assert_true(settled_after(w, SECONDS(10)) <= 300);
+		world_run(w, MINUTES(1));
+	}
+	assert_int_equal(world_logged(w, "failover", ""), 1);
 }
 
 static void
@@ -218,6 +311,10 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(the_second_relay_is_for_need),
+		cmocka_unit_test(a_dead_first_relay_costs_a_few_seconds),
+		T(a_slow_first_relay_keeps_its_mail),
+		T(two_unknown_relays_race),
+		T(mail_stays_where_it_works),
 		T(no_port_of_the_first_is_usable),
 		T(each_login_has_its_own_password),
 		T(a_refused_message_is_not_tried_elsewhere),

@@ -47,6 +47,13 @@ cut_all(struct world *w)
 		twin_endpoint_cut(w->port[i].ep);
 }
 
+static void
+heal_all(struct world *w)
+{
+	world_all(w, TWIN_ACCEPT);
+	heal_everywhere(w);
+}
+
 /* In a session each: the first one races, the second one has a choice. */
 static void
 two_messages(struct world *w)
@@ -244,7 +251,8 @@ it_outlasts_a_restart(void **state)
 	world_run(w, SECONDS(10));
 	assert_total(w, 4);
 	assert_has(ask(w, "ports"), "?+xx??");
-	assert_has(ask(w, "failover"), "main   none  587   race");
+	assert_has(ask(w, "failover"), "main   none  587   race    -");
+	assert_has(ask(w, "failover"), "main   2525  587   race    -        2525 unknown, ");
 	/* A change is there soon, whatever comes then. */
 	two_messages(w);
 	assert_total(w, 4);
@@ -253,14 +261,66 @@ it_outlasts_a_restart(void **state)
 	assert_has(ask(w, "ports"), "?+xx??");
 }
 
-/* --- alarms -------------------------------------------------------------------- */
-
+/* What mail went over stays what it goes over, and if it does not the line says why. */
 static void
-heal_all(struct world *w)
+a_restart_keeps_the_way(void **state)
 {
-	world_all(w, TWIN_ACCEPT);
-	heal_everywhere(w);
+	struct world *w = *state;
+
+	world_use_backup(w);
+	w->port[P587].ep->mode = TWIN_SILENT;
+	world_start(w);
+	two_messages(w);
+	world_stop(w);
+	w->port[P587].ep->mode = TWIN_ACCEPT;
+	world_start(w);
+	world_run(w, 100);
+	assert_has(ask(w, "ports --why 465 --json"), "\"current\":true");
+	two_messages(w);
+	assert_int_equal(w->port[P465].ntaken, 4);
+	assert_total(w, 1);
+	/* All of its relay is dead: mail is with the other one, and stays there. */
+	cut_all(w);
+	world_mail(w, ALICE, BOB, "three.");
+	assert_true(world_settle(w, MINUTES(3)));
+	assert_int_equal(w->backup.ntaken, 1);
+	assert_total(w, 5);
+	assert_has(ask(w, "failover"), "main  backup  no-port-usable  refused  no port of smtp.twin.example is usable");
+	world_stop(w);
+	world_start(w);
+	world_mail(w, ALICE, BOB, "four.");
+	assert_true(world_settle(w, SECONDS(1)));
+	assert_int_equal(w->backup.ntaken, 2);
+	assert_total(w, 5);
+	/* Back: one line, from where it was. */
+	heal_all(w);
+	assert_int_equal(relay_probe(w->relay, VIEW(""), NULL), 0);
+	world_run(w, MINUTES(1));
+	assert_has(ask(w, "failover --limit 1"), "backup  main  usable-again  -      the ports of smtp.twin.example: 587 ");
+	world_mail(w, ALICE, BOB, "five.");
+	assert_true(world_settle(w, SECONDS(1)));
+	assert_int_equal(w->backup.ntaken, 2);
 }
+
+/* Nobody failed: the port of the run before is just not known to work. */
+static void
+a_restart_says_so(void **state)
+{
+	struct world *w = *state;
+
+	w->port[P587].ep->mode = TWIN_REFUSE;
+	world_start(w);
+	two_messages(w);
+	world_stop(w);
+	w->port[P587].ep->mode = TWIN_ACCEPT;
+	w->port[P465].ep->mode = TWIN_SILENT;
+	world_start(w);
+	world_run(w, SECONDS(12));
+	two_messages(w);
+	assert_has(ask(w, "failover --limit 1"), "main   465   587  restart  filtered  465 unknown and suspect, ");
+}
+
+/* --- alarms -------------------------------------------------------------------- */
 
 /* Raised so often, over so often, all in all. */
 static void
@@ -524,6 +584,8 @@ main(void)
 		T(the_day_is_a_line),
 		T(a_quiet_day_is_known),
 		T(it_outlasts_a_restart),
+		T(a_restart_keeps_the_way),
+		T(a_restart_says_so),
 		T(an_outage_is_one_alarm),
 		T(what_is_not_known_moves_nothing),
 		T(the_line_for_systemctl_status),

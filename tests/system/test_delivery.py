@@ -7,6 +7,7 @@ import contextlib
 import os
 import smtplib
 import socket
+import time
 
 import lib
 
@@ -145,9 +146,9 @@ def reload(posthouse, **settings):
 
 
 @contextlib.contextmanager
-def two_relays(name):
+def two_relays(name, before=None):
     """Two real smarthosts, which posthouse knows as main and backup."""
-    with lib.world(name) as (main, posthouse):
+    with lib.world(name, before=before) as (main, posthouse):
         backup = lib.Sink(posthouse.place / "backup", posthouse.place / "certs")
         try:
             first = posthouse.settings["relays"][0]
@@ -181,6 +182,40 @@ def test_second_relay():
         assert "no port of localhost is usable" in rows[0]["why"], rows
         [route] = posthouse.ctl("status")["routes"]
         assert (route["relays"], route["in_use"]) == (["main", "backup"], "backup"), route
+
+
+def test_dead_first_relay():
+    """Nothing of the first relay has worked since the start: the second one gets the mail after its head start."""
+    def dead(sink):
+        sink.set("587", "tls", "swapped")
+        sink.set("465", "tls", "swapped")
+        sink.fault("2525", "greeting", "hang", times=1000)
+
+    with two_relays("dead", dead) as (main, backup, posthouse):
+        start = posthouse.process.mark()
+        began = time.monotonic()
+        token = lib.new_token()
+        posthouse.submit(token)
+        backup.wait_received(1)
+        print(f"the first message left by the second relay after {time.monotonic() - began:.1f} s")
+        assert len(arrived(backup, token)) == 1 and not arrived(main, token)
+        posthouse.process.wait_line("failover from=main to=backup reason=no-port-ready", start)
+        # A reload keeps it there, and lists no change that is none.
+        reload(posthouse)
+        posthouse.submit(lib.new_token())
+        backup.wait_received(2)
+        [change] = [c for c in posthouse.ctl("failover")["changes"] if c["event"] == "failover"]
+        assert (change["from"], change["to"]) == ("main", "backup"), change
+        assert change["class"] in ("wants_implicit", "wants_starttls", "no_banner"), change
+        # It is back when a port of it works.
+        start = posthouse.process.mark()
+        main.reset_all()
+        for port in main.ports:
+            main.cut(port)        # probes hang there
+        posthouse.ctl("probe")
+        posthouse.process.wait_line("failover from=backup to=main reason=usable-again", start)
+        posthouse.submit(lib.new_token())
+        main.wait_received(1)
 
 
 BOB, CAROL, DAVE = "bob@main.example", "carol@Backup.Example", "dave@either.example"

@@ -103,7 +103,7 @@ test_sentences(void **state)
 		{ T "route-changed relay=main from=h:587 to=h:465 reason=down class=filtered detail=\"x\"",
 		  "new connections use h:465, not h:587: the one used before is not usable any more; filtered: no "
 		  "answer: the port is filtered on the way, or the host is away (x)" },
-		{ T "relay-down relay=main", "no port is usable, all mail waits" },
+		{ T "relay-down relay=main", "no port is usable of relay main" },
 		{ T "relay-up relay=main endpoint=h:465", "mail can go out again over h:465" },
 		{ T "account-blocked relay=main class=auth_refused detail=\"535 no\"",
 		  "the account is blocked: auth_refused: the login was refused, so no further login is tried on any "

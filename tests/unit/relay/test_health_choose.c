@@ -423,6 +423,37 @@ test_flapping_ends_voluntary_switches(void **state)
 	stop(&f);
 }
 
+/* --- is mail to go to this relay? ------------------------------------------ */
+
+static void
+test_standing(void **state)
+{
+	struct fixture f;
+
+	start(&f, 2);
+	assert_int_equal(health_standing(f.h, f.now), STANDING_UNSURE);
+	delivery(&f, 0, HEALTH_FILTERED);
+	assert_int_equal(health_standing(f.h, f.now), STANDING_UNSURE);
+	probe(&f, 1, HEALTH_OK);
+	assert_int_equal(health_standing(f.h, f.now), STANDING_IN);
+	delivery(&f, 1, HEALTH_FILTERED);		/* suspicion is not enough */
+	assert_int_equal(health_standing(f.h, f.now), STANDING_IN);
+	kill_port(&f, 0);
+	kill_port(&f, 1);
+	assert_int_equal(health_standing(f.h, f.now), STANDING_OUT);
+	probe(&f, 0, HEALTH_OK);
+	assert_int_equal(health_standing(f.h, f.now), STANDING_OUT);
+	f.now += HOUR;
+	health_network_changed(f.h, f.now);
+	assert_int_equal(health_standing(f.h, f.now), STANDING_UNSURE);
+	delivery(&f, 0, HEALTH_DNS_FAIL);		/* the name server says nothing of it */
+	assert_int_equal(health_standing(f.h, f.now), STANDING_UNSURE);
+	f.now += HOUR;
+	delivery(&f, 0, HEALTH_QUOTA);			/* it lives, and asks for a short pause */
+	assert_int_equal(health_standing(f.h, f.now), STANDING_IN);
+	stop(&f);
+}
+
 /* --- outage, canary, ramp ------------------------------------------------ */
 
 static void
@@ -764,6 +795,7 @@ main(void)
 		cmocka_unit_test(test_return_and_its_hold),
 		cmocka_unit_test(test_a_return_that_fails_is_undone),
 		cmocka_unit_test(test_flapping_ends_voluntary_switches),
+		cmocka_unit_test(test_standing),
 		cmocka_unit_test(test_outage_canary_and_ramp),
 		cmocka_unit_test(test_first_round_logs_in_once),
 		cmocka_unit_test(test_unreported_probe_is_forgotten),

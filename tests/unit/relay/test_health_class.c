@@ -278,7 +278,7 @@ static void
 each_state_event_and_reason_has_its_word(void **state)
 {
 	static const char *const reasons[CHOICE_NONE + 1] = {
-		"stay", "first", "down", "detour", "better", "return", "canary", "race", "none",
+		"stay", "first", "down", "detour", "better", "return", "canary", "race", "restart", "none",
 	};
 	static const char *const events[HEALTH_EVENT_COUNT] = {
 		"endpoint-up", "endpoint-degraded", "endpoint-down", "endpoint-blocked", "route-changed",
