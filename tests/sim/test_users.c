@@ -160,6 +160,21 @@ beyond_the_limit_is_refused(void **state)
 }
 
 /* How much it is shows at the end; many at one time do not slip through. */
+/* Also what was handed in just before an orderly stop. */
+static void
+the_last_second_counts(void **state)
+{
+	struct scene *t = *state;
+
+	t->w->conf.limits.user_messages[1] = 1;
+	world_start(t->w);
+	mail(t, 33, "one.");
+	world_stop(t->w);
+	world_start(t->w);
+	mail(t, 33, "two.");
+	assert_int_equal(count_held(t->w), 1);
+}
+
 static void
 an_alarm_is_over_after_an_hour(void **state)
 {
@@ -363,6 +378,27 @@ received_says_whose_it_is(void **state)
 	assert_int_equal(world_count(w, "uid 33"), 0);
 }
 
+/* The key of the hash is kept though there was no login, for which it is made. */
+static void
+tags_stay_without_a_login(void **state)
+{
+	struct scene *t = *state;
+	struct world *w = t->w;
+	char before[32] = "", after[32] = "";
+
+	w->conf.received_user = CONF_RECEIVED_HASH;
+	world_all(w, TWIN_REFUSE);
+	start(t);
+	mail(t, 33, "one.");
+	world_run(w, SECONDS(5));
+	tag_of(w, 33, before);
+	asker_restart(&t->client, w, TWIN_KEEP_ALL);
+	mail(t, 33, "two.");
+	tag_of(w, 33, after);
+	assert_string_equal(before, after);
+	assert_int_equal(strlen(after), 21);
+}
+
 static void
 the_script_is_in_the_story(void **state)
 {
@@ -488,6 +524,35 @@ freeze_waits_for_the_disk(void **state)
 }
 
 static void
+on_ack(void *owner)
+{
+}
+
+/* A write that is under way when he is frozen does not know of it. */
+static void
+freeze_waits_for_the_write_that_has_it(void **state)
+{
+	struct scene *t = *state;
+	struct world *w = t->w;
+	struct relay_ack *one, *two;
+
+	world_start(w);
+	world_run(w, SECONDS(1));
+	one = relay_ack_new(w->relay, on_ack, NULL);
+	two = relay_ack_new(w->relay, on_ack, NULL);
+	w->reader.delay_ms = 100;		/* of each write */
+	relay_freeze(w->relay, 33, true, one);
+	relay_freeze(w->relay, OTHER, true, two);
+	world_run(w, 150);
+	assert_true(relay_ack_is_written(one));
+	assert_false(relay_ack_is_written(two));
+	world_run(w, 100);
+	assert_true(relay_ack_is_written(two));
+	relay_ack_drop(one);
+	relay_ack_drop(two);
+}
+
+static void
 a_damaged_file_is_told_of(void **state)
 {
 	struct scene *t = *state;
@@ -498,7 +563,7 @@ a_damaged_file_is_told_of(void **state)
 	asker_done(&t->client);
 	twin_fs_damage(t->w->fs, "users", 3);
 	start(t);
-	assert_int_equal(world_logged(t->w, "users-forgotten", "it is damaged"), 1);
+	assert_int_equal(world_logged(t->w, "users-forgotten", "its checksum is another one"), 1);
 	mail(t, 33, "one.");
 	assert_true(world_settle(t->w, MINUTES(1)));
 }
@@ -511,17 +576,20 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		U(beyond_the_limit_is_held),
 		U(beyond_the_limit_is_refused),
+		U(the_last_second_counts),
 		U(an_alarm_is_over_after_an_hour),
 		U(bytes_are_counted_at_the_end),
 		U(one_user_does_not_fill_the_queue),
 		U(one_user_does_not_fill_the_disk),
 		U(another_user_is_in_the_next_batch),
 		U(received_says_whose_it_is),
+		U(tags_stay_without_a_login),
 		U(the_script_is_in_the_story),
 		U(freeze_holds_and_thaw_sends),
 		U(frozen_and_deferred),
 		U(purge_removes),
 		U(freeze_waits_for_the_disk),
+		U(freeze_waits_for_the_write_that_has_it),
 		U(a_damaged_file_is_told_of),
 	};
 

@@ -286,12 +286,12 @@ test_script(void **state)
 		{ "To: x\r\n\r\nX-PHP-Originating-Script: body\r\n", NULL },
 	};
 	struct wire *r = relay(&w);
+	struct wire *c = client(&w);
 	uint64_t number = 0;
 	struct frame f;
 
 	for (size_t i = 0; i < lengthof(cases); i++) {
 		struct view all = view_str(cases[i].header);
-		struct wire *c = client(&w);
 
 		for (size_t n = 0; n <= all.n; n++) {
 			begin_message(c);
@@ -308,8 +308,8 @@ test_script(void **state)
 			relay_says(r, FRAME_DURABLE, number, ID);
 			(void)hear(c);
 		}
-		says(c, "QUIT\r\n");
 	}
+	says(c, "QUIT\r\n");
 	assert_true(world_logged(&w, " s=1 script=\"33:mail.php\"\n"));
 }
 

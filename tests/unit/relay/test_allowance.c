@@ -102,6 +102,7 @@ test_all_or_nothing(void **state)
 	u = allowance_find(&a, 0, 0);
 	assert_false(takes(&a, u, 0, 1, 1, ALLOWANCE_MOST_MAX + 1));
 	assert_false(takes(&a, u, 0, 1, 1, UINT64_MAX));
+	assert_false(takes(&a, u, 0, 1, 1, UINT64_C(213503982335)));	/* times a day's ms: just over 2^64 */
 	assert_true(takes(&a, u, 0, 1, 1, ALLOWANCE_MOST_MAX));
 	assert_false(takes(&a, u, 0, 1, 1, 1));
 	assert_true(takes(&a, u, 0, 1, 1, 0));
@@ -180,6 +181,8 @@ test_many_users(void **state)
 	unsigned u;
 
 	allowance_init(&a, &l);
+	for (int64_t uid = 0; uid < ALLOWANCE_USERS_MAX - 1; uid++)
+		assert_int_equal(allowance_find(&a, uid, 0), uid + 2);
 	for (int64_t uid = 0; uid < ALLOWANCE_USERS_MAX - 1; uid++)
 		assert_true(takes(&a, allowance_find(&a, uid, 0), 0, 1, 1, 1));
 	assert_int_equal(allowance_find(&a, 100000, 0), 1);

@@ -93,6 +93,9 @@ test_states(void **state)
 		wants(&a, sizeof(a), ok ? PEER_ANSWER_FOUND : PEER_ANSWER_CLOSED);
 		a.m.idiag_inode = 0;
 		wants(&a, sizeof(a), PEER_ANSWER_CLOSED);
+		a.m.idiag_uid = 0;		/* as the kernel says it of what is left of a socket */
+		wants(&a, sizeof(a), PEER_ANSWER_CLOSED);
+		a.m.idiag_uid = 33;
 	}
 }
 
