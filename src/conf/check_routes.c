@@ -162,8 +162,6 @@ check_reached(struct loader *ld, const config_setting_t *list, size_t i)
 {
 	const struct conf_route *rt = ld->conf->route;
 
-	if (!is_whole(config_setting_get_elem(list, (unsigned)i), &rt[i]))
-		return;
 	for (size_t k = 0; k < i; k++) {
 		if (!is_whole(config_setting_get_elem(list, (unsigned)k), &rt[k]) || !covers(rt[k].from, rt[i].from) ||
 		    !covers(rt[k].to, rt[i].to) || !covers_user(&rt[k], &rt[i]))

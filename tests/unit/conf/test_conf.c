@@ -492,6 +492,7 @@ test_locate(void **state)
 	    "/r", "/s");
 	assert_located(VIEW("state_dirs = \"/t\";\nstate_dir\nstate_dir = /u\nstate_dir = \"/s"), r, "/s");
 	assert_located(VIEW("state_dir = \"/s\";\nhostname = \"a\0\";\n"), r, "/s");
+	assert_located(VIEW("state_dir = \"/s\";\n\0\nruntime_dir = \"/r\";\n"), "/r", "/s");
 	assert_located(VIEW("state_dir = \"/s\";\n@include \"/absent\"\n"), r, "/s");
 	/* What is no place. */
 	assert_located(VIEW("state_dir = 5; runtime_dir = \"relative\";"), r, s);
