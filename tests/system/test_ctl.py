@@ -432,10 +432,11 @@ def test_users():
     """Limits, freeze, thaw and purge of one user; over TCP and by name, too."""
     own = os.getuid()
     name = pwd.getpwuid(own).pw_name
-    with lib.world("users", limits={"user_messages_day": 2, "connections_per_client": 500}) as (sink, posthouse):
-        for _ in range(3):
-            posthouse.submit(lib.new_token())
-        sink.wait_received(2)
+    limits = {"user_messages_day": 2, "connections_per_client": 500}
+    with lib.world("users", debug=True, limits=limits) as (sink, posthouse):
+        one, two, three = (posthouse.submit(lib.new_token()) for _ in range(3))
+        for left in (one, two):
+            posthouse.process.wait_line(rf"\bfinished id={left}")
         line = posthouse.process.wait_line("user-over-limit")
         expect(f"of user {own} is held: More than 2 messages per day" in line, line)
         def mine():
@@ -451,7 +452,7 @@ def test_users():
         expect("frozen" in text(posthouse, "users"), "not shown")
         expect(mine()["state"] == "frozen", mine())
         text(posthouse, "thaw", name)
-        sink.wait_received(3)
+        posthouse.process.wait_line(rf"\bfinished id={three}")
         text(posthouse, "freeze", name)
         posthouse.submit(lib.new_token())
         expect(ask(posthouse, "purge", str(own))["messages"] == 1, mine())
