@@ -280,6 +280,8 @@ health_note(struct health *h, size_t i, const struct health_sample *s, int64_t n
 	if (s->source == SAMPLE_DELIVERY)
 		h->mail_ms = now_ms;
 	ep->last = s->class;
+	if (s->source == SAMPLE_PROBE)
+		ep->shown_ms = now_ms;
 	note_login(h, s, now_ms);
 	account_note(h, i, s, now_ms);
 
@@ -401,7 +403,8 @@ health_new(const struct health_params *p, int64_t now_ms, struct rng *rng)
 		ep->since_ms = ep->sampled_ms = ep->flap_ms = now_ms;
 		ep->prior = ep->availability = prior_of(p->port[i]);
 		ep->ready_ms = -1;
-		ep->ramp_ms = ep->clean_ms = ep->success_ms = ep->failed_ms = ep->probe_ms = NEVER;
+		ep->ramp_ms = ep->clean_ms = ep->success_ms = ep->failed_ms = ep->probe_ms =
+		    ep->shown_ms = NEVER;
 		ep->next_ms = p->off[i] ? NEVER : now_ms;
 		ep->urgent = true;
 	}

@@ -181,7 +181,7 @@ struct endpoint_view {
 	double			 quickness, stability, preference;
 	int64_t			 ready_ms;	/* smoothed; -1: never */
 	int64_t			 since_ms;	/* monotonic, of this state */
-	int64_t			 last_probe_ms;	/* monotonic; -1: never */
+	int64_t			 last_probe_ms;	/* or race; monotonic; -1: never */
 	int64_t			 last_success_ms;
 	int64_t			 next_probe_ms;	/* -1: none planned */
 	enum health_class	 last_class;	/* of the last sample */

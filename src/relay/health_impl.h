@@ -62,6 +62,7 @@ struct endpoint {
 	int64_t			ramp_ms;	/* slow start began; NEVER: none */
 	int64_t			clean_ms;	/* up without suspicion since; NEVER: is not */
 	int64_t			success_ms, failed_ms, probe_ms;
+	int64_t			shown_ms;	/* a probe or race showed how it is; NEVER */
 	int64_t			next_ms;
 	enum health_class	last, why;
 	char			remark[HEALTH_REMARK_MAX];	/* "": none */

@@ -37,7 +37,7 @@ health_endpoint(const struct health *h, size_t i, int64_t now_ms, struct endpoin
 		.current = h->current == (int)i,
 		.ready_ms = ep->ready_ms < 0 ? NEVER : (int64_t)(ep->ready_ms + 0.5),
 		.since_ms = ep->since_ms,
-		.last_probe_ms = ep->probe_ms,
+		.last_probe_ms = ep->shown_ms > ep->probe_ms ? ep->shown_ms : ep->probe_ms,
 		.last_success_ms = ep->success_ms,
 		.next_probe_ms = ep->next_ms,
 		.last_class = ep->last,

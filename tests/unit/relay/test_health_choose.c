@@ -102,7 +102,9 @@ test_the_winner_of_a_race_is_current_at_once(void **state)
 	assert_true(choose(&f).race);
 	health_took_over(f.h, 1, CHOICE_RACE, f.now);
 	assert_false(view(&f, 1).current);		/* nothing proves it */
-	probe(&f, 1, HEALTH_OK);
+	assert_int_equal(view(&f, 1).last_probe_ms, -1);
+	report(&f, 1, SAMPLE_PROBE, HEALTH_OK);		/* that no probe was planned for */
+	assert_int_equal(view(&f, 1).last_probe_ms, f.now);
 	health_took_over(f.h, 1, CHOICE_RACE, f.now);
 	assert_way(&f, -1, 1, CHOICE_RACE);
 	probe(&f, 0, HEALTH_OK);
