@@ -3,7 +3,7 @@
 
 #include "base/date.h"
 #include "base/num.h"
-#include "relay/health.h"
+#include "health/health.h"
 
 #include "base/banned.h"
 

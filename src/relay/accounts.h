@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "net/fingerprint.h"
-#include "relay/health.h"
+#include "health/health.h"
 
 #define ACCOUNTS_MAX		16
 #define ACCOUNTS_NAME_MAX	64

@@ -3,8 +3,8 @@
 
 #include <assert.h>
 
-#include "relay/quota.h"
-#include "relay/words.h"
+#include "health/quota.h"
+#include "health/words.h"
 
 #include "base/banned.h"
 

@@ -10,7 +10,7 @@
  * - Of these, "log in first", "say STARTTLS first", "bad sequence" and "I take no
  *   mail" speak of the operator or the server: the message is kept.
  * - A used up quota of the account keeps the message, also where the server says so with
- *   a 5xx that is known for it (relay/quota.h).
+ *   a 5xx that is known for it (health/quota.h).
  * - 552 and 452 with 4.5.3 or 5.5.3 at RCPT mean: too many at a time.
  * - Whatever goes wrong with endpoint, network or account leaves the message
  *   uncharged; but a message in whose transaction the connection is lost again
@@ -20,7 +20,7 @@
 #define RELAY_OUTCOME_H
 
 #include "net/net.h"
-#include "relay/health.h"
+#include "health/health.h"
 #include "smtp/client.h"
 
 /* Losses in a transaction that a message is forgiven before they are charged. */

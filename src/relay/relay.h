@@ -18,11 +18,11 @@
 #include "sys/log.h"
 #include "relay/alarm.h"
 #include "relay/allowance.h"
-#include "relay/health.h"
+#include "health/health.h"
 #include "relay/history.h"
-#include "relay/port_history.h"
-#include "relay/switch_log.h"
-#include "relay/trail.h"
+#include "health/port_history.h"
+#include "health/switch_log.h"
+#include "health/trail.h"
 
 struct relay;
 

@@ -19,18 +19,18 @@
 #include "relay/accounts.h"
 #include "relay/address_book.h"
 #include "relay/age.h"
-#include "relay/diagnosis.h"
+#include "health/diagnosis.h"
 #include "relay/dial.h"
 #include "relay/history.h"
 #include "relay/allowance.h"
 #include "relay/keep.h"
 #include "relay/lookup.h"
 #include "relay/outcome.h"
-#include "relay/port_history.h"
+#include "health/port_history.h"
 #include "relay/relay.h"
 #include "relay/schedule.h"
-#include "relay/switch_log.h"
-#include "relay/trail.h"
+#include "health/switch_log.h"
+#include "health/trail.h"
 
 #define RECEPTION_BYTES_MAX	(64u << 20)	/* of messages coming in, not yet on disk */
 #define REPORTS_MAX		8		/* written at one time; the others wait */

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "relay/port_file.h"
+#include "health/port_file.h"
 #include "relay/relay_impl.h"
 
 #include "base/banned.h"

@@ -5,7 +5,7 @@
  * a day or a change, since chance makes few of them.
  */
 #include "fuzz.h"
-#include "relay/port_file.h"
+#include "health/port_file.h"
 
 #define LINE_MAX_BYTES 4096
 

@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "relay/health_impl.h"
+#include "health/health_impl.h"
 
 #include "base/banned.h"
 

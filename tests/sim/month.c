@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "base/crc32c.h"
 #include "base/require.h"
-#include "relay/health_impl.h"
+#include "health/health_impl.h"
 
 #include "base/banned.h"
 

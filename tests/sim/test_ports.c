@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "relay/health_impl.h"
+#include "health/health_impl.h"
 #include "relay/relay_impl.h"
 
 #include "base/banned.h"

@@ -18,7 +18,7 @@
 #define P2525	2
 #define PORTS	3
 
-/* The first three as in relay/health_impl.h, for tests that include both. */
+/* The first three as in health/health_impl.h, for tests that include both. */
 #define SECONDS(n)	((int64_t)(n) * 1000)
 #define MINUTES(n)	SECONDS((int64_t)(n) * 60)
 #define HOURS(n)	MINUTES((int64_t)(n) * 60)

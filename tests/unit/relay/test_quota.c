@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "relay/outcome.h"
-#include "relay/quota.h"
-#include "relay/words.h"
+#include "health/quota.h"
+#include "health/words.h"
 
 #include "base/banned.h"
 
