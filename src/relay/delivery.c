@@ -3,8 +3,8 @@
  * delivery - the message in a session: recipients in portions, body, results.
  *
  * The order that the promise of "at most once but for a lost reply" rests on:
- * UNCERTAIN is recorded and written before the final dot leaves; the result is
- * recorded in the turn in which the reply is read.
+ * UNCERTAIN is recorded and written before the final dot leaves, and taken back when
+ * it does not leave; the result is recorded in the turn in which the reply is read.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,15 +205,6 @@ delivery_abandon(struct session *s)
 /* --- sending ------------------------------------------------------------------- */
 
 static void
-damaged(struct session *s, const struct err *e)
-{
-	struct relay *r = s->r;
-	struct spool_message *m = let_go(s);
-
-	relay_unreadable(r, m, e);
-}
-
-static void
 make_room(struct delivery *d, uint32_t n)
 {
 	if (d->cap >= n)
@@ -273,6 +264,37 @@ has_more(const struct delivery *d)
 	return false;
 }
 
+/* The disk fails now, and no dot was sent: those on our route rest, and nothing is uncertain. */
+static void
+rest_unread(struct session *s, const struct err *e)
+{
+	struct delivery *d = &s->d;
+	char buf[SPOOL_TEXT_MAX];
+	struct view text = relay_unread_text(buf, e);
+	size_t n = 0;
+
+	make_room(d, d->m->nrcpt);
+	for (uint32_t i = 0; i < d->m->nrcpt; i++)
+		if (is_ours(d, i))
+			relay_unread_result(&d->result[n++], i, text);
+	d->fates[FATE_DEFERRED] += (uint32_t)n;
+	d->n = 0;
+	conclude(s, n);
+}
+
+static void
+unreadable(struct session *s, const struct err *e)
+{
+	struct relay *r = s->r;
+
+	if (e->kind == ERR_DAMAGED) {
+		relay_unreadable(r, let_go(s), e, true);
+		return;
+	}
+	life_unreadable(r, s->d.m, e);
+	rest_unread(s, e);
+}
+
 bool
 delivery_send(struct session *s)
 {
@@ -291,7 +313,7 @@ delivery_send(struct session *s)
 		got = READER_BAD;
 	}
 	if (got != READER_DATA) {
-		damaged(s, &e);
+		unreadable(s, &e);
 		return true;
 	}
 	users_learn(s->r, d->m, d->envelope);
@@ -487,7 +509,7 @@ delivery_result(struct session *s)
 
 	d->sent = false;
 	if (s->unreadable) {
-		damaged(s, &s->unreadable_why);
+		unreadable(s, &s->unreadable_why);
 		return;
 	}
 	life_attempt(s);

@@ -139,15 +139,51 @@ relay_damaged(struct relay *r, struct spool_message *m, const struct err *e)
 	spool_update(r->spool, m, &u, NULL, NULL);
 }
 
+struct view
+relay_unread_text(char text[SPOOL_TEXT_MAX], const struct err *e)
+{
+	(void)snprintf(text, SPOOL_TEXT_MAX, "the stored message can't be read now, and is tried again by itself; "
+	    "see to the disk, or to the file: %s", e->text);
+	return view_str(text);
+}
+
 void
-relay_unreadable(struct relay *r, struct spool_message *m, const struct err *e)
+relay_unread_result(struct spool_result *out, uint32_t rcpt, struct view text)
+{
+	*out = (struct spool_result){
+		.rcpt = rcpt, .state = SPOOL_QUEUED, .status = "4.3.0", .text = text,
+	};
+}
+
+/* The disk may be mended: the pause grows, as after an answer that says "later". */
+static void
+relay_rest_unread(struct relay *r, struct spool_message *m, const struct err *e, bool say)
+{
+	struct spool_result *result = xcalloc(m->nrcpt, sizeof(*result));
+	struct spool_update u = { .result = result, .flags = m->flags, .endpoint = "",
+		.attempts = (uint16_t)(m->attempts + (m->attempts < UINT16_MAX)) };
+	const struct spool_rcpt *rc = spool_rcpts(m);
+	int64_t rest = schedule_backoff(&r->schedule.params, u.attempts, r->env.rng);
+	char buf[SPOOL_TEXT_MAX];
+	struct view text = relay_unread_text(buf, e);
+
+	for (uint32_t i = 0; say && i < m->nrcpt; i++)
+		if (rc[i].state == SPOOL_QUEUED)
+			relay_unread_result(&result[u.nresult++], i, text);
+	u.next_ms = loop_wall(r->env.loop) + rest;
+	spool_update(r->spool, m, &u, NULL, NULL);
+	free(result);
+	relay_wait(r, m, now_of(r) + rest);
+}
+
+void
+relay_unreadable(struct relay *r, struct spool_message *m, const struct err *e, bool say)
 {
 	life_unreadable(r, m, e);
-	if (e->kind == ERR_DAMAGED) {
+	if (e->kind == ERR_DAMAGED)
 		relay_damaged(r, m, e);
-		return;
-	}
-	relay_wait(r, m, now_of(r) + r->schedule.params.retry_first_ms);
+	else
+		relay_rest_unread(r, m, e, say);
 }
 
 /* --- one line for people --------------------------------------------------------------------- */

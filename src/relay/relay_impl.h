@@ -140,7 +140,7 @@ struct session {
 	bool			 lost;		/* the connection ended or we gave up: lost_* */
 	bool			 mark_pending;	/* spool_update will call back: not to be freed before */
 	bool			 noted;		/* health has learned of ready_ms */
-	bool			 unreadable;	/* the stored message is damaged */
+	bool			 unreadable;	/* the stored message is damaged, or can't be read now */
 	struct err		 unreadable_why;
 	enum health_class	 lost_class;
 	char			 lost_text[200];
@@ -628,6 +628,9 @@ void relay_wait_route(struct relay *, struct spool_message *, unsigned route, in
 void relay_drain_check(struct relay *);
 void relay_end_check(struct relay *);		/* drained, and all of it is on disk? */
 /* The stored message can't be read. If it is damaged it is held; else it is read again later. */
-void relay_unreadable(struct relay *, struct spool_message *, const struct err *);
+/* say: the reason becomes the last that is known of those who wait (a report needs what was). */
+void relay_unreadable(struct relay *, struct spool_message *, const struct err *, bool say);
+struct view relay_unread_text(char text[SPOOL_TEXT_MAX], const struct err *);
+void relay_unread_result(struct spool_result *out, uint32_t rcpt, struct view text);
 
 #endif

@@ -264,7 +264,7 @@ report_run(void *owner)
 		return;
 	case READER_BAD:
 		m->delivery = NULL;
-		relay_unreadable(r, m, &e);
+		relay_unreadable(r, m, &e, false);
 		break;
 	default:
 		report_finish(p, text);

@@ -119,7 +119,7 @@ on_read(void *owner)
 		if (got == READER_DATA)
 			read_done(r, m, env);
 		else if (m->delivery == NULL && (m->flags & SPOOL_HELD) == 0)
-			relay_unreadable(r, m, &e);
+			relay_unreadable(r, m, &e, true);
 	}
 	read_free(p);
 	rest(r);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The control socket on a running relay: what is answered, and when. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
@@ -411,6 +412,100 @@ a_user_who_asks_much_waits(void **state)
 	crowd_done(&c);
 }
 
+/* --- what can't be read now ---------------------------------------------------- */
+
+/* Once it is marked: in the middle of its text. */
+static int
+fails_in_the_text(void *arg, enum twin_op op, const char *name)
+{
+	struct scene *t = arg;
+	const struct spool_message *m = op == TWIN_READ ? only_message(t) : NULL;
+
+	return m != NULL && m->delivery != NULL && (m->flags & SPOOL_UNCERTAIN) != 0 ? EIO : 0;
+}
+
+static int
+fails_always(void *arg, enum twin_op op, const char *name)
+{
+	return op == TWIN_READ ? EIO : 0;
+}
+
+/* It rests, is not called uncertain, and who asks is told why; the pause grows. */
+static void
+rests(struct scene *t, unsigned tries)
+{
+	const struct spool_message *m = only_message(t);
+
+	assert_non_null(m);
+	assert_null(m->delivery);
+	assert_int_equal(m->flags & (SPOOL_UNCERTAIN | SPOOL_HELD), 0);
+	assert_int_equal(m->attempts, tries);
+	assert_true(m->next_ms > loop_wall(&t->w->loop.loop));
+	assert_int_equal(world_logged(t->w, "unreadable", "Input/output error"), tries);
+	assert_int_equal(world_logged(t->w, "uncertain", ""), 0);
+}
+
+static void
+read_fails(struct scene *t, int (*how)(void *, enum twin_op, const char *))
+{
+	struct world *w = t->w;
+
+	mail_big(w, 3u << 20);
+	w->fs->cold = true;
+	w->fs->sicken = how;
+	w->fs->sicken_arg = t;
+	world_all(w, TWIN_ACCEPT);
+	for (unsigned i = 0; i < 1200 && world_logged(w, "unreadable", "") == 0; i++)
+		world_run(w, SECONDS(1));
+	world_run(w, SECONDS(1));
+}
+
+static void
+an_unreadable_text_is_not_uncertain(void **state)
+{
+	struct scene *t = *state;
+	struct world *w = t->w;
+	unsigned tries;
+
+	read_fails(t, fails_in_the_text);
+	rests(t, 1);
+	ask(t, "queue", "");
+	world_run(w, SECONDS(1));
+	assert_true(says(t, "deferred") && says(t, "can't be read now") && says(t, "see to the disk"));
+	assert_false(says(t, "uncertain") || says(t, "may then arrive twice"));
+	/* 1, 2, 4, 8, 16 and 32 minutes, and the jitter. */
+	world_run(w, MINUTES(75));
+	tries = world_logged(w, "unreadable", "");
+	assert_in_range(tries, 5, 8);
+	rests(t, tries);
+	/* The mark is taken back on the disk too. */
+	asker_restart(&t->client, w, TWIN_KEEP_ALL);
+	world_run(w, SECONDS(5));
+	rests(t, tries);
+	assert_int_equal(world_taken(w), 0);
+	w->fs->sicken = NULL;
+	assert_true(world_settle(w, HOURS(3)));
+	assert_int_equal(world_taken(w), 1);
+}
+
+static void
+an_unreadable_envelope_rests_too(void **state)
+{
+	struct scene *t = *state;
+	struct world *w = t->w;
+
+	read_fails(t, fails_always);
+	rests(t, 1);
+	world_run(w, MINUTES(75));
+	assert_in_range(world_logged(w, "unreadable", ""), 5, 8);
+	w->fs->sicken = NULL;
+	ask(t, "queue", "");
+	world_run(w, SECONDS(1));
+	assert_true(says(t, "can't be read now"));
+	assert_true(world_settle(w, HOURS(3)));
+	assert_int_equal(world_taken(w), 1);
+}
+
 #define C(fn)	cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int
@@ -426,6 +521,8 @@ main(void)
 		C(silent_clients_keep_nobody_out),
 		C(a_user_has_a_few_questions_at_a_time),
 		C(a_user_who_asks_much_waits),
+		C(an_unreadable_text_is_not_uncertain),
+		C(an_unreadable_envelope_rests_too),
 	};
 
 	return scenario_run(tests);

@@ -479,7 +479,7 @@ envelopes_that_cannot_be_read_yet(void **state)
 	found_and_not_due(w, "patient.");
 	w->fs->cold = true;
 	twin_fs_fail(w->fs, TWIN_READ, 0, 3, EIO);
-	assert_true(world_settle(w, MINUTES(30)));
+	assert_true(world_settle(w, HOURS(3)));
 	assert_int_equal(world_logged(w, "unreadable", ""), 3);
 	check_whole(w, "patient.");
 }
