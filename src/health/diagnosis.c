@@ -129,17 +129,28 @@ answers_for_every_port(const struct facts *f, struct diagnosis *out)
 	return true;
 }
 
-/* One server for two hosts is nothing bad in itself: only where the port does not work. */
+/*
+ * It greeted, and showed no certificate that is accepted: nothing says who it was. What breaks
+ * later, or passes, says nothing against a server; two names of one provider greet alike.
+ */
+static bool
+is_unproven(const struct diagnosis_port *p)
+{
+	if (p->implicit || p->greeting[0] == '\0')
+		return false;
+	return p->class == HEALTH_STARTTLS_MISSING || p->class == HEALTH_STARTTLS_BLANKED ||
+	    p->class == HEALTH_INJECTED || p->class == HEALTH_TLS_NAME || p->class == HEALTH_TLS_UNTRUSTED;
+}
+
 static bool
 greets_for_another(const struct facts *f, struct diagnosis *out)
 {
-	if (f->p->greeting[0] == '\0' || f->p->class == HEALTH_OK ||
-	    health_class_info(f->p->class)->scope != SCOPE_ENDPOINT)
+	if (!is_unproven(f->p))
 		return false;
 	for (size_t i = 0; i < f->n; i++) {
 		const struct diagnosis_port *o = &f->all[i];
 
-		if (is_same_host(o, f->p) || strcmp(o->greeting, f->p->greeting) != 0)
+		if (is_same_host(o, f->p) || !is_unproven(o) || strcmp(o->greeting, f->p->greeting) != 0)
 			continue;
 		snprintf(out->meaning, sizeof(out->meaning), "a transparent proxy: the same server greets for %.60s "
 		    "(\"%.60s\")", o->host, f->p->greeting);

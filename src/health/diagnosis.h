@@ -17,6 +17,7 @@
 struct diagnosis_port {
 	const char		*host;
 	uint16_t		 port;
+	bool			 implicit;	/* TLS before the greeting */
 	bool			 tried;
 	enum health_class	 class;
 	char			 issuer[DIAGNOSIS_WORD_MAX];	/* of its certificate, accepted or not; "" */

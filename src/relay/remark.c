@@ -85,6 +85,7 @@ remark_look(struct relay *r)
 		for (size_t e = 0; e < r->up[i].conf->nendpoint; e++) {
 			all[n] = r->up[i].watch.port[e].showed;
 			all[n].host = r->up[i].conf->host;
+			all[n].implicit = r->up[i].conf->endpoint[e].tls == CONF_TLS_IMPLICIT;
 			all[n++].port = r->up[i].conf->endpoint[e].port;
 		}
 	for (size_t i = 0; i < r->nup; i++)

@@ -120,25 +120,58 @@ what_answers_for_every_port(void **state)
 	assert_string_equal(says(all, 3, 0), "");
 }
 
+static struct diagnosis_port
+greets(const char *host, enum health_class class)
+{
+	struct diagnosis_port p = at(host, 587, class, "");
+
+	memcpy(p.greeting, "box ESMTP", 10);
+	return p;
+}
+
 static void
 one_greeting_for_two_hosts(void **state)
 {
 	struct diagnosis_port all[] = {
-		at("a.example", 587, HEALTH_STARTTLS_MISSING, ""), at("b.example", 587, HEALTH_OK, ""),
+		greets("a.example", HEALTH_STARTTLS_MISSING), greets("b.example", HEALTH_TLS_UNTRUSTED),
 	};
 
-	memcpy(all[0].greeting, "box ESMTP", 10);
-	memcpy(all[1].greeting, "box ESMTP", 10);
 	assert_string_equal(says(all, 2, 0), "a transparent proxy: the same server greets for b.example (\"box ESMTP\")");
-	assert_string_equal(says(all, 2, 1), "");	/* that one works */
-	all[1].host = "a.example";
+	assert_string_equal(says(all, 2, 1), "a transparent proxy: the same server greets for a.example (\"box ESMTP\")");
+	all[1].host = "A.example";
 	assert_string_equal(says(all, 2, 0), "");
-	all[1].host = "b.example";
-	all[0].class = HEALTH_AUTH_REFUSED;
+	all[1] = greets("b.example", HEALTH_OK);	/* that one is the provider, under two names */
 	assert_string_equal(says(all, 2, 0), "");
-	all[0] = at("a.example", 587, HEALTH_STARTTLS_MISSING, "");
-	all[1].greeting[0] = '\0';
+	assert_string_equal(says(all, 2, 1), "");
+	all[1] = greets("b.example", HEALTH_TLS_NAME);
+	all[1].greeting[0] = 'B';
 	assert_string_equal(says(all, 2, 0), "");
+	all[0].greeting[0] = all[1].greeting[0] = '\0';
+	assert_string_equal(says(all, 2, 0), "");
+}
+
+/* Its certificate and its name were verified, or a hiccup says nothing of them. */
+static void
+only_an_unproven_server_is_called_a_proxy(void **state)
+{
+	static const enum health_class proxies[] = {
+		HEALTH_STARTTLS_MISSING, HEALTH_STARTTLS_BLANKED, HEALTH_INJECTED, HEALTH_TLS_NAME,
+		HEALTH_TLS_UNTRUSTED,
+	};
+	struct diagnosis_port all[2] = { greets("a.example", HEALTH_OK), greets("b.example", HEALTH_OK) };
+
+	for (int class = 0; class < HEALTH_CLASS_COUNT; class++) {
+		bool expected = false;
+
+		for (size_t i = 0; i < lengthof(proxies); i++)
+			expected = expected || proxies[i] == (enum health_class)class;
+		all[0].class = all[1].class = (enum health_class)class;
+		assert_int_equal(strstr(says(all, 2, 0), "a transparent proxy: the same") != NULL, expected);
+		all[0].implicit = true;		/* the greeting is one from within TLS */
+		assert_null(strstr(says(all, 2, 0), "a transparent proxy: the same"));
+		assert_null(strstr(says(all, 2, 1), "a transparent proxy: the same"));
+		all[0].implicit = false;
+	}
 }
 
 static const char *
@@ -180,6 +213,7 @@ main(void)
 		cmocka_unit_test(two_authorities_are_a_question),
 		cmocka_unit_test(what_answers_for_every_port),
 		cmocka_unit_test(one_greeting_for_two_hosts),
+		cmocka_unit_test(only_an_unproven_server_is_called_a_proxy),
 		cmocka_unit_test(health_says_it_in_place_of_the_class),
 	};
 
