@@ -369,6 +369,7 @@ spool_load(struct spool *s, struct err *e)
 	s->space_known = fs_space(s->env.fs, &s->space, NULL) == 0;
 	fit_disk(s);
 	s->reuse = s->space_known && !s->space.copy_on_write;
+	quarantine_found_again(s->env.fs);
 	s->quarantined = quarantine_notes(s->env.fs);
 	if (list_numbers(&o, DIR_QUARANTINE, e) < 0 || list_numbers(&spare, DIR_SPARE, e) < 0 ||
 	    list_numbers(&o, DIR_LOG, e) < 0)

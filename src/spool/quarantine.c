@@ -196,6 +196,28 @@ quarantine_absence(struct fs *fs, uint32_t number, uint64_t at, uint64_t length,
 	return is_there(fs, name) ? 0 : put_note(fs, base, number, at, length, note, e);
 }
 
+/* Of an absence, for what is set aside is not in log/. */
+static bool
+take_back(void *arg, const char *name)
+{
+	char in_log[SEGMENT_NAME_MAX], note[BASE_MAX + 24];
+	struct fs *fs = arg;
+	uint64_t number;
+
+	if (!segment_number(name, false, &number) || !view_eq(view_str(name + 16), VIEW(".why")) ||
+	    !is_there(fs, segment_name(in_log, DIR_LOG, number)))
+		return true;
+	(void)snprintf(note, sizeof(note), "%s/%016llx.why", DIR_QUARANTINE, (unsigned long long)number);
+	(void)fs_unlink(fs, note, NULL);
+	return true;
+}
+
+void
+quarantine_found_again(struct fs *fs)
+{
+	(void)fs_list(fs, DIR_QUARANTINE, take_back, fs, NULL);
+}
+
 /* --- chunks without a commit -------------------------------------------------------- */
 
 struct numbers {

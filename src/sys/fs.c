@@ -48,6 +48,27 @@ check_regular(int fd, const char *name, struct err *e)
 	return S_ISREG(st.st_mode) ? 0 : err_set(e, ERR_INPUT, "%s is not a regular file", name);
 }
 
+static const char *
+kind_word(mode_t mode)
+{
+	return S_ISLNK(mode) ? "a symbolic link" : S_ISFIFO(mode) ? "a FIFO" : S_ISDIR(mode) ? "a directory" :
+	    S_ISREG(mode) ? "a file" : "a device or a socket";
+}
+
+/* A name that we make ourselves is something else: never followed, and nothing of it is used. */
+static int
+check_ours(struct fs *f, const char *name, mode_t want, const char *advice, struct err *e)
+{
+	struct stat st;
+
+	if (fstatat(top(f), name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_sys(e, errno, "can't look at %s", name);
+	if ((st.st_mode & S_IFMT) == want)
+		return 0;
+	return err_set(e, ERR_INPUT, "%s is %s and must be %s; %s", name, kind_word(st.st_mode), kind_word(want),
+	    advice);
+}
+
 static int
 real_open(struct fs *f, const char *name, enum fs_mode mode, struct err *e)
 {
@@ -225,8 +246,11 @@ real_unlink(struct fs *f, const char *name, struct err *e)
 static int
 real_mkdir(struct fs *f, const char *name, struct err *e)
 {
-	if (mkdirat(top(f), name, 0700) == 0 || errno == EEXIST)
+	if (mkdirat(top(f), name, 0700) == 0)
 		return 0;
+	if (errno == EEXIST)
+		return check_ours(f, name, S_IFDIR, "put the directory itself there, or move this away, and "
+		    "an empty one is made", e);
 	return err_sys(e, errno, "can't make directory %s", name);
 }
 
@@ -311,15 +335,17 @@ say_who_holds(int fd, const char *name, struct err *e)
 static int
 real_lock(struct fs *f, const char *name, struct err *e)
 {
-	int fd = openat(top(f), name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int rc;
+	int fd = openat(top(f), name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	int rc, errnum = errno;
 
-	if (fd < 0)
-		return err_sys(e, errno, "can't open %s", name);
-	if (check_regular(fd, name, e) < 0) {
-		(void)close(fd);	/* nothing was written */
+	if ((fd >= 0 || errnum != ENOENT) &&
+	    check_ours(f, name, S_IFREG, "remove it, and it is made anew", e) < 0) {
+		if (fd >= 0)
+			(void)close(fd);	/* nothing was written */
 		return -1;
 	}
+	if (fd < 0)
+		return err_sys(e, errnum, "can't open %s", name);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		rc = errno == EWOULDBLOCK ? say_who_holds(fd, name, e) :
 		    err_sys(e, errno, "can't lock %s", name);

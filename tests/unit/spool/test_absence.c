@@ -224,6 +224,44 @@ test_begun_late(void **state)
 	teardown(&p);
 }
 
+/* From a backup: its mail is there, and no note says that it is missing. */
+static void
+test_put_back(void **state)
+{
+	struct commit c[MAIL];
+	bool none[MAIL] = { false };
+	struct spool_stats st;
+	struct buf saved;
+	uint64_t size;
+	const uint8_t *content;
+	char name[64];
+	struct pair p;
+
+	fill(&p, c);
+	(void)snprintf(name, sizeof(name), "%s", twin_fs_name(&p.fs, "log", 1));
+	content = twin_fs_content(&p.fs, name, &size);
+	buf_init(&saved, (size_t)size);
+	assert_true(buf_add(&saved, view_of(content, (size_t)size)));
+	cut(&p, name, WHOLE);
+	world_open(&p.w);
+	world_run(&p.w, 3000);
+	world_reopen(&p.w);
+	spool_stats(p.w.spool, &st);
+	assert_int_equal(st.absent, 1);
+	assert_int_equal(st.quarantined, 1);
+	world_close(&p.w);
+	assert_int_equal(fs_replace(&p.fs.fs, "log", name + 4, buf_view(&saved), NULL), 0);
+	world_open(&p.w);
+	world_run(&p.w, 3000);
+	spool_stats(p.w.spool, &st);
+	assert_int_equal(st.absent, 0);
+	assert_int_equal(st.quarantined, 0);
+	assert_int_equal(twin_fs_count(&p.fs, "quarantine"), 0);
+	check_rest(&p, c, none);
+	buf_done(&saved);
+	teardown(&p);
+}
+
 /* One that was set aside is not missing. */
 static void
 test_set_aside(void **state)
@@ -344,6 +382,7 @@ main(void)
 		cmocka_unit_test(test_older_program),
 		cmocka_unit_test(test_abandoned),
 		cmocka_unit_test(test_stray),
+		cmocka_unit_test(test_put_back),
 	};
 
 	return cmocka_run_group_tests_name("absence", tests, NULL, NULL);

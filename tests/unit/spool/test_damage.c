@@ -69,6 +69,35 @@ test_damaged_body(void **state)
 	teardown(&p);
 }
 
+/* Two chunks that changed places: each passes its own check, but not that of the message. */
+static void
+test_swapped_chunks(void **state)
+{
+	static uint8_t spare[RECORD_HEADER + SPOOL_CHUNK];
+	struct buf text;
+	struct commit c;
+	uint32_t nrcpt;
+	uint64_t size;
+	uint8_t *file, *first, *second;
+	struct pair p;
+	struct err e;
+
+	setup(&p);
+	world_accept(&p.w, 200000, 1, &c);
+	file = twin_fs_content(&p.fs, twin_fs_name(&p.fs, "log", 0), &size);
+	first = file + find_chunk(&p, c.id, 1);
+	second = file + find_chunk(&p, c.id, 2);
+	memcpy(spare, first, sizeof(spare));
+	memcpy(first, second, sizeof(spare));
+	memcpy(second, spare, sizeof(spare));
+	buf_init(&text, 1u << 20);
+	assert_int_equal(world_read(&p.w, c.id, &text, &nrcpt, &e), READER_BAD);
+	assert_int_equal(e.kind, ERR_DAMAGED);
+	assert_non_null(strstr(e.text, "a chunk of it fails its check"));
+	buf_done(&text);
+	teardown(&p);
+}
+
 /* Found when it is read: in the queue until it is removed; and no number is used up by its name. */
 static void
 test_damaged_envelope(void **state)
@@ -268,6 +297,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_damaged_body),
+		cmocka_unit_test(test_swapped_chunks),
 		cmocka_unit_test(test_damaged_envelope),
 		cmocka_unit_test(test_lost_commit),
 		cmocka_unit_test(test_lost_commit_not_copied),

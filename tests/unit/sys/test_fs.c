@@ -195,6 +195,12 @@ test_links_are_not_followed(void **state)
 	assert_int_equal(fs_open(f->fs, "link", FS_READ, &e), -1);
 	assert_non_null(strstr(e.text, "link is not a regular file"));
 	assert_int_equal(fs_lock(f->fs, "link", &e), -1);
+	assert_non_null(strstr(e.text, "link is a symbolic link and must be a file; remove it"));
+	/* Nor does one stand for a directory, wherever it leads. */
+	assert_int_equal(unlink(link), 0);
+	assert_int_equal(symlink(".", link), 0);
+	assert_int_equal(fs_mkdir(f->fs, "link", &e), -1);
+	assert_non_null(strstr(e.text, "link is a symbolic link and must be a directory; put"));
 }
 
 /* Neither hangs, and nobody takes them for files. */
@@ -215,6 +221,7 @@ test_only_regular_files(void **state)
 		assert_int_equal(fs_open(f->fs, names[i], FS_WRITE, &e), -1);
 		assert_non_null(strstr(e.text, "is not a regular file"));
 		assert_int_equal(fs_lock(f->fs, names[i], &e), -1);
+		assert_non_null(strstr(e.text, "must be a file; remove it, and it is made anew"));
 	}
 	(void)snprintf(path, sizeof(path), "%s/directory", f->path);
 	assert_int_equal(rmdir(path), 0);
