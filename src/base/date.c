@@ -85,14 +85,23 @@ date_mbox(char text[DATE_MAX], int64_t wall_ms)
 	return text;
 }
 
+/* Without printf: each line of the history and each record of the spool has one. */
 const char *
 date_rfc3339(char text[DATE_MAX], int64_t wall_ms)
 {
+	static const char form[] = "0000-00-00T00:00:00.000Z";
+	uint8_t *at = (uint8_t *)text;
 	struct civil c;
 
 	civil_from_ms(&c, wall_ms);
-	(void)snprintf(text, DATE_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (int)c.year, c.month,
-	    c.day, c.hour, c.minute, c.second, c.ms);
+	memcpy(text, form, sizeof(form));
+	num_dec(at, 4, (uint64_t)c.year);
+	num_dec(at + 5, 2, (uint64_t)c.month);
+	num_dec(at + 8, 2, (uint64_t)c.day);
+	num_dec(at + 11, 2, (uint64_t)c.hour);
+	num_dec(at + 14, 2, (uint64_t)c.minute);
+	num_dec(at + 17, 2, (uint64_t)c.second);
+	num_dec(at + 20, 3, (uint64_t)c.ms);
 	return text;
 }
 

@@ -71,6 +71,16 @@ sift_down(struct heap *h, uint32_t i, struct heap_node *n)
 	put(h, i, n);
 }
 
+/* n, from place i to where its key belongs. */
+static void
+settle(struct heap *h, uint32_t i, struct heap_node *n)
+{
+	if (i > 0 && before(n, h->node[(i - 1) / 2]))
+		sift_up(h, i, n);
+	else
+		sift_down(h, i, n);
+}
+
 void
 heap_insert(struct heap *h, struct heap_node *n, int64_t key)
 {
@@ -96,17 +106,21 @@ heap_remove(struct heap *h, struct heap_node *n)
 	last = h->node[--h->n];
 	if (h->cap > 64 && h->n < h->cap / 8)
 		resize(h, h->cap / 2);
-	if (last == n)
-		return;
-	if (i > 0 && before(last, h->node[(i - 1) / 2]))
-		sift_up(h, i, last);
-	else
-		sift_down(h, i, last);
+	if (last != n)
+		settle(h, i, last);
 }
 
 void
 heap_update(struct heap *h, struct heap_node *n, int64_t key)
 {
-	heap_remove(h, n);
-	heap_insert(h, n, key);
+	uint32_t i = n->at - 1;
+
+	if (n->at == 0) {
+		heap_insert(h, n, key);
+		return;
+	}
+	require(i < h->n && h->node[i] == n);
+	n->key = key;
+	n->seq = h->seq++;
+	settle(h, i, n);
 }

@@ -118,6 +118,30 @@ num_hex(uint8_t *at, unsigned digits, uint64_t value)
 }
 
 void
+num_dec(uint8_t *at, unsigned digits, uint64_t value)
+{
+	while (digits-- > 0) {
+		at[digits] = (uint8_t)('0' + value % 10);
+		value /= 10;
+	}
+}
+
+struct view
+num_text(uint8_t text[NUM_TEXT_MAX], int64_t value)
+{
+	uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+	uint8_t *at = text + NUM_TEXT_MAX;
+
+	do {
+		*--at = (uint8_t)('0' + left % 10);
+		left /= 10;
+	} while (left != 0);
+	if (value < 0)
+		*--at = '-';
+	return view_of(at, (size_t)(text + NUM_TEXT_MAX - at));
+}
+
+void
 num_hex_bytes(uint8_t *at, const uint8_t *byte, size_t n)
 {
 	for (size_t i = 0; i < n; i++)

@@ -18,6 +18,10 @@ bool num_parse_size(struct view v, uint64_t *out) must_use;
 
 /* Lower-case hex, exactly digits columns, no NUL. */
 void num_hex(uint8_t *at, unsigned digits, uint64_t value);
+/* Decimal likewise, with leading zeros. */
+void num_dec(uint8_t *at, unsigned digits, uint64_t value);
+#define NUM_TEXT_MAX 20		/* of an int64_t, with its sign, no NUL */
+struct view num_text(uint8_t text[NUM_TEXT_MAX], int64_t value);
 /* n bytes as 2 n digits, the first byte first, and back: the whole view. */
 void num_hex_bytes(uint8_t *at, const uint8_t *byte, size_t n);
 bool num_parse_hex_bytes(struct view v, uint8_t *out, size_t n) must_use;

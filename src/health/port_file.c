@@ -27,15 +27,25 @@ port_file_put_port(struct buf *b, const char *relay, unsigned port, const enum p
 	return buf_add_byte(b, '\n');
 }
 
+static bool
+put(struct buf *b, const char *text, uint8_t after)
+{
+	return buf_add_str(b, text) && buf_add_byte(b, after);
+}
+
+/* Without printf: the file is written anew, with all its changes, after each. */
 bool
 port_file_put_change(struct buf *b, const struct switch_entry *e)
 {
 	const char *of = e->failover ? e->route : e->relay;
+	uint8_t digits[NUM_TEXT_MAX];
 
 	/* Names of the configuration have no spaces, and texts no tabs: they are printable. */
-	return buf_addf(b, "change %" PRId64 " %s %s %s %s %s %s\t%s\t%s\n", e->wall_ms,
-	    e->failover ? "failover" : "route", of[0] != '\0' ? of : "-", e->from, e->to, e->reason,
-	    health_class_info(e->class)->word, e->detail, e->evidence);
+	return buf_add_str(b, "change ") && buf_add(b, num_text(digits, e->wall_ms)) &&
+	    buf_add_str(b, e->failover ? " failover " : " route ") &&
+	    put(b, of[0] != '\0' ? of : "-", ' ') && put(b, e->from, ' ') && put(b, e->to, ' ') &&
+	    put(b, e->reason, ' ') && put(b, health_class_info(e->class)->word, '\t') &&
+	    put(b, e->detail, '\t') && put(b, e->evidence, '\n');
 }
 
 /* --- and back -------------------------------------------------------------------- */

@@ -7,7 +7,6 @@
  * just trying with the same credentials.
  */
 #include <errno.h>
-#include <stdio.h>
 
 #include "base/num.h"
 #include "relay/relay_impl.h"
@@ -29,16 +28,26 @@ now_of(const struct relay *r)
 /* --- what there is to keep ------------------------------------------------------- */
 
 static void
+put_name(char out[ACCOUNTS_NAME_MAX + 1], const char *name)
+{
+	size_t n = strnlen(name, ACCOUNTS_NAME_MAX);
+
+	memcpy(out, name, n);
+	out[n] = '\0';
+}
+
+static void
 gather(struct relay *r, struct accounts *out)
 {
-	*out = (struct accounts){ .written_ms = loop_wall(r->env.loop) };
+	out->written_ms = loop_wall(r->env.loop);
+	out->n = 0;
 	for (size_t i = 0; i < r->nup; i++) {
 		const struct upstream *u = &r->up[i];
 		struct accounts_entry *x = &out->entry[out->n];
 
 		if (!u->login->known)
 			continue;
-		(void)snprintf(x->name, sizeof(x->name), "%s", u->conf->name);
+		put_name(x->name, u->conf->name);
 		memcpy(x->fingerprint, u->login->fingerprint, sizeof(x->fingerprint));
 		x->proven = u->login->proven;
 		x->open = u->login->open;

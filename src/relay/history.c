@@ -33,8 +33,8 @@ gather(struct history *h, struct view line)
 	char date[DATE_MAX];
 	size_t before = buf_len(&h->gathered);
 
-	if (buf_addf(&h->gathered, "%s ", date_rfc3339(date, loop_wall(h->env.loop))) &&
-	    buf_add(&h->gathered, line) && buf_add_byte(&h->gathered, '\n'))
+	if (buf_add_str(&h->gathered, date_rfc3339(date, loop_wall(h->env.loop))) &&
+	    buf_add_byte(&h->gathered, ' ') && buf_add(&h->gathered, line) && buf_add_byte(&h->gathered, '\n'))
 		return true;
 	buf_truncate(&h->gathered, before);
 	return false;

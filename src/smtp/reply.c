@@ -63,6 +63,14 @@ enhanced_length(struct view v)
 }
 
 static void
+keep_status(struct reply *r, struct view v)
+{
+	_Static_assert(STATUS_TEXT_MAX > sizeof("5.123.123") - 1, "the longest has room");
+	memcpy(r->status, v.p, v.n);
+	r->status[v.n] = '\0';
+}
+
+static void
 add_text(struct reply_parser *p, struct view v)
 {
 	size_t room = REPLY_TEXT_MAX - 1;
@@ -116,8 +124,7 @@ end_line(struct reply_parser *p)
 	enhanced = enhanced_length(v);
 	if (enhanced > 0) {
 		if (p->reply.status[0] == '\0')
-			(void)snprintf(p->reply.status, STATUS_TEXT_MAX, "%.*s",
-			    (int)enhanced, (const char *)v.p);
+			keep_status(&p->reply, view_first(v, enhanced));
 		v = view_from(v, enhanced + 1);
 	}
 	add_text(p, v);

@@ -37,7 +37,7 @@ put_flags(struct buf *out, uint8_t flags)
 	for (size_t i = 0; i < lengthof(flag_words); i++) {
 		if ((flags & flag_words[i].bit) == 0)
 			continue;
-		if (!buf_addf(out, "%s%s", before, flag_words[i].word))
+		if (!buf_add_str(out, before) || !buf_add_str(out, flag_words[i].word))
 			return false;
 		before = " ";
 	}
@@ -97,10 +97,12 @@ put_texts(struct buf *out, const struct spool_update *u)
 bool
 outcome_put(struct buf *out, struct spool_message *m, const struct spool_update *u, bool with_texts)
 {
+	uint8_t digits[NUM_TEXT_MAX];
 	char date[DATE_MAX];
 	size_t endpoint = u->endpoint != NULL ? strnlen(u->endpoint, 300) : 0;
 
-	if (!buf_addf(out, "prev: %016x %016x\nattempts: %u\n", 0, 0, u->attempts) ||
+	if (!buf_add_str(out, "prev: 0000000000000000 0000000000000000\nattempts: ") ||
+	    !buf_add(out, num_text(digits, u->attempts)) || !buf_add_byte(out, '\n') ||
 	    (u->next_ms > 0 && !buf_addf(out, "next: %s\n", date_rfc3339(date, u->next_ms))) ||
 	    !put_flags(out, u->flags))
 		return false;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "sys/log.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,18 +90,32 @@ log_free(struct log *log)
 	free(log);
 }
 
-/* The whole of it, or the mark that the line was cut; what follows is dropped. */
+static void
+copy(struct log_line *l, struct view v)
+{
+	if (v.n != 0)
+		memcpy(l->text + l->n, v.p, v.n);
+	l->n += v.n;
+}
+
+/* For the whole of it, or there is the mark that the line was cut: what follows is dropped. */
+static bool
+has_room(struct log_line *l, size_t n)
+{
+	if (l->cut)
+		return false;
+	if (n > sizeof(l->text) - sizeof(CUT) - l->n) {
+		copy(l, VIEW(CUT));
+		l->cut = true;
+	}
+	return !l->cut;
+}
+
 static void
 put(struct log_line *l, struct view v)
 {
-	if (l->off || l->cut)
-		return;
-	if (v.n > sizeof(l->text) - sizeof(CUT) - l->n) {
-		v = VIEW(CUT);
-		l->cut = true;
-	}
-	memcpy(l->text + l->n, v.p, v.n);
-	l->n += v.n;
+	if (has_room(l, v.n))
+		copy(l, v);
 }
 
 void
@@ -122,14 +135,18 @@ log_begin(struct log_line *l, struct log *log, enum log_level level, const char 
 	put(l, view_str(event));
 }
 
-/* Key and value are put together: a cut line never ends in half a pair. */
+/* Both or none: a cut line never ends in half a pair. */
 static void
 put_pair(struct log_line *l, const char *key, struct view value)
 {
-	char pair[LOG_LINE_MAX];
-	int n = snprintf(pair, sizeof(pair), " %s=%.*s", key, VIEW_ARG(value));
+	struct view name = view_str(key);
 
-	put(l, view_of(pair, n > 0 && (size_t)n < sizeof(pair) ? (size_t)n : sizeof(pair)));
+	if (!has_room(l, name.n + value.n + 2))
+		return;
+	copy(l, VIEW(" "));
+	copy(l, name);
+	copy(l, VIEW("="));
+	copy(l, value);
 }
 
 void
@@ -155,12 +172,10 @@ log_text(struct log_line *l, const char *key, struct view text)
 void
 log_num(struct log_line *l, const char *key, int64_t n)
 {
-	char digits[24];
+	uint8_t digits[NUM_TEXT_MAX];
 
-	if (l->off)
-		return;
-	(void)snprintf(digits, sizeof(digits), "%" PRId64, n);	/* 20 digits at most */
-	put_pair(l, key, view_str(digits));
+	if (!l->off)
+		put_pair(l, key, num_text(digits, n));
 }
 
 void

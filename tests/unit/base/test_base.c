@@ -99,7 +99,7 @@ test_num(void **state)
 	uint64_t n;
 	int64_t ms;
 	char text[32];
-	uint8_t hex[6], bytes[3];
+	uint8_t hex[6], bytes[3], digits[NUM_TEXT_MAX];
 
 	assert_true(num_parse_u64(VIEW("18446744073709551615"), 0, UINT64_MAX, &n));
 	assert_true(n == UINT64_MAX);
@@ -109,6 +109,11 @@ test_num(void **state)
 	assert_false(num_parse_u64(VIEW("10"), 0, 9, &n));
 	assert_true(num_parse_hex(VIEW("00fF"), &n) && n == 255);
 	assert_false(num_parse_hex(VIEW("10000000000000000"), &n));
+	num_dec(hex, 3, 7);
+	assert_memory_equal(hex, "007", 3);
+	assert_true(view_eq(num_text(digits, 0), VIEW("0")));
+	assert_true(view_eq(num_text(digits, INT64_MAX), VIEW("9223372036854775807")));
+	assert_true(view_eq(num_text(digits, INT64_MIN), VIEW("-9223372036854775808")));
 	num_hex_bytes(hex, (const uint8_t *)"\x00\xfe\x10", 3);
 	assert_memory_equal(hex, "00fe10", 6);
 	assert_true(num_parse_hex_bytes(VIEW("00Fe10"), bytes, 3) && memcmp(bytes, "\x00\xfe\x10", 3) == 0);
@@ -232,9 +237,12 @@ test_heap_keeps_order_of_equals(void **state)
 	heap_init(&h);
 	for (size_t i = 0; i < lengthof(items); i++)
 		heap_insert(&h, &items[i].node, 5);
+	heap_update(&h, &items[0].node, 5);		/* set anew: the last of them */
 	for (size_t i = 0; i < lengthof(items); i++) {
-		assert_ptr_equal(heap_first(&h), &items[i].node);
-		heap_remove(&h, &items[i].node);
+		struct item *item = &items[(i + 1) % lengthof(items)];
+
+		assert_ptr_equal(heap_first(&h), &item->node);
+		heap_remove(&h, &item->node);
 	}
 	heap_done(&h);
 }
