@@ -261,16 +261,12 @@ put_upstream(struct upstream *u, char *text, size_t cap, size_t *at)
 
 /* What matters most comes first: the line may be cut on its way. */
 static void
-on_status_timer(void *arg)
+tell_status(struct relay *r)
 {
-	struct relay *r = arg;
 	struct spool_stats st;
 	char text[STATUS_MAX];
 	size_t at = 0;
 
-	alarms_look(r);
-	if (r->spool == NULL || r->events->on_status == NULL)
-		return;
 	spool_stats(r->spool, &st);
 	put_text(text, sizeof(text), &at, "%s%llu messages %s",
 	    r->spool_health != SPOOL_OK ? "new mail refused; " : "",
@@ -284,6 +280,16 @@ on_status_timer(void *arg)
 	free(r->status_text);
 	r->status_text = xstrdup(text);
 	r->events->on_status(r->owner, text);
+}
+
+static void
+on_status_timer(void *arg)
+{
+	struct relay *r = arg;
+
+	alarms_look(r);
+	if (r->spool != NULL && r->events->on_status != NULL)
+		tell_status(r);
 }
 
 void

@@ -51,11 +51,21 @@ on_name_kept(void *owner, int64_t age_ms, const char *why)
 
 static const struct lookup_events lookup_events = { on_name_changed, on_name_kept };
 
+static void
+log_trust(struct upstream *u, bool bad, const char *reason)
+{
+	struct log_line l;
+
+	log_begin(&l, u->r->life, bad ? LEVEL_ERROR : LEVEL_NOTICE, bad ? "trust-not-read" : "trust-changed");
+	log_word(&l, "relay", u->conf->name);
+	log_text(&l, "reason", view_str(reason));
+	log_end(&l);
+}
+
 /* A certificate that was not accepted may be now, and the reverse. */
 void
 upstream_check_trust(struct upstream *u)
 {
-	struct log_line l;
 	struct err e;
 	bool changed;
 	int rc;
@@ -65,10 +75,7 @@ upstream_check_trust(struct upstream *u)
 	rc = tls_client_refresh(u->tls, &changed, &e);
 	if (rc == 0 && !changed)
 		return;
-	log_begin(&l, u->r->life, rc < 0 ? LEVEL_ERROR : LEVEL_NOTICE, rc < 0 ? "trust-not-read" : "trust-changed");
-	log_word(&l, "relay", u->conf->name);
-	log_text(&l, "reason", view_str(rc < 0 ? e.text : "the trusted certificates were replaced and read anew"));
-	log_end(&l);
+	log_trust(u, rc < 0, rc < 0 ? e.text : "the trusted certificates were replaced and read anew");
 	if (rc < 0)
 		return;
 	health_trust_changed(u->health, loop_now(u->r->env.loop));
