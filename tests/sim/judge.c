@@ -22,6 +22,7 @@
 #define STUCK_OTHER_MS	MINUTES(15)	/* until all ports of the relay that serves count as down */
 #define VOLUNTARY	6
 #define SLACK_MS	20		/* journeys that are under way */
+#define LOGINS_A_MINUTE	20		/* one at a time to a port, and a ramp of connections */
 
 void
 judge_broken(struct month *m, const char *rule, const char *fmt, ...)
@@ -212,6 +213,21 @@ on_sent(void *arg, struct twin_endpoint *ep, bool tls, struct view bytes)
 	}
 }
 
+/* Sessions that log in and leave again at once look like an attack, whoever is right. */
+static void
+judge_login_rate(struct month *m, size_t relay)
+{
+	struct judged_relay *r = &m->judge.relay[relay];
+	int64_t now = month_now(m);
+
+	if (now - r->logins_ms >= MINUTES(1)) {
+		r->logins_ms = now;
+		r->logins = 0;
+	}
+	if (++r->logins > LOGINS_A_MINUTE)
+		judge_broken(m, "rate", "login %u at relay %zu within a minute", r->logins, relay);
+}
+
 /* A refused login is not repeated before its timer, and none goes to a wrong certificate. */
 void
 judge_login(struct month *m, const struct port *p, bool refused)
@@ -222,6 +238,7 @@ judge_login(struct month *m, const struct port *p, bool refused)
 	unsigned step = r->refusals < lengthof(rest) ? r->refusals : (unsigned)lengthof(rest);
 	bool on_its_way = r->refused_ms != NEVER_MS && age <= SLACK_MS + 2 * delay_ms;
 
+	judge_login_rate(m, p->relay);
 	if (r->refused_ms != NEVER_MS && !on_its_way && age < rest[step - 1] / 10 * 9)
 		judge_broken(m, "login", "login %u at relay %zu, %lld s after one that was refused",
 		    r->refusals + 1, p->relay, (long long)age / 1000);

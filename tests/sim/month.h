@@ -123,6 +123,8 @@ struct judged_relay {
 	int64_t		 left_ms, left_before_ms;	/* the preferred port; NEVER_MS */
 	int64_t		 returned_ms, last_return_ms;	/* before it was left; at all */
 	int64_t		 refused_ms;	/* the last login; NEVER_MS */
+	int64_t		 logins_ms;	/* the minute in which logins are counted begins */
+	unsigned	 logins;
 	unsigned	 refusals;	/* in a row */
 	struct moving	 moving;
 };

@@ -385,6 +385,28 @@ all_dead_for_two_hours(void **state)
 	assert_int_equal(world_logged(w, "deferred", "why=deferred"), 0);
 }
 
+/* The first session to a port that answers again carries a message: no login is for nothing. */
+static void
+a_canary_ends_an_outage(void **state)
+{
+	struct world *w = *state;
+	unsigned before;
+
+	start_warm(w);
+	world_all(w, TWIN_REFUSE);
+	for (int i = 0; i < PORTS; i++)
+		twin_endpoint_cut(w->port[i].ep);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, MINUTES(2));
+	assert_int_equal(world_count(w, "hello-1."), 0);
+	before = world_logins(w);
+	world_all(w, TWIN_ACCEPT);
+	assert_true(world_settle(w, MINUTES(5)));
+	assert_int_equal(world_count(w, "hello-1."), 1);
+	assert_int_equal(world_logged(w, "attempt", "chosen=canary"), 1);
+	assert_int_equal(world_logins(w), before + 1);
+}
+
 static void
 name_server_down_keeps_mail(void **state)
 {
@@ -805,6 +827,7 @@ main(void)
 		T(kept_connections_of_a_suspect_port_get_no_mail),
 		T(a_lost_message_rests_a_moment),
 		T(all_dead_for_two_hours),
+		T(a_canary_ends_an_outage),
 		T(name_server_down_keeps_mail),
 		T(a_route_that_is_left_is_left_at_once),
 		T(a_name_that_moves_is_followed),
