@@ -379,7 +379,7 @@ def later(step):
         assert re.match(r"next attempt in \w+, after 1 that failed$", row(told, "waits")["what"]), told
         assert steps(told) == ["queued", "attempt", "deferred", "waits", "attempt", "delivered",
                                "finished"], told
-        assert told["state"] == "delivered" and told["attempts"] == 1, told
+        assert told["state"] == "delivered" and told["attempts"] == 2, told
         for n in range(2):
             assert row(told, "attempt", n)["endpoint"] == f"localhost:{sink.ports['587']}", told
         assert posthouse.ports()["587"]["state"] == "up"
