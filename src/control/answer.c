@@ -12,22 +12,6 @@
 
 #define UNBLOCKED_MAX	2000	/* names of relays, and words */
 
-/* -1: none */
-static int
-current_endpoint(struct relay *relay, size_t which)
-{
-	int64_t now = loop_now(relay_env(relay)->loop);
-
-	for (size_t i = 0; i < relay_conf(relay)->relay[which].nendpoint; i++) {
-		struct endpoint_view v;
-
-		health_endpoint(relay_health(relay, which), i, now, &v);
-		if (v.current)
-			return (int)i;
-	}
-	return -1;
-}
-
 /* Why no mail goes over this relay; empty if it does. Returns its length. */
 static size_t
 why_closed(struct relay *relay, size_t which, char *text, size_t cap)
@@ -202,11 +186,37 @@ status_account(struct relay *relay, size_t i, struct report *r)
 }
 
 static void
+status_way(struct relay *relay, size_t i, struct report *r)
+{
+	const struct conf_relay *conf = &relay_conf(relay)->relay[i];
+	char endpoint[300], avoided[300];
+	struct relay_way way;
+	size_t n;
+
+	relay_way(relay, i, &way);
+	if (way.endpoint < 0) {
+		report_word(r, "endpoint", NULL);
+	} else {
+		n = (size_t)snprintf(endpoint, sizeof(endpoint), "%s:%u", conf->host,
+		    (unsigned)conf->endpoint[way.endpoint].port);
+		if (way.avoided >= 0 && !r->json)
+			(void)snprintf(endpoint + n, sizeof(endpoint) - n, " (detour from %u)",
+			    (unsigned)conf->endpoint[way.avoided].port);
+		report_word(r, "endpoint", endpoint);
+	}
+	if (way.avoided >= 0)
+		(void)snprintf(avoided, sizeof(avoided), "%s:%u", conf->host,
+		    (unsigned)conf->endpoint[way.avoided].port);
+	report_hide(r);
+	report_word(r, "detour_from", way.avoided >= 0 ? avoided : NULL);
+	report_show(r);
+}
+
+static void
 status_relay(struct relay *relay, size_t i, struct report *r)
 {
 	const struct conf_relay *conf = &relay_conf(relay)->relay[i];
-	int current = current_endpoint(relay, i);
-	char why[1024], endpoint[300];
+	char why[1024];
 
 	report_row(r);
 	report_word(r, "relay", conf->name);
@@ -215,12 +225,7 @@ status_relay(struct relay *relay, size_t i, struct report *r)
 	report_show(r);
 	report_bool(r, "in_use", relay_in_use(relay, i));
 	status_account(relay, i, r);
-	if (current >= 0) {
-		(void)snprintf(endpoint, sizeof(endpoint), "%s:%u", conf->host, conf->endpoint[current].port);
-		report_word(r, "endpoint", endpoint);
-	} else {
-		report_word(r, "endpoint", NULL);
-	}
+	status_way(relay, i, r);
 	report_num(r, "sessions", relay_sessions(relay, i));
 	(void)why_closed(relay, i, why, sizeof(why));
 	report_hide(r);

@@ -100,6 +100,22 @@ put_lines(struct relay *relay, struct report *r)
 	report_blank(r);
 }
 
+/* People look at one column for the port that mail takes. */
+static void
+ports_way(struct relay *relay, size_t which, size_t i, bool current, struct report *r)
+{
+	struct relay_way way;
+
+	relay_way(relay, which, &way);
+	if (r->json || way.avoided < 0 || (!current && way.endpoint != (int)i))
+		report_bool(r, "current", current);
+	else
+		report_word(r, "current", current ? "avoided" : "detour");
+	report_hide(r);
+	report_bool(r, "detour", way.avoided >= 0 && way.endpoint == (int)i);
+	report_show(r);
+}
+
 static void
 ports_row(struct relay *relay, size_t which, size_t i, struct report *r)
 {
@@ -119,7 +135,7 @@ ports_row(struct relay *relay, size_t which, size_t i, struct report *r)
 	report_word(r, "tls", tls_word(conf->endpoint[i].tls));
 	report_word(r, "state", endpoint_state_word(v.state));
 	report_bool(r, "suspect", v.suspect);
-	report_bool(r, "current", v.current);
+	ports_way(relay, which, i, v.current, r);
 	report_num(r, "score", (int64_t)(v.score + 0.5));
 	report_time(r, "since", wall_of(relay, v.since_ms));
 	report_time(r, "last_probe", wall_of(relay, v.last_probe_ms));
@@ -391,7 +407,7 @@ failover_row(const struct switch_entry *s, bool several, struct report *r)
 
 	report_row(r);
 	report_time(r, "time", s->wall_ms);
-	report_word(r, "event", s->failover ? "failover" : "route-changed");
+	report_word(r, "event", switch_event_word(s));
 	report_word(r, "relay", s->relay[0] != '\0' ? s->relay : NULL);
 	if (!several)
 		report_hide(r);

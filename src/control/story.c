@@ -568,6 +568,8 @@ static const struct {
 	{ "endpoint-down", tell_endpoint, NULL, NULL },
 	{ "endpoint-blocked", tell_endpoint, NULL, NULL },
 	{ "route-changed", tell_route, NULL, NULL },
+	{ "detour", tell_route, NULL, NULL },
+	{ "detour-over", NULL, "the detour is over; new connections use ", "to" },
 	{ "relay-down", NULL, "no port is usable of relay ", "relay" },
 	{ "relay-up", NULL, "mail can go out again over ", "endpoint" },
 	{ "failover", tell_failover, NULL, NULL },

@@ -218,6 +218,8 @@ health_event_word(enum health_event_kind k)
 		[HEALTH_ACCOUNT_PAUSED] = "account-paused",
 		[HEALTH_ACCOUNT_EXHAUSTED] = "account-exhausted",
 		[HEALTH_ACCOUNT_BLOCKED] = "account-blocked",
+		[HEALTH_DETOUR] = "detour",
+		[HEALTH_DETOUR_OVER] = "detour-over",
 	};
 
 	require((unsigned)k < HEALTH_EVENT_COUNT);

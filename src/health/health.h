@@ -243,6 +243,7 @@ enum health_event_kind {
 	HEALTH_FLAPPING,
 	HEALTH_ACCOUNT_AVAILABLE, HEALTH_ACCOUNT_PAUSED, HEALTH_ACCOUNT_EXHAUSTED,
 	HEALTH_ACCOUNT_BLOCKED,
+	HEALTH_DETOUR, HEALTH_DETOUR_OVER,	/* endpoint, from; of whoever sends the mail, never of health */
 	HEALTH_EVENT_COUNT
 };
 const char *health_event_word(enum health_event_kind);	/* "endpoint-up", "route-changed" ... */

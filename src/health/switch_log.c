@@ -2,6 +2,7 @@
 #include "health/switch_log.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 
@@ -41,4 +42,17 @@ const struct switch_entry *
 switch_log_get(const struct switch_log *l, unsigned i)
 {
 	return i < l->n ? &l->entry[(l->first + l->n - 1 - i) % SWITCH_MAX] : NULL;
+}
+
+bool
+switch_is_detour(const struct switch_entry *e)
+{
+	return strcmp(e->reason, health_event_word(HEALTH_DETOUR)) == 0 ||
+	    strcmp(e->reason, health_event_word(HEALTH_DETOUR_OVER)) == 0;
+}
+
+const char *
+switch_event_word(const struct switch_entry *e)
+{
+	return e->failover ? "failover" : switch_is_detour(e) ? e->reason : health_event_word(HEALTH_ROUTE_CHANGED);
 }

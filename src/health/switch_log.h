@@ -36,5 +36,8 @@ void switch_log_done(struct switch_log *);
 struct switch_entry *switch_log_add(struct switch_log *);
 /* i counts from the newest; NULL: there is none. */
 const struct switch_entry *switch_log_get(const struct switch_log *, unsigned i);
+/* The begin or end of a detour, which changes nothing for long; else "failover" or "route-changed". */
+bool switch_is_detour(const struct switch_entry *);
+const char *switch_event_word(const struct switch_entry *);
 
 #endif

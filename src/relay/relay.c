@@ -210,18 +210,17 @@ put_way(struct relay *r, char *text, size_t cap, size_t *at)
 
 	for (size_t i = 0; i < r->nup; i++) {
 		const struct conf_relay *conf = r->up[i].conf;
+		struct relay_way way;
 
 		if (!relay_in_use(r, i))
 			continue;
 		put_text(text, cap, at, "%s%s", any ? ", " : "; mail goes over ", conf->name);
 		any = true;
-		for (size_t k = 0; k < conf->nendpoint; k++) {
-			struct endpoint_view v;
-
-			health_endpoint(r->up[i].health, k, now_of(r), &v);
-			if (v.current)
-				put_text(text, cap, at, ":%u", (unsigned)conf->endpoint[k].port);
-		}
+		relay_way(r, i, &way);
+		if (way.endpoint >= 0)
+			put_text(text, cap, at, ":%u", (unsigned)conf->endpoint[way.endpoint].port);
+		if (way.avoided >= 0)
+			put_text(text, cap, at, " (detour from %u)", (unsigned)conf->endpoint[way.avoided].port);
 	}
 	if (!any)
 		put_text(text, cap, at, "; no relay is usable");
@@ -288,6 +287,8 @@ on_status_timer(void *arg)
 	struct relay *r = arg;
 
 	alarms_look(r);
+	for (size_t i = 0; i < r->nup; i++)
+		detour_look(&r->up[i]);
 	if (r->spool != NULL && r->events->on_status != NULL)
 		tell_status(r);
 }

@@ -88,6 +88,11 @@ bool relay_in_use(const struct relay *, size_t i);		/* mail goes there now */
 /* One sentence: what keeps mail from it. For one that is closed or out; false: not all of it fitted. */
 bool relay_why_closed(const struct relay *, size_t i, struct buf *out) must_use;
 bool relay_why_open(const struct relay *, size_t i, struct buf *out) must_use;	/* how its ports are */
+/* The endpoint that mail over it uses, and on a detour the current one, which is suspect; -1: none. */
+struct relay_way {
+	int	endpoint, avoided;
+};
+void relay_way(const struct relay *, size_t i, struct relay_way *out);
 unsigned relay_sessions(const struct relay *, size_t i);	/* open upstream */
 /* Of its endpoint k: */
 const struct port_history *relay_port_history(const struct relay *, size_t i, size_t k);

@@ -245,9 +245,21 @@ struct watch_port {
 	bool			worked;		/* at the end of the run before */
 };
 
+/* Mail goes over another endpoint than the current one, which is suspect. */
+struct detour {
+	int	to, from;	/* -1: there is none */
+	bool	told;		/* its begin is, so its end will be */
+	int64_t	told_ms;
+};
+
+void detour_init(struct detour *);
+void detour_carried(struct session *);		/* it has carried a message */
+void detour_look(struct upstream *);		/* is it over? */
+
 struct watch {
 	struct task		 task;
 	struct watch_port	*port;		/* of each endpoint */
+	struct detour		 detour;
 };
 
 void watch_init(struct upstream *);
@@ -272,6 +284,7 @@ void watch_failover(struct relay *, const char *route, size_t from, size_t to, b
 void watch_dials(struct session *);		/* it begins to connect */
 /* What a session showed. ready: whether its time is to be counted. */
 void watch_note(struct session *, enum health_class, const char *detail);
+void watch_event(struct upstream *, const struct health_event *);	/* to the log, and what failover shows */
 void watch_changed(struct upstream *);		/* log what is new, plan anew */
 /* Sessions at the endpoint that was left are given up. */
 void watch_route(struct upstream *, const struct health_choice *);

@@ -95,6 +95,8 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 	health_endpoint(u->health, s->endpoint, now, &before);
 	health_note(u->health, s->endpoint, &sample, now);
 	guard_share(u, class);
+	if (mail && (class == HEALTH_OK || scope == SCOPE_MESSAGE))
+		detour_carried(s);
 	health_endpoint(u->health, s->endpoint, now, &after);
 	remark_class(s, class);
 	trail_add(&port->trail, &sample, &before, &after, now);
@@ -153,6 +155,12 @@ endpoint_or_none(struct upstream *u, int i)
 	return i >= 0 ? watch_endpoint(u, (size_t)i) : "none";
 }
 
+static bool
+is_about_way(enum health_event_kind kind)
+{
+	return kind == HEALTH_ROUTE_CHANGED || kind == HEALTH_DETOUR || kind == HEALTH_DETOUR_OVER;
+}
+
 static void
 log_event(struct upstream *u, const struct health_event *ev)
 {
@@ -161,7 +169,7 @@ log_event(struct upstream *u, const struct health_event *ev)
 
 	log_begin(&l, u->r->life, level_of(ev->kind), health_event_word(ev->kind));
 	log_word(&l, "relay", u->conf->name);
-	if (ev->kind == HEALTH_ROUTE_CHANGED) {
+	if (is_about_way(ev->kind)) {
 		log_word(&l, "from", endpoint_or_none(u, ev->from));
 		log_word(&l, "to", endpoint_or_none(u, ev->endpoint));
 		log_word(&l, "reason", choice_reason_word(ev->reason));
@@ -225,7 +233,8 @@ keep_switch(struct upstream *u, const struct health_event *ev)
 	e->wall_ms = loop_wall(u->r->env.loop);
 	e->class = ev->class;
 	snprintf(e->relay, sizeof(e->relay), "%s", u->conf->name);
-	snprintf(e->reason, sizeof(e->reason), "%s", choice_reason_word(ev->reason));
+	snprintf(e->reason, sizeof(e->reason), "%s", ev->kind == HEALTH_ROUTE_CHANGED ?
+	    choice_reason_word(ev->reason) : health_event_word(ev->kind));
 	snprintf(e->detail, sizeof(e->detail), "%s", ev->detail);
 	put_port(e->from, u, ev->from);
 	put_port(e->to, u, ev->endpoint);
@@ -272,6 +281,14 @@ watch_failover(struct relay *r, const char *route, size_t from, size_t to, bool 
 	buf_done(&why);
 }
 
+void
+watch_event(struct upstream *u, const struct health_event *ev)
+{
+	log_event(u, ev);
+	if (is_about_way(ev->kind))
+		keep_switch(u, ev);
+}
+
 static void
 watch_run(void *arg)
 {
@@ -279,11 +296,9 @@ watch_run(void *arg)
 	struct health_event ev;
 
 	remark_look(u->r);
-	while (health_next_event(u->health, &ev)) {
-		log_event(u, &ev);
-		if (ev.kind == HEALTH_ROUTE_CHANGED)
-			keep_switch(u, &ev);
-	}
+	while (health_next_event(u->health, &ev))
+		watch_event(u, &ev);
+	detour_look(u);
 	watch_look(u);
 	guard_look(u->r);
 	failover_check(u->r);
@@ -302,6 +317,7 @@ void
 watch_init(struct upstream *u)
 {
 	task_init(&u->watch.task, watch_run, u);
+	detour_init(&u->watch.detour);
 	u->watch.port = xcalloc(u->conf->nendpoint, sizeof(*u->watch.port));
 	for (size_t i = 0; i < u->conf->nendpoint; i++) {
 		size_t n = strlen(u->conf->host) + 8;

@@ -100,7 +100,7 @@ restore_port(struct relay *r, const struct port_file_line *l, int64_t written_ms
 	}
 }
 
-/* Where mail went in the end is where it goes on. */
+/* Where mail went in the end is where it goes on; a detour was none of its ways. */
 static void
 restore_way(struct relay *r, const struct switch_entry *e)
 {
@@ -110,6 +110,8 @@ restore_way(struct relay *r, const struct switch_entry *e)
 		failover_resume(r, e->route, e->to);
 		return;
 	}
+	if (switch_is_detour(e))
+		return;
 	for (size_t i = 0; i < r->nup; i++) {
 		const struct conf_relay *conf = r->up[i].conf;
 

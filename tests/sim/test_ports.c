@@ -360,6 +360,82 @@ a_lost_message_rests_a_moment(void **state)
 	assert_int_equal(world_count(w, "hello-1."), 1);
 }
 
+/* People see which port mail takes, and each begin and end of it once, however much mail there is. */
+static void
+a_detour_is_told_once(void **state)
+{
+	struct world *w = *state;
+	struct relay_way way;
+
+	start_warm(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_MAIL, CUT, NULL, 1 });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, 400);
+	assert_int_equal(world_logged(w, "deferred", "why=cut"), 1);
+	assert_int_equal(world_logged(w, "detour", ""), 0);	/* no mail has gone there yet */
+	mail_many(w, 20, "more-");
+	assert_true(world_settle(w, SECONDS(4)));
+	relay_way(w->relay, 0, &way);
+	assert_int_equal(way.endpoint, P465);
+	assert_int_equal(way.avoided, P587);
+	assert_int_equal(current_port(w), P587);
+	assert_int_equal(world_logged(w, "detour", "from=smtp.twin.example:587 to=smtp.twin.example:465 "
+	    "reason=detour class=cut_before_dot"), 1);
+	/* The port works again, and the sessions of the detour have had their time. */
+	world_run(w, MINUTES(3));
+	assert_int_equal(world_logged(w, "detour-over", "from=smtp.twin.example:465 to=smtp.twin.example:587"), 1);
+	assert_int_equal(world_logged(w, "detour", "from="), 1);
+	relay_way(w->relay, 0, &way);
+	assert_int_equal(way.endpoint, P587);
+	assert_int_equal(way.avoided, -1);
+	assert_string_equal(switch_event_word(switch_log_get(relay_switches(w->relay), 0)), "detour-over");
+	assert_string_equal(switch_event_word(switch_log_get(relay_switches(w->relay), 1)), "detour");
+}
+
+/* A port that works and fails in turn, all day, is no reason to fill the log. */
+static void
+detours_are_told_once_a_minute(void **state)
+{
+	struct world *w = *state;
+	unsigned begun;
+
+	w->conf.relay[0].nendpoint = 2;
+	start_warm(w);
+	for (int i = 0; i < 60; i++) {
+		smarthost_heal(&w->port[P587]);
+		if (i % 2 == 0)
+			smarthost_fault(&w->port[P587], (struct fault){ AT_MAIL, CUT, NULL, ALWAYS });
+		mail_many(w, 3, "turn-");
+		world_run(w, SECONDS(10));
+	}
+	begun = world_logged(w, "detour", "from=");
+	assert_in_range(begun, 1, 11);
+	assert_in_range(world_logged(w, "detour-over", "from="), begun - 1, begun);
+}
+
+/* The port is down in the end: that is a change of route, and no end of a detour. */
+static void
+a_detour_that_becomes_the_route(void **state)
+{
+	struct world *w = *state;
+	struct relay_way way;
+
+	start_warm(w);
+	world_run(w, MINUTES(2));		/* idle sessions have quit */
+	w->port[P587].ep->mode = TWIN_REFUSE;
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, SECONDS(2));
+	assert_int_equal(world_logged(w, "detour", "class=refused"), 1);
+	world_run(w, MINUTES(3));
+	world_mail(w, ALICE, BOB, "hello-2.");
+	assert_true(world_settle(w, SECONDS(4)));
+	relay_way(w->relay, 0, &way);
+	assert_int_equal(way.endpoint, P465);
+	assert_int_equal(way.avoided, -1);
+	assert_int_equal(world_logged(w, "route-changed", "reason=down"), 1);
+	assert_int_equal(world_logged(w, "detour-over", ""), 0);
+}
+
 static void
 all_dead_for_two_hours(void **state)
 {
@@ -826,6 +902,9 @@ main(void)
 		T(port_that_died_gets_one_new_attempt),
 		T(kept_connections_of_a_suspect_port_get_no_mail),
 		T(a_lost_message_rests_a_moment),
+		T(a_detour_is_told_once),
+		T(detours_are_told_once_a_minute),
+		T(a_detour_that_becomes_the_route),
 		T(all_dead_for_two_hours),
 		T(a_canary_ends_an_outage),
 		T(name_server_down_keeps_mail),

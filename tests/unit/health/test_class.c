@@ -283,7 +283,7 @@ each_state_event_and_reason_has_its_word(void **state)
 	static const char *const events[HEALTH_EVENT_COUNT] = {
 		"endpoint-up", "endpoint-degraded", "endpoint-down", "endpoint-blocked", "route-changed",
 		"relay-down", "relay-up", "flapping", "account-available", "account-paused",
-		"account-exhausted", "account-blocked",
+		"account-exhausted", "account-blocked", "detour", "detour-over",
 	};
 
 	for (int s = 0; s < EP_STATE_COUNT; s++)
