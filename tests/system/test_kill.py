@@ -73,9 +73,14 @@ class Killer:
         self.count = collections.Counter()
         self.logs = [[posthouse.process.lines, 0]]
         self.relay = []
+        self.awaited = None     # the role that was killed last, and where the log stood
 
     def kill(self, victim):
-        """Mail was acknowledged since the last kill, so both roles are there."""
+        """Both roles are there: a 250 from before the last kill may have been read after it."""
+        if self.awaited:
+            role, start = self.awaited
+            self.posthouse.process.wait_line(rf"\brole-ready role={role}\b", start)
+            self.awaited = None
         supervisor = self.posthouse.process.child.pid
         roles = self.posthouse.roles()
         self.count[victim] += 1
@@ -92,6 +97,7 @@ class Killer:
             self.logs.append([self.posthouse.process.lines, 0])
         else:
             self.logs[-1][1] += victim == "relay"
+            self.awaited = victim, self.posthouse.process.mark()
             os.kill(supervisor, signal.SIGCONT)
 
     @staticmethod
