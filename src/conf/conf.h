@@ -128,9 +128,10 @@ int conf_load(struct conf **out, struct view text, const char *name, struct buf 
 void conf_free(struct conf *);
 /*
  * Only where the directories are, of a text that conf_load() refuses; the default where it
- * says nothing that can be taken. The caller frees both.
+ * says nothing that can be taken. The caller frees both. False: it can't be parsed, and its lines
+ * were looked at one by one.
  */
-void conf_locate(struct view text, char **runtime_dir, char **state_dir);
+bool conf_locate(struct view text, char **runtime_dir, char **state_dir);
 /* Effective values, each with its source (default or line); no secrets are in them. */
 bool conf_dump(struct buf *out, const struct conf *, struct view text, const char *name) must_use;
 /* Where an option stands in a text that was loaded ("relays.[0].ca_file"); 0: it does not. */

@@ -57,7 +57,7 @@ take(struct conf *c, const char *name, const char *said)
 		ignore_result(value_parse(k, c, view_str(said), NULL));
 }
 
-void
+bool
 conf_locate(struct view text, char **runtime_dir, char **state_dir)
 {
 	static const char *const name[] = { "runtime_dir", "state_dir" };
@@ -82,4 +82,5 @@ conf_locate(struct view text, char **runtime_dir, char **state_dir)
 	buf_done(&value);
 	*runtime_dir = c.runtime_dir;
 	*state_dir = c.state_dir;
+	return parsed;
 }

@@ -104,7 +104,9 @@ take_places(struct options *o, const char *path, struct view text)
 		conf_free(conf);
 	else
 		say("%s has errors, which posthoused -t shows: only its directories are used here", path);
-	conf_locate(text, &o->runtime_dir, &state_dir);
+	if (!conf_locate(text, &o->runtime_dir, &state_dir) && strcmp(o->runtime_dir, POSTHOUSE_RUNTIMEDIR) == 0)
+		say("%s could not be parsed, so the default directory %s is tried: if the daemon has another "
+		    "runtime_dir, mend the file, or name one that can be read with -c", path, o->runtime_dir);
 	ignore_result(buf_addf(&spool, "%s/spool", state_dir));	/* far below its maximum */
 	o->spool_dir = xstrdup(buf_cstr(&spool));
 	free(state_dir);

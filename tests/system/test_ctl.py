@@ -314,6 +314,9 @@ def test_a_broken_file_does_not_hide_the_daemon():
                 expect(remark.startswith(f"posthousectl: {posthouse.config} has errors") and
                        not [m for m in more if m.startswith("posthousectl: ")], f"{words}: {p.stderr}")
             expect(list(states(posthouse)) == ids, "another queue")
+        posthouse.config.write_text("relays = (\n")
+        p = run(posthouse, "status")
+        expect("could not be parsed, so the default directory" in p.stderr and "with -c" in p.stderr, p.stderr)
 
 
 # --- a relay that is being replaced ---------------------------------------------
