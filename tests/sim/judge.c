@@ -234,7 +234,8 @@ judge_login(struct month *m, const struct port *p, bool refused)
 {
 	static const int64_t rest[] = { HOURS(1), HOURS(6), HOURS(24) };
 	struct judged_relay *r = &m->judge.relay[p->relay];
-	int64_t now = month_now(m), age = now - r->refused_ms, delay_ms = p->host->ep->delay_ms;
+	int64_t now = month_now(m), delay_ms = p->host->ep->delay_ms;
+	int64_t age = r->refused_ms == NEVER_MS ? INT64_MAX : now - r->refused_ms;
 	unsigned step = r->refusals < lengthof(rest) ? r->refusals : (unsigned)lengthof(rest);
 	bool on_its_way = r->refused_ms != NEVER_MS && age <= SLACK_MS + 2 * delay_ms;
 
