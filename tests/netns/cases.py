@@ -39,6 +39,7 @@ MEANS = {
     "starttls_blanked": "writes X over the offer of STARTTLS",
     "tls_untrusted": "interception on port 587: its certificate is issued by ",     # its neighbour's tells
     "wants_starttls": "speaks plain SMTP first",
+    "auth_unanswered": "the login was sent and got no answer",
     "cut_before_dot": "broke before the message was complete",
     "cut_after_dot": "broke before the message was confirmed",
 }
@@ -70,7 +71,7 @@ ALL = ("587", "465", "2525")
 # What a session can't get beyond, at once or never: the dead port costs the first message its head start.
 PROMPT = ("intercepted", "drop", "reset", "unreachable", "prohibited", "one-way", "stripped", "blanked", "mute")
 # Of connections that break, wherever they are.
-BROKEN = ("no_banner", "tls_handshake", "cut_before_dot", "cut_after_dot")
+BROKEN = ("no_banner", "tls_handshake", "auth_unanswered", "cut_before_dot", "cut_after_dot")
 CASES = [
     Case("start", "none", peers="always", quick=True),
     Case("start", "drop", expect=("filtered",), peers="always", quick=True),
