@@ -62,6 +62,20 @@ other_port(struct month *m, size_t relay, size_t but, int64_t since_ms)
 	return -1;
 }
 
+/* Is another port dead that health takes for good? Then leaving the first may cost a time-out there. */
+static bool
+other_is_dead(struct month *m, size_t relay, size_t but)
+{
+	const struct health *h = relay_health(m->w.relay, relay);
+
+	for (size_t i = 0; i < PORTS; i++) {
+		if (i != but && m->judge.relay[relay].port[i].clear_ms == NEVER_MS &&
+		    h->ep[i].state == EP_UP && !h->ep[i].suspect)
+			return true;
+	}
+	return false;
+}
+
 /* --- probes -------------------------------------------------------------------- */
 
 static bool
@@ -279,7 +293,7 @@ on_moved(void *arg)
 	char text[17];
 
 	if (r->account_ms == NEVER_MS || r->account_ms > v->since_ms ||
-	    other_port(m, v->relay, v->port, v->since_ms) < 0)
+	    other_port(m, v->relay, v->port, v->since_ms) < 0 || other_is_dead(m, v->relay, v->port))
 		return;
 	for (size_t i = 0; i < v->n; i++) {
 		m->judge.moved++;
