@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "smtp/address.h"
 
+#include <arpa/inet.h>
+
+#include "base/quote.h"
+
 #include "base/banned.h"
 
-#define LABEL_MAX 63
+#define LABEL_MAX	63
+#define LITERAL_MAX	64	/* between the brackets; the longest good one has 50 */
 
 /* Text being parsed and how far we are. */
 struct cursor {
@@ -96,23 +101,36 @@ parse_local(struct cursor *c, struct view *out, struct err *e)
 	return 0;
 }
 
-/* "[192.0.2.1]", "[IPv6:...]": only the form. */
+/* RFC 5321 4.1.3: of the tags in front of a colon only one was ever registered. */
+static bool
+is_literal(struct view v)
+{
+	static const struct view tag = VIEW("IPv6:");
+	bool six = view_istarts(v, tag);
+	uint8_t address[sizeof(struct in6_addr)];
+	char text[LITERAL_MAX + 1];
+
+	if (six)
+		v = view_from(v, tag.n);
+	memcpy(text, v.p, v.n);
+	text[v.n] = '\0';
+	return inet_pton(six ? AF_INET6 : AF_INET, text, address) == 1;
+}
+
+/* "[192.0.2.1]", "[IPv6:...]": behind the opening bracket to behind the closing one. */
 static int
 parse_literal(struct cursor *c, struct err *e)
 {
 	size_t begin = c->at;
+	struct view text;
 
-	while (peek(c) >= 0) {
-		uint8_t byte = c->in.p[c->at];
-
-		if (!is_alnum(byte) && byte != '.' && byte != ':' && byte != '-')
-			break;
+	while (peek(c) > ' ' && peek(c) != ']' && c->at - begin <= LITERAL_MAX)
 		c->at++;
-	}
-	if (c->at == begin)
-		return err_set(e, ERR_INPUT, "address literal is empty or malformed");
+	text = taken(c, begin);
 	if (!take(c, ']'))
 		return err_set(e, ERR_INPUT, "address literal is not closed");
+	if (text.n > LITERAL_MAX || !is_literal(text))
+		return err_set(e, ERR_INPUT, "address literal is no address");
 	return 0;
 }
 
@@ -181,6 +199,22 @@ skip_source_route(struct cursor *c, struct err *e)
 	return 0;
 }
 
+/* RFC 3629, and no control characters of Unicode (RFC 6530 has Net-Unicode, RFC 5198 2). */
+static bool
+is_clean_utf8(struct view v)
+{
+	uint32_t point;
+
+	while (v.n > 0) {
+		size_t n = quote_utf8(v, &point);
+
+		if (n == 0 || (point >= 0x80 && point < 0xa0))
+			return false;
+		v = view_from(v, n);
+	}
+	return true;
+}
+
 static int
 parse_mailbox(struct cursor *c, struct mailbox *out, struct err *e)
 {
@@ -195,6 +229,8 @@ parse_mailbox(struct cursor *c, struct mailbox *out, struct err *e)
 	if (m.whole.n > ADDR_MAX)
 		return err_set(e, ERR_INPUT, "address is longer than %d bytes", ADDR_MAX);
 	m.eight_bit = c->eight_bit;
+	if (m.eight_bit && !is_clean_utf8(m.whole))
+		return err_set(e, ERR_INPUT, "address is not UTF-8");
 	*out = m;
 	return 0;
 }

@@ -17,7 +17,7 @@ struct mailbox {
 	struct view	whole;		/* local@domain, or a bare local part */
 	struct view	local;		/* as written, quotes included */
 	struct view	domain;		/* empty for a bare local part */
-	bool		eight_bit;	/* has bytes above 127 (SMTPUTF8 needed) */
+	bool		eight_bit;	/* has bytes above 127, all of them UTF-8 (SMTPUTF8 needed) */
 };
 
 /*

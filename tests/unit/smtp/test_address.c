@@ -27,6 +27,10 @@ static const struct good good[] = {
 	{ VIEW("<@one.example,@two.example:a@b>"), VIEW("a@b"), VIEW("a"), VIEW("b") },
 	{ VIEW("<a@[192.0.2.1]>"), VIEW("a@[192.0.2.1]"), VIEW("a"), VIEW("[192.0.2.1]") },
 	{ VIEW("<a@[IPv6:2001:db8::1]>"), VIEW("a@[IPv6:2001:db8::1]"), VIEW("a"), VIEW("[IPv6:2001:db8::1]") },
+	{ VIEW("<a@[ipv6:::ffff:192.0.2.1]>"), VIEW("a@[ipv6:::ffff:192.0.2.1]"), VIEW("a"),
+	    VIEW("[ipv6:::ffff:192.0.2.1]") },
+	{ VIEW("<@[192.0.2.1],@two.example:\"\\\\\"@b>"), VIEW("\"\\\\\"@b"), VIEW("\"\\\\\""), VIEW("b") },
+	{ VIEW("<@one.example:postmaster>"), VIEW("postmaster"), VIEW("postmaster"), VIEW("") },
 	{ VIEW("<a..b.@c_d.example>"), VIEW("a..b.@c_d.example"), VIEW("a..b."), VIEW("c_d.example") },
 };
 
@@ -38,6 +42,12 @@ static const struct view bad[] = {
 	VIEW("<\"a@b>"), VIEW("<\"a\"b@c>"), VIEW("<\"\"@c>"), VIEW("<\"a\\"), VIEW("<\"a\rb\"@c>"),
 	VIEW("<\"a\\\nb\"@c>"), VIEW("<a\0@b>"), VIEW("<a@b\0>"), VIEW("<\"a\0\"@b>"), VIEW("<a\x7f@b>"),
 	VIEW("<a\t@b>"), VIEW("<a@-b>"), VIEW("<a@b->"), VIEW("<@one:>"), VIEW("<@one a@b>"),
+	VIEW("<a@[300.0.2.1]>"), VIEW("<a@[1.2.3]>"), VIEW("<a@[1.2.3.4.5]>"), VIEW("<a@[::1]>"),
+	VIEW("<a@[IPv6:]>"), VIEW("<a@[IPv6:1.2.3.4]>"), VIEW("<a@[IPv6::::1]>"), VIEW("<a@[X-tag:1]>"),
+	VIEW("<a@[ 1.2.3.4]>"), VIEW("<a@[1.2.3.4]b>"), VIEW("<a@[1.2.3.4].b>"), VIEW("<a@[1.2.3.4\0]>"),
+	VIEW("<a@[0000000000000000000000000000000000000000000000000000000000000000000000001.2.3.4]>"),
+	VIEW("<\xc3@b>"), VIEW("<\xc0\xaf@b>"), VIEW("<\xed\xa0\x80@b>"), VIEW("<\xf4\x90\x80\x80@b>"),
+	VIEW("<a@b\xff>"), VIEW("<\"\xe2\x82\"@b>"), VIEW("<\xc2\x85@b>"),
 	VIEW("<@one,two:a@b>"), VIEW("<a\\b@c>"), VIEW("<a:b@c>"),
 };
 
@@ -127,7 +137,7 @@ static void
 test_domains(void **state)
 {
 	assert_true(domain_is_valid(VIEW("localhost")));
-	assert_true(domain_is_valid(VIEW("[::1]")));
+	assert_true(domain_is_valid(VIEW("[IPv6:::1]")));
 	assert_false(domain_is_valid(VIEW("")));
 	assert_false(domain_is_valid(VIEW("a b")));
 	assert_false(domain_is_valid(VIEW("a.example.")));
