@@ -19,10 +19,10 @@
 /*
  * Where the session is, as seen from here (the machine has its own states).
  * COMMAND  no message; commands are read
- * OPEN     DATA came: waits for relay, or for room to open the transaction
+ * OPEN     DATA or BDAT came: waits for relay, or for room to open the transaction
  * TEXT     message bytes go to relay
  * STALL    the same, but credit or room is used up: nothing is read
- * DROP     the message is refused: the machine swallows the rest of it
+ * DROP     the message is refused or taken back: the machine swallows the rest of it
  * FLUSH    the text is complete, its end waits for credit or room
  * ANSWER   COMMIT went out, the answer is awaited
  */
@@ -330,14 +330,21 @@ expired_text(struct session *s)
 	end(s, s->host->draining && s->state == STATE_COMMAND ? &going_down : &too_slow);
 }
 
+/* The message is refused before it began. A chunk of it is on its way all the same. */
+static void
+refuse_open(struct session *s, const struct server_answer *why)
+{
+	server_data_ready(s->server, why);
+	(void)write_output(s);		/* still in OPEN: the log line has the sender */
+	move(s, server_is_busy(s->server) ? STATE_DROP : STATE_COMMAND);
+}
+
 static void
 expired_open(struct session *s)
 {
 	if (stream_input(s->stream).n > 0)
 		server_data_followed(s->server);
-	server_data_ready(s->server, &no_relay);
-	(void)write_output(s);
-	move(s, STATE_COMMAND);
+	refuse_open(s, &no_relay);
 	run(s);
 }
 
@@ -410,8 +417,7 @@ try_open(struct session *s)
 		move(s, STATE_TEXT);
 		arm_total(s);
 	} else if (too_big) {
-		server_data_ready(s->server, &too_many);
-		move(s, STATE_COMMAND);
+		refuse_open(s, &too_many);
 	}
 }
 

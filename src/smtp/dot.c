@@ -63,6 +63,28 @@ dot_decoder_init(struct dot_decoder *d)
 	*d = (struct dot_decoder){ .state = DOT_LINE_START };
 }
 
+void
+dot_decoder_init_chunked(struct dot_decoder *d)
+{
+	*d = (struct dot_decoder){ .state = DOT_LINE_START, .chunked = true };
+}
+
+struct view
+dot_decode_end(struct dot_decoder *d)
+{
+	bool lacks = d->state == DOT_LINE || d->state == DOT_LINE_CR;
+
+	d->state = DOT_ENDED;
+	return lacks ? VIEW("\r\n") : VIEW("");
+}
+
+/* Behind a bare CR or LF, which has become CRLF: to a dot that is no line start. */
+static enum dot_state
+behind_bare(const struct dot_decoder *d)
+{
+	return d->chunked ? DOT_LINE_START : DOT_LINE;
+}
+
 /* Text of a line, from where no dot is special. */
 static void
 decode_line(struct dot_decoder *d, struct view in, size_t *used, struct view *out)
@@ -78,10 +100,12 @@ decode_line(struct dot_decoder *d, struct view in, size_t *used, struct view *ou
 		return;
 	}
 	*used = 1;
-	if (in.p[0] == '\r')
+	if (in.p[0] == '\r') {
 		d->state = DOT_LINE_CR;
-	else			/* a bare LF: a line end, but no line start for a dot */
+	} else {
 		*out = VIEW("\r\n");
+		d->state = behind_bare(d);
+	}
 }
 
 bool
@@ -96,7 +120,7 @@ dot_decode(struct dot_decoder *d, struct view in, size_t *used, struct view *out
 	c = in.p[0];
 	switch (d->state) {
 	case DOT_LINE_START:
-		if (c == '.') {
+		if (c == '.' && !d->chunked) {
 			*used = 1;
 			d->state = DOT_DOT;
 		} else {
@@ -109,7 +133,7 @@ dot_decode(struct dot_decoder *d, struct view in, size_t *used, struct view *out
 	case DOT_LINE_CR:
 		*out = VIEW("\r\n");
 		*used = c == '\n';
-		d->state = c == '\n' ? DOT_LINE_START : DOT_LINE;
+		d->state = c == '\n' ? DOT_LINE_START : behind_bare(d);
 		break;
 	case DOT_DOT:		/* stuffing, unless this is the end: the dot is dropped */
 		*used = c == '\r';

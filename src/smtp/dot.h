@@ -13,7 +13,7 @@
 #include "base/buf.h"
 
 enum dot_state {
-	DOT_LINE_START,		/* behind CRLF, or at the start of the data */
+	DOT_LINE_START,		/* behind CRLF, or at the start of the data; chunked: behind any line end */
 	DOT_LINE,		/* within a line; also behind a bare CR or LF */
 	DOT_LINE_CR,		/* the same, with a CR held back */
 	DOT_DOT,		/* a dot at a line start is held back */
@@ -23,6 +23,7 @@ enum dot_state {
 
 struct dot_decoder {
 	enum dot_state	state;
+	bool		chunked;	/* no dot means anything, and no line ends the data */
 	bool		nul;		/* a NUL was seen: the message is to be refused */
 	bool		eight_bit;	/* a byte above 127 was seen */
 };
@@ -34,6 +35,11 @@ void dot_decoder_init(struct dot_decoder *);
  * rest until all is taken; each call takes bytes, gives some, or moves on.
  */
 bool dot_decode(struct dot_decoder *, struct view in, size_t *used, struct view *out);
+
+/* BDAT: the same line ends, but dots are text. It never ends by itself. */
+void dot_decoder_init_chunked(struct dot_decoder *);
+/* Behind the last byte: what the last line lacks. It is told once. */
+struct view dot_decode_end(struct dot_decoder *);
 
 struct dot_encoder {
 	bool	line_start;

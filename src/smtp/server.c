@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "smtp/server.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,7 +16,7 @@
 #define OUTPUT_SLACK	4096		/* one step's replies beyond it, and the 421 */
 #define KEEP_IDLE	512		/* memory of an empty buffer */
 
-static const struct server_answer too_big = { 552, "5.3.4", "Message is larger than the limit" };
+const struct server_answer server_too_big = { 552, "5.3.4", "Message is larger than the limit" };
 static const struct server_answer has_nul = { 554, "5.6.0", "Message contains NUL bytes" };
 
 /* --- replies ---------------------------------------------------------------- */
@@ -53,6 +54,8 @@ server_say_answer(struct server *s, const struct server_answer *a)
 void
 server_forget(struct server *s)
 {
+	if (s->state == SV_CHUNKS)
+		s->abort_due = true;
 	s->over = true;
 	s->rcpt_seen = false;
 	if (s->state != SV_START && s->state != SV_CLOSING)
@@ -61,8 +64,8 @@ server_forget(struct server *s)
 
 /* --- message ---------------------------------------------------------------- */
 
-static void
-refuse_body(struct server *s, const struct server_answer *a)
+void
+server_refuse(struct server *s, const struct server_answer *a)
 {
 	struct kept_answer *k = &s->refusal;
 
@@ -91,6 +94,27 @@ end_of_data(struct server *s, struct server_event *ev, enum server_action *actio
 	return false;
 }
 
+/* What was decoded, to the caller, unless the message is refused. True if there is an action. */
+static bool
+give_text(struct server *s, struct view slice, struct server_event *ev, enum server_action *action)
+{
+	if (s->refusal.code != 0)
+		return false;
+	s->received += slice.n;
+	*action = SERVER_ABORT;
+	if (s->dot.nul) {
+		server_refuse(s, &has_nul);
+		return true;
+	}
+	if (s->params.size_max != 0 && s->received > s->params.size_max) {
+		server_refuse(s, &server_too_big);
+		return true;
+	}
+	*action = SERVER_BODY;
+	ev->body = slice;
+	return slice.n > 0;
+}
+
 static bool
 take_body(struct server *s, struct view in, size_t *used, struct server_event *ev,
     enum server_action *action)
@@ -99,21 +123,48 @@ take_body(struct server *s, struct view in, size_t *used, struct server_event *e
 
 	if (dot_decode(&s->dot, in, used, &slice))
 		return end_of_data(s, ev, action);
+	return give_text(s, slice, ev, action);
+}
+
+/* RFC 3030 2: each chunk has its reply; the reply to the last one is the caller's answer. */
+static bool
+end_of_chunk(struct server *s, struct server_event *ev, enum server_action *action)
+{
+	struct view slice;
+	char text[40];
+
 	if (s->refusal.code != 0)
-		return false;
-	s->received += slice.n;
-	*action = SERVER_ABORT;
-	if (s->dot.nul) {
-		refuse_body(s, &has_nul);
-		return true;
+		return end_of_data(s, ev, action);
+	if (s->chunk_last) {
+		slice = dot_decode_end(&s->dot);
+		return slice.n > 0 ? give_text(s, slice, ev, action) : end_of_data(s, ev, action);
 	}
-	if (s->params.size_max != 0 && s->received > s->params.size_max) {
-		refuse_body(s, &too_big);
-		return true;
-	}
-	*action = SERVER_BODY;
-	ev->body = slice;
-	return slice.n > 0;
+	s->state = SV_CHUNKS;
+	(void)snprintf(text, sizeof(text), "%" PRIu64 " bytes taken", s->chunk_size);
+	server_say(s, 250, "2.0.0", text);
+	return false;
+}
+
+/* in may be empty only at the end of the chunk. */
+static bool
+take_chunk(struct server *s, struct view in, size_t *used, struct server_event *ev,
+    enum server_action *action)
+{
+	struct view slice;
+
+	in = view_first(in, s->chunk_left < in.n ? (size_t)s->chunk_left : in.n);
+	if (in.n == 0)
+		return end_of_chunk(s, ev, action);
+	(void)dot_decode(&s->dot, in, used, &slice);
+	s->chunk_left -= *used;
+	return give_text(s, slice, ev, action);
+}
+
+static void
+skip_chunk(struct server *s, struct view in, size_t *used)
+{
+	*used = s->skip < in.n ? (size_t)s->skip : in.n;
+	s->skip -= *used;
 }
 
 /* --- command lines ---------------------------------------------------------- */
@@ -197,7 +248,7 @@ server_step(struct server *s, struct view in, size_t *used, struct server_event 
 		}
 		if (s->state == SV_DATA_WAIT || s->state == SV_COMMIT_WAIT)
 			return SERVER_WAIT;
-		if (rest.n == 0) {
+		if (rest.n == 0 && (s->state != SV_CHUNK || s->chunk_left > 0)) {
 			shrink(s);
 			return SERVER_WANT_INPUT;
 		}
@@ -205,13 +256,18 @@ server_step(struct server *s, struct view in, size_t *used, struct server_event 
 			put(s, 421, "4.7.0", "Replies are not read");
 		} else if (s->state == SV_BODY) {
 			act = take_body(s, rest, &n, ev, &action);
+		} else if (s->state == SV_CHUNK) {
+			act = take_chunk(s, rest, &n, ev, &action);
+		} else if (s->skip > 0) {
+			skip_chunk(s, rest, &n);
 		} else if (is_tls(s, rest)) {
 			put(s, 554, "5.5.1", "TLS is not spoken on this port");
 			s->state = SV_CLOSING;
 		} else {
 			take_line(s, rest, &n);
-			act = s->state == SV_DATA_WAIT;
-			action = SERVER_DATA;
+			act = s->state == SV_DATA_WAIT || s->abort_due;
+			action = s->abort_due ? SERVER_ABORT : SERVER_DATA;
+			s->abort_due = false;
 		}
 		*used += n;
 		if (act)
@@ -239,10 +295,17 @@ server_data_ready(struct server *s, const struct server_answer *refusal)
 	if (s->state == SV_CLOSING)
 		return;
 	require(s->state == SV_DATA_WAIT);
+	s->received = 0;
+	s->refusal.code = 0;
+	if (s->chunked) {		/* a refusal is told when the chunk is over */
+		s->state = SV_CHUNK;
+		dot_decoder_init_chunked(&s->dot);
+		if (refusal != NULL)
+			server_refuse(s, refusal);
+		return;
+	}
 	if (refusal == NULL) {
 		s->state = SV_BODY;
-		s->received = 0;
-		s->refusal.code = 0;
 		dot_decoder_init(&s->dot);
 		if (!buf_add_str(&s->out, "354 End with CRLF.CRLF\r\n"))
 			s->state = SV_CLOSING;
@@ -278,8 +341,8 @@ server_commit_result(struct server *s, const struct server_answer *a)
 void
 server_refuse_body(struct server *s, const struct server_answer *a)
 {
-	if (s->state == SV_BODY)
-		refuse_body(s, a);
+	if (server_phase(s) == PHASE_BODY)
+		server_refuse(s, a);
 }
 
 void
@@ -339,7 +402,7 @@ server_is_busy(const struct server *s)
 enum server_phase
 server_phase(const struct server *s)
 {
-	if (s->state == SV_BODY)
+	if (s->state == SV_BODY || s->state == SV_CHUNK || s->state == SV_CHUNKS)
 		return PHASE_BODY;
 	return s->state == SV_DATA_WAIT || s->state == SV_COMMIT_WAIT ? PHASE_PENDING : PHASE_COMMAND;
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * server - the SMTP server machine: RFC 5321, 1870 (SIZE), 2920 (PIPELINING),
- * 6152 (8BITMIME), 2034 (ENHANCEDSTATUSCODES).
+ * 6152 (8BITMIME), 2034 (ENHANCEDSTATUSCODES), 3030 (CHUNKING).
  *
  * Feed it bytes, do what it says, write what it leaves in server_output().
  * It never blocks, reads no clock, and allocates only the bounded arena of one
  * transaction. Replies leave in order: while an answer is pending
  * (SERVER_WAIT) the caller feeds nothing, so back-pressure is the default.
  *
- * End of data is CRLF.CRLF and nothing else. Bare CR and bare LF in the message
+ * End of data is CRLF.CRLF and nothing else, or the end of the last chunk. Bare CR and bare LF in the message
  * become CRLF, NUL is refused at the end of data with 554: one policy, in
  * smtp/dot.c, for everything that comes in (doc/smtp.md).
  */
@@ -31,10 +31,13 @@ struct server_params {
 enum server_action {
 	SERVER_WANT_INPUT,	/* all input taken; feed more */
 	SERVER_WAIT,		/* an answer is pending: server_data_ready() or server_commit_result() */
-	SERVER_DATA,		/* DATA came in a good transaction: answer with server_data_ready() */
+	SERVER_DATA,		/* DATA or the first BDAT came in a good transaction: answer with server_data_ready() */
 	SERVER_BODY,		/* ev->body: message bytes, unstuffed, lines end in CRLF; valid until the next call */
 	SERVER_COMMIT,		/* the message is complete: answer with server_commit_result() */
-	/* the message under way is refused (too big, NUL): drop it; the reply follows by itself, at its end */
+	/*
+	 * the message under way is refused (too big, NUL), or taken back between two of its
+	 * chunks: drop it; the reply follows by itself, at its end
+	 */
 	SERVER_ABORT,
 	SERVER_CLOSE		/* write the output, then close */
 };
@@ -80,7 +83,7 @@ void server_greet(struct server *, const struct server_answer *refusal);
  */
 enum server_action server_step(struct server *, struct view in, size_t *used, struct server_event *ev);
 
-/* Answers. refusal NULL: 354, send the message. */
+/* Answers. refusal NULL: go on with the message (354 to DATA). */
 void server_data_ready(struct server *, const struct server_answer *refusal);
 /* Bytes came while that answer was awaited: the client did not wait for the 354. */
 void server_data_followed(struct server *);

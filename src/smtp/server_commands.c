@@ -31,8 +31,8 @@ hello(struct server *s, struct view args, bool esmtp)
 	free(s->helo);
 	s->helo = helo;
 	s->esmtp = esmtp;
-	s->state = SV_READY;
 	server_forget(s);
+	s->state = SV_READY;
 	return true;
 }
 
@@ -51,6 +51,7 @@ do_ehlo(struct server *s, struct view args)
 	    "250-PIPELINING\r\n"
 	    "250-SIZE %" PRIu64 "\r\n"
 	    "250-8BITMIME\r\n"
+	    "250-CHUNKING\r\n"
 	    "250-ENHANCEDSTATUSCODES\r\n"
 	    "250 HELP\r\n", s->params.hostname, s->params.size_max))
 		s->state = SV_CLOSING;
@@ -238,12 +239,11 @@ do_rcpt(struct server *s, struct view args)
 	server_say(s, 250, "2.1.5", "Recipient ok");
 }
 
+/* The message begins, if the transaction has a recipient. */
 static void
-start_data(struct server *s, struct view args)
+start_message(struct server *s)
 {
-	if (args.n > 0)
-		server_say(s, 501, "5.5.4", "DATA has no argument");
-	else if (s->state != SV_RCPT && s->rcpt_seen)
+	if (s->state != SV_RCPT && s->rcpt_seen)
 		server_say(s, 554, "5.5.1", "No valid recipients");
 	else if (s->state != SV_RCPT)
 		server_say(s, 503, "5.5.1", "RCPT first");
@@ -259,9 +259,72 @@ start_data(struct server *s, struct view args)
 static void
 do_data(struct server *s, struct view args)
 {
-	start_data(s, args);
+	s->chunked = false;
+	if (args.n > 0)
+		server_say(s, 501, "5.5.4", "DATA has no argument");
+	else
+		start_message(s);
 	if (s->state != SV_DATA_WAIT && s->followed)
 		s->state = SV_CLOSING;
+}
+
+/*
+ * RFC 3030 2: "BDAT" SP chunk-size [SP "LAST"]. False after a refusal. Without a number
+ * nobody knows where the chunk ends and commands go on: the session is closed.
+ */
+static bool
+take_chunk_size(struct server *s, struct view args, uint64_t *size, bool *last)
+{
+	struct view number = view_first(args, view_find(args, ' '));
+	struct view rest = view_trim(view_from(args, number.n));
+
+	if (number.n == 0 || !num_parse_u64(number, 0, UINT64_MAX, size)) {
+		server_say(s, 501, "5.5.4", "Syntax: BDAT size [LAST]");
+		s->state = SV_CLOSING;
+		return false;
+	}
+	*last = view_ieq(rest, VIEW("LAST"));
+	if (*last || rest.n == 0)
+		return true;
+	server_say(s, 501, "5.5.4", "Syntax: BDAT size [LAST]");
+	s->skip = *size;
+	return false;
+}
+
+/* The first chunk of a message. One that is refused is read over. */
+static void
+first_chunk(struct server *s)
+{
+	if (s->params.size_max != 0 && s->chunk_size > s->params.size_max) {
+		server_say_answer(s, &server_too_big);
+		server_forget(s);
+	} else {
+		start_message(s);
+	}
+	s->chunked = s->state == SV_DATA_WAIT;
+	if (!s->chunked)
+		s->skip = s->chunk_size;
+}
+
+static void
+do_bdat(struct server *s, struct view args)
+{
+	uint64_t size;
+	bool last;
+
+	if (!take_chunk_size(s, args, &size, &last))
+		return;
+	s->chunk_size = s->chunk_left = size;
+	s->chunk_last = last;
+	if (s->state != SV_CHUNKS) {
+		first_chunk(s);
+		return;
+	}
+	if (s->params.size_max != 0 && s->refusal.code == 0 && size > s->params.size_max - s->received) {
+		server_refuse(s, &server_too_big);
+		s->abort_due = true;
+	}
+	s->state = SV_CHUNK;
 }
 
 /* --- the others --------------------------------------------------------------------- */
@@ -295,7 +358,7 @@ do_vrfy(struct server *s, struct view args)
 static void
 do_help(struct server *s, struct view args)
 {
-	server_say(s, 214, "2.0.0", "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT");
+	server_say(s, 214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT");
 }
 
 static void
@@ -323,7 +386,7 @@ do_http(struct server *s, struct view args)
 }
 
 #define ST(state)	(1u << SV_##state)
-#define GREETED		(ST(READY) | ST(MAIL) | ST(RCPT))
+#define GREETED		(ST(READY) | ST(MAIL) | ST(RCPT) | ST(CHUNKS))
 #define ANY		(ST(START) | GREETED)
 
 struct command_rule {
@@ -339,6 +402,7 @@ static const struct command_rule rules[] = {
 	{ VIEW("MAIL"),	ST(READY),	"A transaction is open; RSET first", do_mail },
 	{ VIEW("RCPT"),	ST(MAIL) | ST(RCPT), "MAIL first", do_rcpt },
 	{ VIEW("DATA"),	ST(MAIL) | ST(RCPT), "MAIL first", do_data },
+	{ VIEW("BDAT"),	ST(MAIL) | ST(RCPT) | ST(CHUNKS), "MAIL first", do_bdat },
 	{ VIEW("RSET"),	ANY,		"",		do_rset },
 	{ VIEW("NOOP"),	ANY,		"",		do_noop },
 	{ VIEW("VRFY"),	ANY,		"",		do_vrfy },
@@ -370,9 +434,18 @@ has_control_characters(struct view v)
 }
 
 static void
-misplaced(struct server *s, const struct command_rule *rule)
+misplaced(struct server *s, const struct command_rule *rule, struct view args)
 {
-	server_say(s, 503, "5.5.1", s->state == SV_START ? "EHLO or HELO first" : rule->misplaced);
+	uint64_t size;
+	bool last;
+
+	if (rule->run == do_bdat) {
+		if (!take_chunk_size(s, args, &size, &last))
+			return;
+		s->skip = size;
+	}
+	server_say(s, 503, "5.5.1", s->state == SV_START ? "EHLO or HELO first" :
+	    s->state == SV_CHUNKS ? "A message is coming in by BDAT; RSET first" : rule->misplaced);
 	if (rule->run == do_data && s->followed)
 		s->state = SV_CLOSING;		/* as in do_data() */
 }
@@ -396,7 +469,7 @@ server_run(struct server *s, struct view line)
 		if ((rules[i].states & (1u << s->state)) != 0)
 			rules[i].run(s, args);
 		else
-			misplaced(s, &rules[i]);
+			misplaced(s, &rules[i], args);
 		return;
 	}
 	server_say(s, 500, "5.5.1", "Unknown command");

@@ -21,8 +21,10 @@ enum server_state {
 	SV_READY,		/* no transaction */
 	SV_MAIL,		/* MAIL was taken */
 	SV_RCPT,		/* and a recipient */
-	SV_DATA_WAIT,		/* DATA: the caller's answer is awaited */
+	SV_DATA_WAIT,		/* DATA or the first BDAT: the caller's answer is awaited */
 	SV_BODY,
+	SV_CHUNK,		/* bytes of a chunk are awaited: chunk_left of them */
+	SV_CHUNKS,		/* between the chunks of a message */
 	SV_COMMIT_WAIT,		/* end of data: the caller's answer is awaited */
 	SV_CLOSING,
 	SV_COUNT
@@ -41,6 +43,11 @@ struct server {
 	unsigned		 errors;	/* 5xx since the last message */
 	bool			 first_byte_seen;
 	bool			 skip_line;	/* the rest of an over-long line */
+	uint64_t		 skip;		/* bytes of a refused chunk that are still to come */
+	uint64_t		 chunk_size, chunk_left;
+	bool			 chunked;	/* this message comes by BDAT */
+	bool			 chunk_last;
+	bool			 abort_due;	/* SERVER_ABORT is to be told */
 	bool			 followed;	/* bytes came in behind the command under way */
 	bool			 rcpt_seen;
 	bool			 over;		/* the transaction ended: the next step forgets it */
@@ -63,5 +70,8 @@ void server_say_answer(struct server *, const struct server_answer *);
 void server_forget(struct server *);
 /* One command without its line end. */
 void server_run(struct server *, struct view line);
+/* The message under way is refused at its end, or at the end of its chunk; the first reason stands. */
+void server_refuse(struct server *, const struct server_answer *);
+extern const struct server_answer server_too_big;
 
 #endif

@@ -65,11 +65,11 @@ class Client:
         self.socket.sendall(data.encode() if isinstance(data, str) else data)
         return self
 
-    def begin(self, to="bob@example.net"):
+    def begin(self, to="bob@example.net", how="DATA"):
         """Everything up to the message itself."""
         self.say("EHLO x.example\r\n").wants("250 ")
-        self.say(f"MAIL FROM:<alice@example.com>\r\nRCPT TO:<{to}>\r\nDATA\r\n")
-        return self.wants("250 2.1.0", "250 2.1.5", "354 ")
+        self.say(f"MAIL FROM:<alice@example.com>\r\nRCPT TO:<{to}>\r\n{how}\r\n")
+        return self.wants("250 2.1.0", "250 2.1.5", *(["354 "] if how == "DATA" else []))
 
     def end(self):
         """Half-close; everything it still says."""
@@ -177,12 +177,13 @@ def test_octets_are_kept():
 COMMANDS = (
     ("NOOP x", "250 2.0.0"), ("VRFY bob", "252 2.5.2"), ("HELP", "214 2.0.0"),
     ("EXPN bob", "502 5.5.1"), ("AUTH PLAIN", "502 5.5.1"), ("STARTTLS", "502 5.5.1"),
-    ("BDAT 99999999999999999999 LAST", "500 5.5.1"), ("XYZZY", "500 5.5.1"), ("", "500 5.5.2"),
+    ("BDAT 0 LAST", "503 5.5.1"), ("XYZZY", "500 5.5.1"), ("", "500 5.5.2"),
     ("MAIL FROM:<a@b>\0", "500 5.5.2"), ("MAIL FROM:<a@b>\x1b[2J", "500 5.5.2"),
     ("MAIL FROM:<<a@b>>", "501 5.1.7"), ("MAIL FROM:<a@b@c>", "501 5.1.7"),
     ("MAIL FROM:<@b>", "501 5.1.7"), ("MAIL FROM:<a@[192.0.2.1>", "501 5.1.7"),
     ("MAIL FROM:<a(x)@b>", "501 5.1.7"), ("MAIL FROM:<a@b", "501 5.1.7"),
-    ("MAIL FROM:<\xe9@b>", "553 5.6.7"), ("MAIL FROM:<a@b> SIZE=1 SIZE=1", "501 5.5.4"),
+    ("MAIL FROM:<\xe9@b>", "501 5.1.7"), ("MAIL FROM:<\xc3\xa9@b>", "553 5.6.7"),
+    ("MAIL FROM:<a@[192.0.2.256]>", "501 5.1.7"), ("MAIL FROM:<a@b> SIZE=1 SIZE=1", "501 5.5.4"),
     ("MAIL FROM:<a@b> SIZE=99999999999999999999999", "552 5.3.4"),
     ("MAIL FROM:<a@b> SIZE=26214401", "552 5.3.4"), ("MAIL FROM:<a@b> XYZZY=1", "555 5.5.4"),
     ("RCPT TO:<a@b>", "503 5.5.1"), ("DATA", "503 5.5.1"),
@@ -205,6 +206,34 @@ def test_replies():
         expect(c.rest() == b"", "it goes on after QUIT")
         log = posthouse.process.text()
         expect("\x1b" not in log and "\0" not in log, "control characters in the log")
+
+
+def test_chunks():
+    """RFC 3030: what comes by BDAT arrives as what comes by DATA; counted bytes are never commands."""
+    with lib.world("chunks") as (sink, posthouse):
+        c = Client(posthouse).begin(how="BDAT 26")
+        c.say(b"X-Token: one\r\n\r\nfirst\r\n.\r\nBDAT 33\r\nMAIL FROM:<eve@example.org>\nQUIT\r"
+              b"BDAT 6 LAST\r\n\n\xe9 end")
+        c.wants("250 2.0.0 26 bytes", "250 2.0.0 33 bytes", "250 2.0.0 Ok: queued")
+        # refused ones are read over, whatever is in them
+        c.say(b"BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n").wants("503 5.5.1", "250 2.0.0 Ok\r\n")
+        # taken back, and cut off, between chunks and within one
+        c.begin(how="BDAT 10").say("X-Token: tRSET\r\n").wants("250 2.0.0 10 bytes", "250 2.0.0 Forgotten")
+        for end in (b"", b"BDAT 100 LAST\r\nhalf"):
+            Client(posthouse).begin(how="BDAT 10").say(b"X-Token: t" + end).close()
+        # a number beyond all numbers
+        said = c.say(b"BDAT 99999999999999999999 LAST\r\nNOOP\r\n").end()
+        expect(said.startswith(b"501 5.5.4") and said.count(b"\r\n") == 1, f"{said!r}")
+        c = Client(posthouse).begin(how="BDAT 27000000").wants("552 5.3.4")
+        for _ in range(27):
+            c.say(b"x" * 1000000)
+        c.say("NOOP\r\n").wants("250 2.0.0 Ok\r\n")
+        sink.wait_received(1)
+        posthouse.stop()
+        [m] = sink.messages()
+        expect(m.text() == b"first\r\n.\r\nMAIL FROM:<eve@example.org>\r\nQUIT\r\n\xe9 end\r\n", f"{m.text()!r}")
+        for port in sink.ports:
+            expect(sink.stats(port)["violations"] == 0, f"{port}")
 
 
 def test_other_protocols():

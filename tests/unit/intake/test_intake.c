@@ -148,6 +148,82 @@ test_too_big(void **state)
 	(void)relay_expects(r, FRAME_OPEN, 2);
 }
 
+/* --- BDAT ------------------------------------------------------------------------------ */
+
+#define TO_BOB "MAIL FROM:<alice@example.com>\r\nRCPT TO:<bob@example.net>\r\n"
+#define TO_BOB_OK "250 2.1.0 Sender ok\r\n250 2.1.5 Recipient ok\r\n"
+
+static void
+test_chunks(void **state)
+{
+	struct wire *r = relay(&w);
+	struct wire *c = client(&w);
+
+	begin_message(c);
+	says(c, ".\r\n");
+	(void)relay_expects(r, FRAME_OPEN, 1);
+	(void)relay_text(r, 1, &text);
+	(void)relay_expects(r, FRAME_COMMIT, 1);
+	relay_says(r, FRAME_DURABLE, 1, ID);
+	(void)hear(c);
+
+	/* three chunks are one message, and only the last waits for relay */
+	says(c, TO_BOB "BDAT 28\r\n" HEAD "\r\nBDAT 2\r\na\n");
+	assert_hears(c, TO_BOB_OK "250 2.0.0 28 bytes taken\r\n250 2.0.0 2 bytes taken\r\n");
+	(void)relay_expects(r, FRAME_OPEN, 2);
+	says(c, "BDAT 3 LAST\r\n.\r\nNOOP\r\n");
+	assert_hears(c, "");
+	assert_true(view_eq(relay_text(r, 2, &text), VIEW(HEAD "\r\na\r\n.\r\n")));
+	(void)relay_expects(r, FRAME_COMMIT, 2);
+	relay_says(r, FRAME_DURABLE, 2, ID);
+	assert_hears(c, QUEUED "250 2.0.0 Ok\r\n");
+
+	/* taken back: relay hears of it, and the next message goes */
+	says(c, TO_BOB "BDAT 28\r\n" HEAD "\r\nRSET\r\n" TO_BOB "BDAT 28 LAST\r\n" HEAD "\r\n");
+	assert_hears(c, TO_BOB_OK "250 2.0.0 28 bytes taken\r\n250 2.0.0 Forgotten\r\n" TO_BOB_OK);
+	(void)relay_expects(r, FRAME_OPEN, 3);
+	(void)relay_text(r, 3, &text);
+	(void)relay_expects(r, FRAME_ABORT, 3);
+	(void)relay_expects(r, FRAME_OPEN, 4);
+	assert_true(view_eq(relay_text(r, 4, &text), VIEW(HEAD "\r\n")));
+	(void)relay_expects(r, FRAME_COMMIT, 4);
+	relay_says(r, FRAME_DURABLE, 4, ID);
+	assert_hears(c, QUEUED);
+
+	/* relay refuses between two chunks: the next one is told, and what is pipelined behind is none */
+	says(c, TO_BOB "BDAT 28\r\n" HEAD "\r\n");
+	(void)relay_expects(r, FRAME_OPEN, 5);
+	(void)relay_text(r, 5, &text);
+	relay_says(r, FRAME_REFUSED, 5, VIEW("452 4.3.1 The queue is full"));
+	assert_hears(c, TO_BOB_OK "250 2.0.0 28 bytes taken\r\n");
+	says(c, "BDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n");
+	assert_hears(c, "452 4.3.1 The queue is full\r\n503 5.5.1 MAIL first\r\n250 2.0.0 Ok\r\n");
+
+	/* the client goes between two chunks */
+	says(c, TO_BOB "BDAT 28\r\n" HEAD "\r\n");
+	(void)relay_expects(r, FRAME_OPEN, 6);
+	(void)relay_text(r, 6, &text);
+	hang_up(c, STREAM_EOF);
+	(void)relay_expects(r, FRAME_ABORT, 6);
+}
+
+/* No relay: the chunk is read all the same, and is no list of commands; then the session goes on. */
+static void
+test_chunk_without_relay(void **state)
+{
+	struct wire *c = client(&w);
+
+	(void)hear(c);
+	says(c, "EHLO x\r\n" TO_BOB "BDAT 12\r\nQUIT\r\n");
+	(void)hear(c);
+	world_run(&w, 31000);
+	assert_hears(c, "");
+	says(c, "QUIT\r\nNOOP\r\n");
+	assert_hears(c, "451 4.3.2 The queue is not available, try again later\r\n250 2.0.0 Ok\r\n");
+	assert_true(world_logged(&w, "refused code=451 reason=\"4.3.2 The queue is not available, "
+	    "try again later\" from=\"alice@example.com\""));
+}
+
 /* --- header --------------------------------------------------------------------------- */
 
 /* What relay gets for a text, given in pieces of n bytes; Date and Message-ID cut to their names. */
@@ -318,6 +394,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_one_message), T(test_replies_in_order), T(test_many_sessions), T(test_too_big),
+		T(test_chunks), T(test_chunk_without_relay),
 		T(test_missing_fields), T(test_endless_header), T(test_stats),
 		T(test_script),
 	};

@@ -273,6 +273,48 @@ test_what_leaves_is_safe_and_comes_back(void **state)
 	}
 }
 
+/* BDAT: a dot is a byte like others, and the last line is completed. At every split. */
+static void
+test_chunked_text_has_no_dots(void **state)
+{
+	static const struct {
+		struct view in, out;
+	} k[] = {
+		{ VIEW(""), VIEW("") },
+		{ VIEW("a\r\n.\r\nb\r\n"), VIEW("a\r\n.\r\nb\r\n") },
+		{ VIEW(".\r\n"), VIEW(".\r\n") },
+		{ VIEW("..a\n.b\r.c"), VIEW("..a\r\n.b\r\n.c\r\n") },
+		{ VIEW("a\n"), VIEW("a\r\n") },
+		{ VIEW("a\r"), VIEW("a\r\n") },
+		{ VIEW("a\r\r\n\n\r"), VIEW("a\r\n\r\n\r\n\r\n") },
+		{ VIEW("\r\n"), VIEW("\r\n") },
+		{ VIEW("no end"), VIEW("no end\r\n") },
+	};
+
+	for (size_t i = 0; i < lengthof(k); i++) {
+		for (size_t split = 0; split <= k[i].in.n; split++) {
+			struct dot_decoder d;
+			struct buf out;
+			size_t at = 0;
+
+			dot_decoder_init_chunked(&d);
+			buf_init(&out, OUT_MAX);
+			while (at < k[i].in.n) {
+				size_t end = at < split ? split : k[i].in.n, used;
+				struct view slice;
+
+				assert_false(dot_decode(&d, view_of(k[i].in.p + at, end - at), &used, &slice));
+				assert_true(buf_add(&out, slice));
+				at += used;
+			}
+			assert_true(buf_add(&out, dot_decode_end(&d)));
+			assert_int_equal(dot_decode_end(&d).n, 0);
+			assert_true(view_eq(buf_view(&out), k[i].out));
+			buf_done(&out);
+		}
+	}
+}
+
 int
 main(void)
 {
@@ -280,6 +322,7 @@ main(void)
 		cmocka_unit_test(test_only_crlf_dot_crlf_ends),
 		cmocka_unit_test(test_bytes_behind_the_end_are_not_taken),
 		cmocka_unit_test(test_decoder_agrees_with_the_model),
+		cmocka_unit_test(test_chunked_text_has_no_dots),
 		cmocka_unit_test(test_what_leaves_is_safe_and_comes_back),
 	};
 

@@ -149,6 +149,7 @@ struct dialogue {
 
 #define HI	"EHLO c\r\n"
 #define ENV	HI "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n"
+#define TO	HI "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n"
 #define GOT_ENV	"{a@b:c@d:0:0:c:1}"
 
 static const struct dialogue dialogues[] = {
@@ -191,9 +192,44 @@ static const struct dialogue dialogues[] = {
 	{ VIEW(HI "MAIL FROM:<a@b> AUTH=<>\r\nMAIL FROM:<a@b> SMTPUTF8\r\nMAIL FROM:<a@b> X=1 SIZE=1\r\n"
 	    "MAIL FROM:<a@b>\r\nRCPT TO:<a@b> NOTIFY=NEVER\r\n"), "250 555 555 555 250 555 ", "", false },
 	{ VIEW("RSET x\r\nQUIT x\r\nVRFY\r\n"), "501 501 501 ", "", false },
-	{ VIEW("STARTTLS\r\nAUTH PLAIN AGEAYg==\r\nEXPN x\r\nBDAT 5 LAST\r\nWHAT\r\n\r\n"),
-	    "502 502 502 500 500 500 ", "", false },
+	{ VIEW("STARTTLS\r\nAUTH PLAIN AGEAYg==\r\nEXPN x\r\nWHAT\r\n\r\n"),
+	    "502 502 502 500 500 ", "", false },
 	{ VIEW("NO\0OP\r\nNOOP\rRSET\r\nNOOP\x7f\r\nNOOP \x1b[2J\r\nNOOP\r\n"), "500 500 500 500 250 ", "", false },
+	/* BDAT (RFC 3030): dots are text, line ends as everywhere, also across two chunks */
+	{ VIEW(TO "BDAT 7 LAST\r\nhello\r\nQUIT\r\n"), "250 250 250 250 221 ", GOT_ENV "hello\r\n[commit]", true },
+	{ VIEW(TO "BDAT 0 LAST\r\nNOOP\r\n"), "250 250 250 250 250 ", GOT_ENV "[commit]", false },
+	{ VIEW(TO "bdat 3\r\na\r\nBDAT 0\r\nNOOP\r\nBDAT 5 last\r\n.\r\nb\xff"), "250 250 250 250 250 250 250 ",
+	    GOT_ENV "a\r\n.\r\nb\xff\r\n[commit 8]", false },
+	{ VIEW(TO "BDAT 4\r\nabc\rBDAT 2\r\n\n.BDAT 5\r\n\r\n.\r\nBDAT 3 LAST\r\n..\n"), "250 250 250 250 250 250 250 ",
+	    GOT_ENV "abc\r\n.\r\n.\r\n..\r\n[commit]", false },
+	{ VIEW(TO "BDAT 4 LAST\r\na\nb\rNOOP\r\n"), "250 250 250 250 250 ", GOT_ENV "a\r\nb\r\n[commit]", false },
+	{ VIEW(TO "BDAT 6 LAST\r\nRSET\r\nMAIL FROM:<e@f>\r\nRCPT TO:<g@h>\r\nDATA\r\ny\r\n.\r\n"),
+	    "250 250 250 250 250 250 354 250 ", GOT_ENV "RSET\r\n[commit]{e@f:g@h:0:0:c:1}y\r\n[commit]", false },
+	/* taken back between two chunks */
+	{ VIEW(TO "BDAT 3\r\na\r\nRSET\r\nBDAT 6 LAST\r\nNOOP\r\nMAIL FROM:<e@f>\r\n"), "250 250 250 250 250 503 250 ",
+	    GOT_ENV "a\r\n[abort]", false },
+	{ VIEW(TO "BDAT 3\r\na\r\nEHLO d\r\nMAIL FROM:<e@f>\r\nRCPT TO:<g@h>\r\nBDAT 3 LAST\r\nb\r\n"),
+	    "250 250 250 250 250 250 250 250 ", GOT_ENV "a\r\n[abort]{e@f:g@h:0:0:d:1}b\r\n[commit]", false },
+	{ VIEW(TO "BDAT 3\r\na\r\nQUIT\r\n"), "250 250 250 250 221 ", GOT_ENV "a\r\n", true },
+	/* out of order; what is refused is read over, never run */
+	{ VIEW("BDAT 6 LAST\r\nQUIT\r\n" HI "BDAT 6\r\nQUIT\r\nMAIL FROM:<a@b>\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"),
+	    "503 250 503 250 503 250 ", "", false },
+	{ VIEW(HI "MAIL FROM:<a@b>\r\nRCPT TO:<>\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"), "250 250 501 554 250 ", "", false },
+	{ VIEW(TO "BDAT 3\r\na\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 3 LAST\r\nb\r\n"), "250 250 250 250 503 503 250 ",
+	    GOT_ENV "a\r\nb\r\n[commit]", false },
+	{ VIEW(TO "BDAT 3\r\na\r\nDATA\r\n"), "250 250 250 250 503 ", GOT_ENV "a\r\n", false },
+	{ VIEW(TO "BDAT 3 LAST\r\na\r\nBDAT 6\r\nQUIT\r\nNOOP\r\n"), "250 250 250 250 503 250 ",
+	    GOT_ENV "a\r\n[commit]", false },
+	/* syntax; without a number nobody knows where the chunk ends */
+	{ VIEW(TO "BDAT 6 FIRST\r\nQUIT\r\nBDAT 6 LAST LAST\r\nQUIT\r\nBDAT 3 LAST\r\na\r\n"), "250 250 250 501 501 250 ",
+	    GOT_ENV "a\r\n[commit]", false },
+	{ VIEW(TO "BDAT\r\nNOOP\r\n"), "250 250 250 501 ", "", true },
+	{ VIEW(TO "BDAT LAST\r\nNOOP\r\n"), "250 250 250 501 ", "", true },
+	{ VIEW(TO "BDAT -1 LAST\r\nNOOP\r\n"), "250 250 250 501 ", "", true },
+	{ VIEW(TO "BDAT 0x10\r\nNOOP\r\n"), "250 250 250 501 ", "", true },
+	{ VIEW(TO "BDAT 18446744073709551616 LAST\r\nNOOP\r\n"), "250 250 250 501 ", "", true },
+	{ VIEW(TO "BDAT 18446744073709551615 LAST\r\nNOOP\r\n"), "250 250 250 552 ", "", false },
+	{ VIEW("BDAT x\r\nNOOP\r\n"), "501 ", "", true },
 	/* size */
 	{ VIEW(HI "MAIL FROM:<a@b> SIZE=1001\r\nMAIL FROM:<a@b> SIZE=99999999999999999999\r\nMAIL FROM:<a@b> SIZE=1000\r\n"),
 	    "250 552 552 250 ", "", false },
@@ -246,28 +282,31 @@ static void
 test_every_command_in_every_state(void **state)
 {
 	static const char *const ways[] = {
-		"", HI, HI "MAIL FROM:<a@b>\r\n", HI "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n",
+		"", HI, HI "MAIL FROM:<a@b>\r\n", TO, TO "BDAT 3\r\na\r\n",
 	};
 	static const struct {
 		const char *command;
-		const char *codes[4];	/* start, ready, mail, rcpt */
+		const char *codes[5];	/* start, ready, mail, rcpt, between chunks */
 	} k[] = {
-		{ "EHLO x\r\n", { "250 ", "250 ", "250 ", "250 " } },
-		{ "HELO x\r\n", { "250 ", "250 ", "250 ", "250 " } },
-		{ "MAIL FROM:<a@b>\r\n", { "503 ", "250 ", "503 ", "503 " } },
-		{ "RCPT TO:<e@f>\r\n", { "503 ", "503 ", "250 ", "250 " } },
-		{ "DATA\r\n", { "503 ", "503 ", "503 ", "354 " } },
-		{ "DATA x\r\n", { "503 ", "503 ", "501 ", "501 " } },
-		{ "RSET\r\n", { "250 ", "250 ", "250 ", "250 " } },
-		{ "NOOP\r\n", { "250 ", "250 ", "250 ", "250 " } },
-		{ "VRFY x\r\n", { "252 ", "252 ", "252 ", "252 " } },
-		{ "HELP\r\n", { "214 ", "214 ", "214 ", "214 " } },
-		{ "EXPN x\r\n", { "502 ", "502 ", "502 ", "502 " } },
-		{ "STARTTLS\r\n", { "502 ", "502 ", "502 ", "502 " } },
-		{ "AUTH LOGIN\r\n", { "502 ", "502 ", "502 ", "502 " } },
-		{ "BDAT 3\r\n", { "500 ", "500 ", "500 ", "500 " } },
-		{ "GET /\r\n", { "554 ", "554 ", "554 ", "554 " } },
-		{ "QUIT\r\n", { "221 ", "221 ", "221 ", "221 " } },
+		{ "EHLO x\r\n", { "250 ", "250 ", "250 ", "250 ", "250 " } },
+		{ "HELO x\r\n", { "250 ", "250 ", "250 ", "250 ", "250 " } },
+		{ "MAIL FROM:<a@b>\r\n", { "503 ", "250 ", "503 ", "503 ", "503 " } },
+		{ "RCPT TO:<e@f>\r\n", { "503 ", "503 ", "250 ", "250 ", "503 " } },
+		{ "DATA\r\n", { "503 ", "503 ", "503 ", "354 ", "503 " } },
+		{ "DATA x\r\n", { "503 ", "503 ", "501 ", "501 ", "503 " } },
+		{ "RSET\r\n", { "250 ", "250 ", "250 ", "250 ", "250 " } },
+		{ "NOOP\r\n", { "250 ", "250 ", "250 ", "250 ", "250 " } },
+		{ "VRFY x\r\n", { "252 ", "252 ", "252 ", "252 ", "252 " } },
+		{ "HELP\r\n", { "214 ", "214 ", "214 ", "214 ", "214 " } },
+		{ "EXPN x\r\n", { "502 ", "502 ", "502 ", "502 ", "502 " } },
+		{ "STARTTLS\r\n", { "502 ", "502 ", "502 ", "502 ", "502 " } },
+		{ "AUTH LOGIN\r\n", { "502 ", "502 ", "502 ", "502 ", "502 " } },
+		{ "BDAT 3\r\na\r\n", { "503 ", "503 ", "503 ", "250 ", "250 " } },
+		{ "BDAT 0 LAST\r\n", { "503 ", "503 ", "503 ", "250 ", "250 " } },
+		{ "BDAT 3 x\r\na\r\n", { "501 ", "501 ", "501 ", "501 ", "501 " } },
+		{ "BDAT x\r\n", { "501 ", "501 ", "501 ", "501 ", "501 " } },
+		{ "GET /\r\n", { "554 ", "554 ", "554 ", "554 ", "554 " } },
+		{ "QUIT\r\n", { "221 ", "221 ", "221 ", "221 ", "221 " } },
 	};
 
 	for (size_t i = 0; i < lengthof(k); i++) {
@@ -282,11 +321,16 @@ test_every_command_in_every_state(void **state)
 			assert_string_equal(codes(&x, text, sizeof(text)), k[i].codes[w]);
 			if (!x.closed && k[i].codes[w][0] != '3') {
 				/* whatever it was, a clean message goes through now */
+				struct view got;
+
 				buf_clear(&x.said);
 				buf_clear(&x.got);
 				feed(&x, VIEW("RSET\r\n" ENV "z\r\n.\r\n"));
 				assert_string_equal(codes(&x, text, sizeof(text)), "250 250 250 250 354 250 ");
-				assert_true(view_eq(buf_view(&x.got), VIEW(GOT_ENV "z\r\n[commit]")));
+				got = buf_view(&x.got);
+				if (view_starts(got, VIEW("[abort]")))	/* of the chunks */
+					got = view_from(got, 7);
+				assert_true(view_eq(got, VIEW(GOT_ENV "z\r\n[commit]")));
 			}
 			session_done(&x);
 		}
@@ -375,6 +419,111 @@ test_size_limit_in_the_data(void **state)
 	}
 }
 
+/* The limit counts all chunks; each is read to its end, and refused there. */
+static void
+test_size_limit_over_chunks(void **state)
+{
+	static const struct {
+		const char *in, *codes;
+		bool commit;
+	} k[] = {
+		{ "BDAT 500\r\n", "250 ", false }, { "BDAT 500 LAST\r\n", "250 250 ", true },
+		{ "BDAT 501 LAST\r\n", "250 552 ", false }, { "BDAT 501\r\n", "250 552 503 ", false },
+		{ "BDAT 1001\r\n", "552 503 ", false }, { "BDAT 1000 LAST\r\n", "250 503 ", true },
+	};
+	uint8_t block[2000];
+
+	memset(block, 'x', sizeof(block));
+	for (size_t i = 1; i < sizeof(block); i += 2)
+		block[i] = i % 50 == 49 ? '\n' : 'x';
+	for (size_t i = 0; i + 1 < sizeof(block); i += 50)
+		block[i + 48] = '\r';
+	for (size_t i = 1; i < lengthof(k); i++) {
+		struct session x;
+		bool first_only = i >= 4;
+
+		session_open(&x);
+		feed(&x, VIEW(TO));
+		buf_clear(&x.said);
+		for (size_t part = first_only ? 1 : 0; part < 2; part++) {
+			struct view line = view_str(k[part == 0 ? 0 : i].in);
+			uint64_t n = 0;
+
+			feed(&x, line);
+			for (size_t c = 5; c < line.n && is_digit(line.p[c]); c++)
+				n = n * 10 + (uint64_t)(line.p[c] - '0');
+			feed(&x, view_of(block, (size_t)n / 2));
+			feed(&x, view_of(block + n / 2, (size_t)(n - n / 2)));
+		}
+		/* once refused, the chunks behind it are no commands */
+		if (strstr(k[i].codes, "503") != NULL)
+			feed(&x, VIEW("BDAT 6 LAST\r\nQUIT\r\n"));
+		assert_codes(&x, k[i].codes);
+		assert_int_equal(view_search(buf_view(&x.got), VIEW("[commit]")) < buf_len(&x.got), k[i].commit);
+		assert_false(x.closed);
+		session_done(&x);
+	}
+	/* a bare LF becomes two bytes: what is stored counts */
+	memset(block, '\n', sizeof(block));
+	for (size_t n = 500; n <= 501; n++) {
+		char line[40];
+		struct session x;
+
+		session_open(&x);
+		feed(&x, VIEW(TO));
+		buf_clear(&x.said);
+		(void)snprintf(line, sizeof(line), "BDAT %zu LAST\r\n", n);
+		feed(&x, view_str(line));
+		feed(&x, view_of(block, n));
+		assert_codes(&x, n == 500 ? "250 " : "552 ");
+		session_done(&x);
+	}
+}
+
+/* Refused by the caller: the chunk is read to its end, then it is told, and the rest is no message. */
+static void
+test_chunks_that_the_caller_refuses(void **state)
+{
+	struct session x;
+
+	/* the first, before a byte of it */
+	session_open(&x);
+	x.data_refusal = &busy;
+	feed(&x, VIEW(TO "BDAT 6\r\nQUIT"));
+	assert_codes(&x, "220 250 250 250 ");
+	assert_int_equal(server_phase(x.s), PHASE_BODY);
+	feed(&x, VIEW("\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"));
+	assert_codes(&x, "452 503 250 ");
+	assert_true(view_eq(buf_view(&x.got), VIEW(GOT_ENV)));
+
+	/* within one */
+	x.data_refusal = NULL;
+	buf_clear(&x.got);
+	feed(&x, VIEW("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 8 LAST\r\none\r\n"));
+	server_refuse_body(x.s, &busy);
+	feed(&x, VIEW("two"));
+	assert_codes(&x, "250 250 452 ");
+	assert_true(view_eq(buf_view(&x.got), VIEW(GOT_ENV "one\r\n")));
+
+	/* between two: nothing is said before the next */
+	buf_clear(&x.got);
+	feed(&x, VIEW("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 5\r\none\r\n"));
+	server_refuse_body(x.s, &busy);
+	assert_codes(&x, "250 250 250 ");
+	feed(&x, VIEW("BDAT 6\r\nQUIT\r\nNOOP\r\n"));
+	assert_codes(&x, "452 250 ");
+	assert_true(view_eq(buf_view(&x.got), VIEW(GOT_ENV "one\r\n")));
+
+	/* at the end, and a NUL anywhere */
+	x.commit_answer = &busy;
+	feed(&x, VIEW("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 1 LAST\r\nx"));
+	assert_codes(&x, "250 250 452 ");
+	feed(&x, VIEW("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 3\r\na\0bBDAT 1 LAST\r\nx"));
+	assert_codes(&x, "250 250 554 503 ");
+	assert_true(view_ends(buf_view(&x.got), VIEW("[abort]")));
+	session_done(&x);
+}
+
 static void
 test_nul_is_refused_at_the_end(void **state)
 {
@@ -416,6 +565,12 @@ test_message_behind_a_refused_data_is_not_run(void **state)
 	session_open(&x);
 	feed(&x, VIEW(HI "MAIL FROM:<a@b>\r\nRCPT TO:<>\r\nDATA\r\nRSET\r\n"));
 	assert_codes(&x, "220 250 250 501 554 ");
+	assert_true(x.closed);
+	session_done(&x);
+
+	session_open(&x);
+	feed(&x, VIEW(TO "BDAT 3\r\na\r\nDATA\r\nRSET\r\n"));
+	assert_codes(&x, "220 250 250 250 250 503 ");
 	assert_true(x.closed);
 	session_done(&x);
 
@@ -477,7 +632,8 @@ test_ends(void **state)
 {
 	static const struct server_answer bye = { 421, "4.4.2", "Too slow" };
 	static const struct server_answer no = { 554, "5.7.1", "Not you" };
-	static const char *const ways[] = { "", HI, ENV, ENV "half a message\r\n" };
+	static const char *const ways[] = { "", HI, ENV, ENV "half a message\r\n",
+	    TO "BDAT 20\r\nhalf\r\n", TO "BDAT 1\r\nx", HI "BDAT 20\r\nhalf\r\n" };
 	struct session x;
 
 	for (size_t i = 0; i < lengthof(ways); i++) {
@@ -604,6 +760,8 @@ main(void)
 		cmocka_unit_test(test_every_command_in_every_state),
 		cmocka_unit_test(test_long_lines),
 		cmocka_unit_test(test_size_limit_in_the_data),
+		cmocka_unit_test(test_size_limit_over_chunks),
+		cmocka_unit_test(test_chunks_that_the_caller_refuses),
 		cmocka_unit_test(test_nul_is_refused_at_the_end),
 		cmocka_unit_test(test_message_behind_a_refused_data_is_not_run),
 		cmocka_unit_test(test_answers_of_the_caller),
