@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Built trees to try mutants in: one that stays as it is, and a copy of it for each job.
+
+In a copy a mutant is one edit; make builds what the named test is made of, and no more. Then
+whatever differs from the first tree is copied back from there, with its times, so that make
+sees no more to do than before.
+"""
+
+import filecmp
+import os
+import pathlib
+import queue
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import time
+
+import tree
+
+MADE = ("configure", "aclocal.m4", "config.h.in", "Makefile.in", "m4/pkg.m4")
+# What scripts run; the sanity check fails for one that is missing here.
+PROGRAMS = ("posthoused", "posthousectl", "posthouse-sendmail")
+HELPERS = ("tests/sink/posthouse-sink", "tests/system/posthoused-faulty", "tests/scale/fill")
+FAILED = re.compile(rb"^\[  FAILED  \]", re.M)  # cmocka says so at once, and goes on
+SKIPPED = 77
+
+
+class Broken(Exception):
+    """The mutant or the tree does not build; that proves nothing."""
+
+
+def is_script(test):
+    return test.endswith((".py", ".sh"))
+
+
+def wait_for_end(p, log, begin, seconds, stop_early):
+    """Why it is no success; None: it is one."""
+    deadline = time.monotonic() + seconds
+    while p.poll() is None:
+        if stop_early and FAILED.search(log.read_bytes(), begin):
+            return "failed"
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return f"no end within {seconds:.0f} s"
+        try:
+            p.wait(min(left, 0.1))
+        except subprocess.TimeoutExpired:
+            pass
+    if p.returncode != 0:
+        return f"exit {p.returncode}" if p.returncode > 0 else f"signal {-p.returncode}"
+    return "failed" if stop_early and FAILED.search(log.read_bytes(), begin) else None
+
+
+def run(argv, cwd, log, seconds=None, env=None, stop_early=False):
+    """None for success, else why not; with seconds also so much processor time, roughly halved."""
+    begin = log.stat().st_size if log.exists() else 0
+    with open(log, "ab") as out:
+        p = subprocess.Popen(argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                             env=env, start_new_session=True)
+    try:
+        if seconds is not None:
+            limit = int(seconds / 2) + 1
+            resource.prlimit(p.pid, resource.RLIMIT_CPU, (limit, limit))
+        return wait_for_end(p, log, begin, seconds or 3600, stop_early)
+    finally:
+        if p.poll() is None:
+            os.killpg(p.pid, 9)
+            p.wait()
+
+
+def copy_source(top, to):
+    names = tree.tracked() + [n for n in MADE if (top / n).exists()]
+    names += [str(p.relative_to(top)) for p in (top / "build-aux").iterdir()]
+    for name in names:
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(top / name, to / name)
+
+
+def state(root):
+    """Each file below root by name, with what its content is told by."""
+    found = {}
+    todo = [""]
+    while todo:
+        under = todo.pop()
+        with os.scandir(os.path.join(root, under)) as entries:
+            for e in entries:
+                name = os.path.join(under, e.name)
+                if e.is_dir(follow_symlinks=False):
+                    todo.append(name)
+                else:
+                    st = e.stat(follow_symlinks=False)
+                    found[name] = (st.st_mtime_ns, st.st_size)
+    return found
+
+
+class Tree:
+    """A built tree."""
+
+    def __init__(self, place, tmp):
+        self.place = place
+        self.tmp = tmp      # what its tests leave behind
+        tmp.mkdir()
+        tmp.chmod(0o1777)   # also those that give up root
+
+    def make(self, tests, log, jobs=1):
+        """What these tests need."""
+        scripts = [t for t in tests if is_script(t)]
+        targets = [t for t in tests if not is_script(t)]
+        if scripts:
+            targets += ["all", *HELPERS]
+        why = run(["make", f"-j{jobs}", *targets], self.place, log)
+        if why is not None:
+            raise Broken(f"make {' '.join(targets)}: {why}; see {log}")
+
+    def test(self, name, log, seconds):
+        """None: it succeeds; else why not."""
+        env = dict(os.environ, top_srcdir=str(self.place), top_builddir=str(self.place),
+                   PYTHON=sys.executable, TMPDIR=str(self.tmp), POSTHOUSE_TEST_ROUNDS="2",
+                   POSTHOUSE_TEST_PATIENCE="20", MALLOC_PERTURB_="90")
+        if name.endswith(".py"):
+            argv = [sys.executable, "-B", name]
+        elif name.endswith(".sh"):
+            argv = ["sh", name]
+        else:
+            argv = ["./" + name]
+        return run(argv, self.place, log, seconds, env, stop_early=not is_script(name))
+
+
+class Copy(Tree):
+    """One to break, beside the base that stays as it is."""
+
+    def __init__(self, base, place, tmp):
+        super().__init__(place, tmp)
+        self.base = base
+        shutil.copytree(base.place, place, symlinks=True)
+        makefile, times = place / "Makefile", (base.place / "Makefile").stat()
+        # Only the Makefile knows where it is.
+        makefile.write_text(makefile.read_text().replace(str(base.place), str(place)))
+        os.utime(makefile, ns=(times.st_atime_ns, times.st_mtime_ns))
+        self.before = state(place)
+
+    def is_other(self, test):
+        """The mutant is in what this test runs: a proof that it was built."""
+        programs = (*PROGRAMS, *HELPERS) if is_script(test) else (test,)
+        return any(not filecmp.cmp(self.base.place / p, self.place / p, shallow=False) for p in programs)
+
+    def restore(self):
+        now = state(self.place)
+        for name in now.keys() - self.before.keys():
+            (self.place / name).unlink()
+        for name, told in self.before.items():
+            if now.get(name) != told:
+                shutil.copy2(self.base.place / name, self.place / name, follow_symlinks=False)
+
+
+class Bench:
+    """The built copies, and what the tests need when nothing is wrong."""
+
+    def __init__(self, top, work, jobs, tests, pool):
+        self.work = work
+        self.base = Tree(work / "base", work / "t")
+        copy_source(top, self.base.place)
+        log = work / "build.log"
+        configure = ["./configure", "-q", "--disable-hardening", "--enable-fatal-weird", "CFLAGS=-O0"]
+        if run(configure, self.base.place, log) is not None:
+            raise Broken(f"configure fails; see {log}")
+        self.base.make(tests, log, jobs)
+        self.usual = {}
+        self.complaints = []
+        list(pool.map(self.try_unbroken, tests))
+        if self.complaints:
+            raise Broken("\n".join(self.complaints))
+        self.copies = queue.Queue()
+        for i in range(jobs):
+            self.copies.put(Copy(self.base, work / f"job{i}", work / f"t{i}"))
+
+    def try_unbroken(self, test):
+        log = self.work / f"{test.replace('/', '-')}.log"
+        begin = time.monotonic()
+        why = self.base.test(test, log, 600)
+        if why is None:
+            self.usual[test] = time.monotonic() - begin
+        elif why == f"exit {SKIPPED}":
+            print(f"skipped here, and so are its mutants: {test}", flush=True)
+        else:
+            self.complaints.append(f"{test} fails without any mutant ({why}); see {log}")
+
+    def cost(self, mutant):
+        return sum(self.usual[t] for t in mutant.test.split() if t in self.usual)
+
+    def judge(self, mutant, number):
+        """"killed", "survived" or "broken", and the test that told, or why."""
+        copy = self.copies.get()
+        log = self.work / f"mutant-{number}.log"
+        tests = sorted((t for t in mutant.test.split() if t in self.usual), key=self.usual.get)
+        other = False
+        try:
+            path = copy.place / mutant.file
+            path.write_text(mutant.apply(path.read_text()))
+            for test in tests:
+                copy.make([test], log)
+                if not copy.is_other(test):
+                    continue
+                other = True
+                why = copy.test(test, log, 10 + 6 * self.usual[test])
+                if why is not None:
+                    return "killed", f"{test}: {why}"
+            return "survived", "" if other else "the compiler makes the same of it"
+        except Broken as e:
+            return "broken", str(e)
+        finally:
+            copy.restore()
+            self.copies.put(copy)
