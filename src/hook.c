@@ -221,7 +221,7 @@ start_run(struct hook *h, const struct hook_alarm *a, struct err *e)
 	h->late = h->loud = false;
 	h->started_ms = loop_now(h->loop);
 	(void)snprintf(h->event, sizeof(h->event), "%s", event_of(a));
-	timer_set(h->loop, &h->deadline, h->limit_ms);
+	timer_set(h->loop, &h->deadline, HOOK_RUN_MS);
 	return 0;
 }
 
@@ -235,8 +235,7 @@ log_end_of(struct hook *h, int status)
 	bool well = !h->late && !h->loud && command_check(status, "hook", h->conf->hook != NULL ? h->conf->hook[0] : "", &e) == 0;
 
 	if (h->late)
-		err_set(&e, ERR_BUSY, "hook took longer than %lld s and was killed",
-		    (long long)h->limit_ms / 1000);
+		err_set(&e, ERR_BUSY, "hook took longer than %d s and was killed", HOOK_RUN_MS / 1000);
 	if (h->loud)
 		err_set(&e, ERR_FULL, "hook said more than %d bytes and was killed", HOOK_OUTPUT_MAX);
 	log_begin(&l, h->log, well ? LEVEL_INFO : LEVEL_WARNING, well ? "hook" : "hook-failed");
@@ -338,8 +337,7 @@ hook_reconfigure(struct hook *h, const struct conf *conf)
 void
 hook_init(struct hook *h, struct loop *loop, struct log *log, const struct conf *conf)
 {
-	*h = (struct hook){ .loop = loop, .log = log, .conf = conf, .out = -1,
-		.limit_ms = HOOK_RUN_MS, .gap_ms = HOOK_GAP_MS };
+	*h = (struct hook){ .loop = loop, .log = log, .conf = conf, .out = -1, .gap_ms = HOOK_GAP_MS };
 	buf_init(&h->said, HOOK_OUTPUT_MAX);
 	timer_init(&h->deadline, on_deadline, h);
 	timer_init(&h->next, on_next, h);

@@ -40,7 +40,7 @@ struct hook {
 	struct hook_alarm alarm[HOOK_ALARMS_MAX];
 	size_t		 n;
 	uint64_t	 wishes;
-	int64_t		 limit_ms, gap_ms;	/* HOOK_RUN_MS, HOOK_GAP_MS; the test has less patience */
+	int64_t		 gap_ms;		/* HOOK_GAP_MS; the test has less patience */
 	/* the one that runs */
 	pid_t		 pid;		/* 0: none */
 	char		 event[40];

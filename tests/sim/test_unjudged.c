@@ -93,18 +93,25 @@ restarts_add_none(void **state)
 	assert_true(world_settle(w, MINUTES(20)));
 }
 
-/* Two relays with the same credentials are one account: theirs count together. */
 static void
-relays_with_the_same_credentials_add_none(void **state)
+use_same_credentials(struct world *w)
 {
 	static char other[] = "same";
-	struct world *w = *state;
 
 	w->conf.relay[1] = w->conf.relay[0];
 	w->conf.relay[1].name = other;
 	w->conf.nrelay = 2;
-	w->conf.route[0].relay[w->conf.route[0].nrelay++] = 1;
 	w->secrets = "secret\nsecret\n";
+}
+
+/* Two relays with the same credentials are one account: theirs count together. */
+static void
+relays_with_the_same_credentials_add_none(void **state)
+{
+	struct world *w = *state;
+
+	use_same_credentials(w);
+	w->conf.route[0].relay[w->conf.route[0].nrelay++] = 1;
 	fault_everywhere(w, CUT_LOGIN);
 	world_start(w);
 	world_burst(w, 10, "wait-");
@@ -115,6 +122,38 @@ relays_with_the_same_credentials_add_none(void **state)
 	heal_everywhere(w);
 	assert_true(world_settle(w, MINUTES(20)));
 	assert_int_equal(count_many(w, 10, "wait-"), 10);
+}
+
+/* What one of them showed a moment ago is worth nothing since the other's login was cut. */
+static void
+a_cut_login_is_in_doubt_for_both(void **state)
+{
+	static char first[] = "first", second[] = "second", to_first[] = "*@first.example";
+	struct world *w = *state;
+	unsigned before;
+
+	use_same_credentials(w);
+	w->conf.route[0] = (struct conf_route){ .name = first, .to = to_first, .relay = { 0 }, .nrelay = 1 };
+	w->conf.route[1] = (struct conf_route){ .name = second, .relay = { 1 }, .nrelay = 1 };
+	w->conf.nroute = 2;
+	world_start(w);
+	world_mail(w, ALICE, "x@first.example", "one.");
+	assert_true(world_settle(w, SECONDS(5)));
+	world_run(w, SECONDS(40));		/* its session is closed */
+	smarthost_fault(&w->port[P587], (struct fault){ AT_AUTH, CUT, NULL, 1 });
+	w->port[P465].ep->mode = w->port[P2525].ep->mode = TWIN_SILENT;
+	before = world_logins(w);
+	world_mail(w, ALICE, BOB, "two.");
+	world_run(w, SECONDS(1));
+	assert_int_equal(world_logins(w), before + 1);
+	/* So the next one is on disk before it is tried, whoever tries it. */
+	w->reader.stalled = true;
+	world_mail(w, ALICE, "x@first.example", "three.");
+	world_run(w, SECONDS(5));
+	assert_int_equal(world_logins(w), before + 1);
+	w->reader.stalled = false;
+	twin_worker_kick(&w->reader);
+	assert_true(world_settle(w, MINUTES(20)));
 }
 
 /* --- one port of three ------------------------------------------------------------------ */
@@ -299,6 +338,7 @@ main(void)
 		cmocka_unit_test(few_logins_however_much_waits),
 		T(restarts_add_none),
 		T(relays_with_the_same_credentials_add_none),
+		T(a_cut_login_is_in_doubt_for_both),
 		T(a_port_that_cuts_logins_is_left),
 		T(a_port_that_takes_no_login_gets_one),
 		T(a_cut_of_many_counts_once),

@@ -165,6 +165,23 @@ two_authorities_are_told(void **state)
 	assert_null(strstr(ask(w, "ports"), "interception"));
 }
 
+/* Neither host's port for STARTTLS offers it, and both greet alike: one server answers for two. */
+static void
+a_proxy_that_greets_for_two_hosts_is_told(void **state)
+{
+	struct world *w = *state;
+
+	world_use_backup(w);
+	w->port[P587].no_starttls = w->port[P2525].no_starttls = w->backup.no_starttls = true;
+	world_start(w);
+	world_mail(w, ALICE, BOB, "one.");
+	assert_true(world_settle(w, MINUTES(1)));	/* by the port that begins with TLS */
+	world_run(w, MINUTES(5));
+	assert_has(ask(w, "ports"), "a transparent proxy: the same server greets for backup.twin.example (\"");
+	assert_has(ask(w, "ports"), "a transparent proxy: the same server greets for smtp.twin.example (\"");
+	assert_int_equal(world_logged(w, "diagnosis", "a transparent proxy"), 3);
+}
+
 /* 96 signs, of which the newest n are these. */
 static void
 assert_line(struct world *w, const char *signs)
@@ -581,6 +598,7 @@ main(void)
 		T(one_port_is_told_wholly),
 		T(what_all_ports_show_outlasts_the_name_server),
 		T(two_authorities_are_told),
+		T(a_proxy_that_greets_for_two_hosts_is_told),
 		T(the_day_is_a_line),
 		T(a_quiet_day_is_known),
 		T(it_outlasts_a_restart),

@@ -297,6 +297,8 @@ test_one_that_hangs(void **state)
 
 	use(f, "trap '' TERM INT HUP; sleep 3600 & echo $! > $1; setsid sleep 3600 & echo $! >> $1; sleep 3600");
 	say(f, ALARM_RELAY_DOWN, 0, true, "a");
+	assert_true(timer_is_set(&f->hook.deadline));
+	assert_int_equal(f->hook.deadline.node.key, loop_now(f->loop) + HOOK_RUN_MS);
 	wait_lines(f, 2);
 	timer_set(f->loop, &f->hook.deadline, 1);
 	wait_for(f, 1);
