@@ -392,11 +392,6 @@ delivery_body(struct session *s)
 
 	if (s->closed)
 		return false;
-	if (!d->marked) {
-		if (s->mark_pending)
-			return false;	/* of the transaction before */
-		mark(s);
-	}
 	for (;;) {
 		if (d->chunk.n == 0 && !d->read_all && !next_chunk(s))
 			return false;
@@ -412,14 +407,17 @@ delivery_body(struct session *s)
 			break;
 		}
 	}
-	if (s->mark_pending)
-		return false;		/* the dot must not overtake the mark */
 	/*
 	 * Of a long text all has to be out of our hands before the dot is: a connection that
 	 * is lost until then leaves no doubt. A short one leaves in one write with its dot.
 	 */
 	if (d->m->size > SPOOL_CHUNK && stream_output_len(s->stream) > 0)
 		return false;
+	/* No sooner: whoever is killed with the text half sent leaves no doubt either. */
+	if (!d->marked && !s->mark_pending)
+		mark(s);
+	if (s->mark_pending)
+		return false;		/* the dot must not overtake the mark, of this transaction or the one before */
 	client_body_end(s->client);
 	return true;
 }

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "control/toll.h"
+#include "relay/relay_impl.h"
 #include "sim/asker.h"
 #include "sim/scenario.h"
 
@@ -414,14 +415,14 @@ a_user_who_asks_much_waits(void **state)
 
 /* --- what can't be read now ---------------------------------------------------- */
 
-/* Once it is marked: in the middle of its text. */
+/* Once its envelope is read and sent. */
 static int
 fails_in_the_text(void *arg, enum twin_op op, const char *name)
 {
 	struct scene *t = arg;
 	const struct spool_message *m = op == TWIN_READ ? only_message(t) : NULL;
 
-	return m != NULL && m->delivery != NULL && (m->flags & SPOOL_UNCERTAIN) != 0 ? EIO : 0;
+	return m != NULL && m->delivery != NULL && ((const struct session *)m->delivery)->d.sent ? EIO : 0;
 }
 
 static int
@@ -478,7 +479,7 @@ an_unreadable_text_is_not_uncertain(void **state)
 	tries = world_logged(w, "unreadable", "");
 	assert_in_range(tries, 5, 8);
 	rests(t, tries);
-	/* The mark is taken back on the disk too. */
+	/* Nor is it on the disk. */
 	asker_restart(&t->client, w, TWIN_KEEP_ALL);
 	world_run(w, SECONDS(5));
 	rests(t, tries);

@@ -56,6 +56,24 @@ killed_before_the_reply_is_uncertain(void **state)
 	assert_int_equal(world_count(w, "hello-1."), 2);
 }
 
+/* The mark is written before the dot only: what was half sent is sent at once. */
+static void
+killed_in_a_long_text_is_no_doubt(void **state)
+{
+	struct world *w = *state;
+
+	start_warm(w);
+	/* The server stops reading in the middle of the text. */
+	smarthost_fault(&w->port[P587], (struct fault){ AT_BODY, DEAF, NULL, 1 });
+	mail_big(w, 180000);
+	world_run(w, SECONDS(30));
+	assert_int_equal(world_queued(w), 1);
+	world_crash(w, TWIN_KEEP_ALL);
+	assert_true(world_settle(w, SECONDS(20)));
+	assert_int_equal(world_logged(w, "uncertain", ""), 0);
+	assert_int_equal(world_logged(w, "delivered", ""), 2);
+}
+
 static void
 drained_relay_leaves_the_rest_for_the_next(void **state)
 {
@@ -191,6 +209,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(killed_relay_loses_nothing),
 		T(killed_before_the_reply_is_uncertain),
+		T(killed_in_a_long_text_is_no_doubt),
 		T(drained_relay_leaves_the_rest_for_the_next),
 		T(drain_waits_for_what_is_being_sent),
 		T(old_messages_expire_and_are_reported),
