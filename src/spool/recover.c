@@ -5,21 +5,20 @@
  * first before the others. Each step is one bounded job on env.reader; the job owns struct
  * recovery while it runs. Nothing is written but copies of damaged ranges.
  */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/require.h"
-#include "spool/absence.h"
 #include "spool/leftover.h"
 #include "spool/quarantine.h"
 #include "spool/replay.h"
+#include "spool/salvage.h"
 #include "spool/state.h"
+#include "spool/tell.h"
 
 #include "base/banned.h"
 
 #define STEP_BYTES	(4u << 20)	/* of log in one job */
-#define STEP_MESSAGES	1024u		/* told of in one turn of the loop */
 #define READ_TRIES	30u		/* of a segment that can't be read */
 #define READ_AGAIN_MS	1000
 
@@ -29,7 +28,6 @@ struct recovery {
 	struct replay	 replay;
 	size_t		 nfound;	/* of it, as the loop may know */
 	uint64_t	 first;		/* number above those of the runs before */
-	int64_t		 started_ms;	/* wall */
 	struct list	*at;		/* segment that is walked */
 	struct segment	*walked;
 	struct scan	 scan;
@@ -37,25 +35,18 @@ struct recovery {
 	bool		 damaged;	/* the segment that is walked */
 	bool		 content;	/* the segments so far hold more than their starts */
 	uint32_t	 before;	/* number of the segment in front, which is not there; 0: it is, or none */
-	struct absence	 absent[2];	/* found by the job: that one, the end of this one */
-	unsigned	 nabsent;
-	struct err	 note_err;	/* of them */
+	struct salvage	 salvage;
 	uint64_t	 notes;		/* in quarantine/ */
 	enum scan_result result;
-	struct scan_record damage;
 	struct err	 e;
 	int		 fd;		/* opened by the job */
-	struct err	 quarantine_err;
-	unsigned	 rescued;	/* messages of which the chunks were copied */
 	struct buf	 text;		/* of a summary */
 	uint64_t	 end;		/* of the records */
 	uint64_t	 new_size;	/* of the segment; 0: as it was */
 	struct segment_start start;	/* of the segment, read again */
 	struct timer	 again;		/* after a failure to read */
 	unsigned	 tries;		/* failures in a row */
-	/* second part */
-	struct spool_message **message;
-	size_t		 n, next;
+	struct telling	 telling;	/* second part */
 };
 
 uint64_t
@@ -146,57 +137,6 @@ reread_done(struct job *job)
 
 /* --- first part: replay ------------------------------------------------------------------ */
 
-static struct quarantine_note
-note(const struct recovery *rc, spool_id message, const char *why)
-{
-	return (struct quarantine_note){ .found_ms = rc->started_ms, .message = message, .why = why };
-}
-
-static void
-found_absent(struct recovery *rc, const struct absence *a)
-{
-	char why[ABSENCE_TEXT_MAX];
-	struct quarantine_note n = note(rc, 0, absence_text(why, a));
-
-	/* Failure is told by the err; there is nothing to keep for another attempt. */
-	(void)quarantine_absence(rc->s->env.fs, a->segment, a->at, a->length, &n, &rc->note_err);
-	rc->absent[rc->nabsent++] = *a;
-}
-
-static void
-look_in_front(struct recovery *rc)
-{
-	struct absence a;
-
-	if (rc->before != 0 && absence_of_segment(&a, rc->s->env.fs, rc->before))
-		found_absent(rc, &a);
-	rc->before = 0;
-}
-
-static void
-look_at_end(struct recovery *rc)
-{
-	bool no_end = rc->scanning && !rc->scan.sealed && !rc->damaged;
-	struct absence a;
-
-	if (absence_of_end(&a, rc->walked, no_end))
-		found_absent(rc, &a);
-}
-
-static void
-tell_absent(struct recovery *rc)
-{
-	char text[ABSENCE_TEXT_MAX];
-
-	for (unsigned i = 0; i < rc->nabsent; i++)
-		trouble(rc->s, "%s", absence_text(text, &rc->absent[i]));
-	if (rc->note_err.kind != ERR_NONE)
-		trouble(rc->s, "no note of it can be put into quarantine: %s", rc->note_err.text);
-	rc->s->absent += rc->nabsent;
-	rc->nabsent = 0;
-	err_clear(&rc->note_err);
-}
-
 static int
 open_walked(struct recovery *rc)
 {
@@ -236,67 +176,24 @@ take_summary(struct recovery *rc)
 	return true;
 }
 
-/* No record of it can be read. Kept whole, out of the way: it would hold up all release. */
-static bool
-set_aside(struct recovery *rc)
-{
-	struct quarantine_note n = note(rc, 0, "the start of the segment is lost, and no later one knows its nonce");
-
-	return quarantine_segment(rc->s->env.fs, rc->walked->number, &n, &rc->e) == 0;
-}
-
-/* Chunks without the C that would name them are dead, and would go with their segments. */
+/* Records, up to the first that is bad, or as many as are read in one job. */
 static void
-rescue(struct recovery *rc, uint32_t last, spool_id id, const char *why)
+walk_records(struct recovery *rc)
 {
-	struct quarantine_note n = note(rc, id, why);
+	uint64_t begin = rc->scan.at;
 
-	if (rc->quarantine_err.kind == ERR_NONE &&
-	    quarantine_chunks(rc->s->env.fs, last, &n, &rc->quarantine_err) == 0)
-		rc->rescued++;
-}
+	do {
+		struct scan_record x;
 
-static void
-quarantine_damage(struct recovery *rc)
-{
-	struct quarantine_note n = note(rc, rc->damage.head.id, rc->damage.head.type != 0 ?
-	    "the payload of the record fails its checksum" : "the header of a record can't be read");
-
-	/* Failure is told by the err. */
-	(void)quarantine_range(rc->s->env.fs, rc->fd, rc->walked->number, rc->damage.at, rc->damage.length,
-	    &n, &rc->quarantine_err);
-	if (rc->damage.head.type == RECORD_COMMIT)
-		rescue(rc, rc->walked->number, rc->damage.head.id, "the record that completes the message is "
-		    "damaged; these are its parts");
-	else if (rc->damage.head.type == 0)
-		replay_lost_header(&rc->replay);
-}
-
-/* Now it is known which of them have no commit. */
-static void
-rescue_lost(struct recovery *rc)
-{
-	spool_id id;
-
-	err_clear(&rc->quarantine_err);
-	for (size_t pos = 0; (id = replay_next_lost(&rc->replay, &pos)) != 0;)
-		rescue(rc, (uint32_t)(rc->first - 1), id, "perhaps the record that completes the message is "
-		    "damaged; these are its parts, or what came of it before it was given up");
-}
-
-static void
-tell_rescued(struct recovery *rc)
-{
-	struct spool *s = rc->s;
-
-	if (rc->rescued != 0)
-		trouble(s, "a damaged record completes a message, or may do so: the parts of %u messages are "
-		    "copied to quarantine", rc->rescued);
-	if (rc->quarantine_err.kind == ERR_NONE)
-		return;
-	s->unreadable = true;
-	trouble(s, "the parts of a message whose last record is damaged can't be copied to quarantine, all "
-	    "segments are kept: %s", rc->quarantine_err.text);
+		rc->result = scan_next(&rc->scan, &x, &rc->e);
+		if (rc->result == SCAN_DAMAGE)
+			rc->salvage.damage = x;
+		if (rc->result != SCAN_RECORD)
+			break;
+		replay_record(&rc->replay, rc->walked->number, &x);
+		rc->content |= x.head.type != RECORD_START;
+	} while (rc->scan.at - begin < STEP_BYTES);
+	rc->end = rc->scan.at;
 }
 
 static void
@@ -304,70 +201,38 @@ replay_run(struct job *job)
 {
 	struct recovery *rc = container_of(job, struct recovery, job);
 	struct segment *sg = rc->walked;
-	uint64_t begin;
 
 	rc->result = SCAN_FAIL;
 	err_clear(&rc->e);
-	err_clear(&rc->quarantine_err);
 	rc->new_size = 0;
-	look_in_front(rc);
+	if (rc->before != 0)
+		salvage_gone(&rc->salvage, rc->before);
+	rc->before = 0;
 	if (sg->unread || sg->nonce == 0) {
-		rc->set_aside = sg->lost_start && set_aside(rc);
+		rc->set_aside = sg->lost_start && salvage_set_aside(&rc->salvage, sg->number, &rc->e);
 		return;
 	}
 	if (!rc->scanning) {
 		if (open_walked(rc) < 0)
 			return;
 		if (take_summary(rc)) {
-			look_at_end(rc);
+			salvage_end(&rc->salvage, sg, false);
 			return;
 		}
 		scan_init(&rc->scan, rc->s->env.fs, rc->fd, sg, !sg->tail_unproven);
 		rc->scanning = true;
 	}
-	begin = rc->scan.at;
-	do {
-		struct scan_record x;
-
-		rc->result = scan_next(&rc->scan, &x, &rc->e);
-		if (rc->result == SCAN_RECORD)
-			replay_record(&rc->replay, sg->number, &x);
-		else if (rc->result == SCAN_DAMAGE)
-			rc->damage = x;
-		if (rc->result == SCAN_RECORD)
-			rc->content |= x.head.type != RECORD_START;
-	} while (rc->result == SCAN_RECORD && rc->scan.at - begin < STEP_BYTES);
-	rc->end = rc->scan.at;
+	walk_records(rc);
 	if (rc->result == SCAN_DAMAGE) {
 		rc->damaged = rc->content = true;
-		quarantine_damage(rc);
+		salvage_range(&rc->salvage, rc->fd, sg, &rc->replay);
 	} else if (rc->result == SCAN_END) {
-		look_at_end(rc);
+		salvage_end(&rc->salvage, sg, !rc->scan.sealed && !rc->damaged);
 		rc->new_size = leftover_cut(rc->s->env.fs, sg, &rc->scan);
 	}
 }
 
 static void order_begin(struct recovery *rc);
-
-static void
-tell_damage(struct recovery *rc)
-{
-	struct spool *s = rc->s;
-	const struct scan_record *x = &rc->damage;
-
-	rc->walked->unfit = true;
-	if (rc->quarantine_err.kind != ERR_NONE) {
-		trouble(s, "segment %016x is damaged at %llu, %llu bytes; they can't be copied to "
-		    "quarantine, the segment is kept: %s", rc->walked->number, (unsigned long long)x->at,
-		    (unsigned long long)x->length, rc->quarantine_err.text);
-		rc->walked->kept = true;
-		s->unreadable = true;	/* nor may those go that hold its chunks */
-		return;
-	}
-	trouble(s, "segment %016x is damaged at %llu, %llu bytes: copied to quarantine, message %016llx",
-	    rc->walked->number, (unsigned long long)x->at, (unsigned long long)x->length,
-	    (unsigned long long)x->head.id);
-}
 
 static void
 segment_walked(struct recovery *rc)
@@ -405,7 +270,7 @@ recovery_free(struct recovery *rc)
 {
 	replay_done(&rc->replay);
 	buf_done(&rc->text);
-	free(rc->message);
+	tell_done(&rc->telling);
 	free(rc);
 }
 
@@ -434,9 +299,9 @@ replay_done_step(struct job *job)
 	struct recovery *rc = container_of(job, struct recovery, job);
 
 	rc->nfound = rc->replay.found->n;
-	tell_absent(rc);
+	salvage_tell_absent(&rc->salvage, rc->s);
 	if (rc->result == SCAN_DAMAGE)
-		tell_damage(rc);
+		salvage_tell_range(&rc->salvage, rc->s, rc->walked);
 	if (rc->result == SCAN_FAIL && try_again(rc))
 		return;
 	if (rc->result == SCAN_END || rc->result == SCAN_FAIL) {
@@ -486,54 +351,14 @@ replay_step(struct recovery *rc)
 
 /* --- second part: tell ---------------------------------------------------------------------- */
 
-static int64_t
-due_at(const struct spool_message *m)
-{
-	return m->next_ms != 0 ? m->next_ms : m->received_ms;
-}
-
-/* What is due first is told first, so that it can be delivered while the others are told. */
-static int
-compare_due(const void *a, const void *b)
-{
-	const struct spool_message *x = *(struct spool_message *const *)a;
-	const struct spool_message *y = *(struct spool_message *const *)b;
-
-	if (due_at(x) != due_at(y))
-		return due_at(x) < due_at(y) ? -1 : 1;
-	return x->id < y->id ? -1 : x->id > y->id;
-}
-
 static void
 order_run(struct job *job)
 {
 	struct recovery *rc = container_of(job, struct recovery, job);
-	struct spool_message *m;
-	bool in_order = true;
 
-	rescue_lost(rc);
+	salvage_chunks(&rc->salvage, (uint32_t)(rc->first - 1), &rc->replay);
 	rc->notes = quarantine_notes(rc->s->env.fs);
-	rc->message = xcalloc(rc->replay.found->n, sizeof(struct spool_message *));
-	for (size_t pos = 0; (m = index_next(rc->replay.found, &pos)) != NULL;) {
-		m->flags |= SPOOL_UNTOLD;
-		rc->message[rc->n++] = m;
-		if (rc->n > 1 && in_order)
-			in_order = compare_due(&rc->message[rc->n - 2], &rc->message[rc->n - 1]) < 0;
-	}
-	/* Most often they are: then the memory that qsort() takes is saved. */
-	if (!in_order)
-		qsort(rc->message, rc->n, sizeof(struct spool_message *), compare_due);
-}
-
-static void
-tell(struct spool *s, struct spool_message *m)
-{
-	m->flags &= (uint8_t)~SPOOL_UNTOLD;
-	s->nuntold--;
-	if (log_segment(s, m->first_segment) == NULL)	/* its chunks are lost; told on reading */
-		m->first_segment = m->segment;
-	message_count(s, m);
-	s->events.on_message(s->owner, m);
+	tell_order(&rc->telling, rc->replay.found);
 }
 
 static void
@@ -541,16 +366,13 @@ nothing_run(struct job *job)
 {
 }
 
-/* Some in each turn of the loop, which has other things to do as well. */
 static void
 tell_step(struct job *job)
 {
 	struct recovery *rc = container_of(job, struct recovery, job);
 	struct spool *s = rc->s;
 
-	for (size_t i = 0; i < STEP_MESSAGES && rc->next < rc->n && !s->closing; i++)
-		tell(s, rc->message[rc->next++]);
-	if (rc->next == rc->n || s->closing) {
+	if (tell_some(&rc->telling, s)) {
 		finish(rc);
 		return;
 	}
@@ -566,9 +388,9 @@ order_done(struct job *job)
 	struct recovery *rc = container_of(job, struct recovery, job);
 	struct spool *s = rc->s;
 
-	tell_rescued(rc);
+	salvage_tell_chunks(&rc->salvage, s);
 	s->quarantined = rc->notes;	/* what an earlier start has found is found again */
-	s->nuntold = (uint32_t)rc->n;
+	s->nuntold = (uint32_t)rc->telling.n;
 	s->index = index_join(rc->replay.found, s->index);
 	rc->replay.found = NULL;
 	rc->nfound = 0;
@@ -602,7 +424,7 @@ recover_start(struct spool *s)
 
 	rc->s = s;
 	rc->first = s->first_number;
-	rc->started_ms = loop_wall(s->env.loop);
+	rc->salvage = (struct salvage){ .fs = s->env.fs, .found_ms = loop_wall(s->env.loop) };
 	rc->at = s->segments.next;
 	rc->fd = -1;
 	timer_init(&rc->again, on_again, rc);
