@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/crc32c.h"
 #include "base/date.h"
+#include "base/num.h"
 #include "spool/scan.h"
 
 #include "base/banned.h"
@@ -196,19 +197,44 @@ quarantine_absence(struct fs *fs, uint32_t number, uint64_t at, uint64_t length,
 	return is_there(fs, name) ? 0 : put_note(fs, base, number, at, length, note, e);
 }
 
-/* Of an absence, for what is set aside is not in log/. */
+/* SEGMENT.why or SEGMENT-OFFSET.why. */
+static bool
+note_place(struct view name, uint64_t *at)
+{
+	struct view v = view_from(name, 16);
+
+	*at = 0;
+	if (view_eq(v, VIEW(".why")))
+		return true;
+	return view_starts(v, VIEW("-")) && view_ends(v, VIEW(".why")) &&
+	    num_parse_hex(view_of(v.p + 1, v.n - 5), at);
+}
+
+/*
+ * What is noted without a copy is an absence from there on, and none if the segment is longer now. (Or
+ * a copy was not completed: then the range is still damaged, and noted again.)
+ */
 static bool
 take_back(void *arg, const char *name)
 {
-	char in_log[SEGMENT_NAME_MAX], note[BASE_MAX + 24];
+	char in_log[SEGMENT_NAME_MAX], base[BASE_MAX], file[BASE_MAX + 24];
 	struct fs *fs = arg;
-	uint64_t number;
+	uint64_t number, at;
+	int64_t size;
+	int fd;
 
-	if (!segment_number(name, false, &number) || !view_eq(view_str(name + 16), VIEW(".why")) ||
-	    !is_there(fs, segment_name(in_log, DIR_LOG, number)))
+	if (!segment_number(name, false, &number) || !note_place(view_str(name), &at))
 		return true;
-	(void)snprintf(note, sizeof(note), "%s/%016llx.why", DIR_QUARANTINE, (unsigned long long)number);
-	(void)fs_unlink(fs, note, NULL);
+	(void)snprintf(file, sizeof(file), "%s/%s.bin", DIR_QUARANTINE, range_base(base, (uint32_t)number, at));
+	fd = is_there(fs, file) ? -1 : fs_open(fs, segment_name(in_log, DIR_LOG, number), FS_READ, NULL);
+	if (fd < 0)
+		return true;
+	size = fs_size(fs, fd, NULL);
+	fs_close(fs, fd);
+	if (size > 0 && (uint64_t)size > at) {
+		(void)snprintf(file, sizeof(file), "%s/%s", DIR_QUARANTINE, name);
+		(void)fs_unlink(fs, file, NULL);
+	}
 	return true;
 }
 

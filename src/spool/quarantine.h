@@ -33,7 +33,7 @@ bool quarantine_has_segment(struct fs *, uint32_t number) must_use;
  */
 int quarantine_absence(struct fs *, uint32_t number, uint64_t at, uint64_t length,
     const struct quarantine_note *, struct err *);
-/* Take back the notes of missing segments that are in log/ again. Failure only leaves a note. */
+/* Take back the notes of what was missing of segments and is in log/ again. Failure only leaves a note. */
 void quarantine_found_again(struct fs *);
 
 /*

@@ -224,42 +224,69 @@ test_begun_late(void **state)
 	teardown(&p);
 }
 
+static void
+copy_content(struct pair *p, const char *name, struct buf *out)
+{
+	uint64_t size;
+	const uint8_t *content = twin_fs_content(&p->fs, name, &size);
+
+	buf_init(out, (size_t)size);
+	assert_true(buf_add(out, view_of(content, (size_t)size)));
+}
+
+static void
+check_absent(struct pair *p, uint64_t n)
+{
+	struct spool_stats st;
+
+	world_run(&p->w, 3000);
+	spool_stats(p->w.spool, &st);
+	assert_int_equal(st.absent, n);
+	assert_int_equal(st.quarantined, n);
+	assert_int_equal(twin_fs_count(&p->fs, "quarantine"), n);
+}
+
 /* From a backup: its mail is there, and no note says that it is missing. */
 static void
-test_put_back(void **state)
+check_put_back(const struct absence_case *x)
 {
+	struct buf saved, note, again;
+	bool lost[MAIL];
 	struct commit c[MAIL];
 	bool none[MAIL] = { false };
-	struct spool_stats st;
-	struct buf saved;
-	uint64_t size;
-	const uint8_t *content;
 	char name[64];
 	struct pair p;
 
 	fill(&p, c);
-	(void)snprintf(name, sizeof(name), "%s", twin_fs_name(&p.fs, "log", 1));
-	content = twin_fs_content(&p.fs, name, &size);
-	buf_init(&saved, (size_t)size);
-	assert_true(buf_add(&saved, view_of(content, (size_t)size)));
-	cut(&p, name, WHOLE);
+	(void)snprintf(name, sizeof(name), "%s", twin_fs_name(&p.fs, "log", x->segment));
+	copy_content(&p, name, &saved);
+	cut(&p, name, place(&p, x, c, name, lost));
 	world_open(&p.w);
-	world_run(&p.w, 3000);
+	check_absent(&p, 1);
+	copy_content(&p, twin_fs_name(&p.fs, "quarantine", 0), &note);
 	world_reopen(&p.w);
-	spool_stats(p.w.spool, &st);
-	assert_int_equal(st.absent, 1);
-	assert_int_equal(st.quarantined, 1);
+	check_absent(&p, 1);
+	/* The same note, with the date of the first time. */
+	copy_content(&p, twin_fs_name(&p.fs, "quarantine", 0), &again);
+	assert_true(view_eq(buf_view(&note), buf_view(&again)));
 	world_close(&p.w);
 	assert_int_equal(fs_replace(&p.fs.fs, "log", name + 4, buf_view(&saved), NULL), 0);
 	world_open(&p.w);
-	world_run(&p.w, 3000);
-	spool_stats(p.w.spool, &st);
-	assert_int_equal(st.absent, 0);
-	assert_int_equal(st.quarantined, 0);
-	assert_int_equal(twin_fs_count(&p.fs, "quarantine"), 0);
+	check_absent(&p, 0);
 	check_rest(&p, c, none);
 	buf_done(&saved);
+	buf_done(&note);
+	buf_done(&again);
 	teardown(&p);
+}
+
+static void
+test_put_back(void **state)
+{
+	/* Of one that was cut within a record there is a copy of the rest of that, too: it stays. */
+	for (size_t i = 0; i < lengthof(cases); i++)
+		if (cases[i].told && (cases[i].record != 0 || cases[i].at == WHOLE) && cases[i].beyond == 0)
+			check_put_back(&cases[i]);
 }
 
 /* One that was set aside is not missing. */
