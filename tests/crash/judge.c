@@ -231,6 +231,10 @@ check_copy(struct judging *j, const struct disk *d, const struct copy_due *c)
 	size_t n = buf_len(&c->bytes);
 	uint8_t *p;
 
+	if (disk_size(d, c->note) == 0)
+		bad(j, "%s is not there, or empty", c->note);
+	if (c->name[0] == '\0')
+		return;
 	buf_clear(&j->text);
 	p = buf_reserve(&j->text, n);
 	require(p != NULL);
@@ -238,8 +242,6 @@ check_copy(struct judging *j, const struct disk *d, const struct copy_due *c)
 	if (disk_size(d, c->name) < n || disk_read(d, c->name, p, n, 0) != n ||
 	    memcmp(p, c->bytes.data + c->bytes.off, n) != 0)
 		bad(j, "%s is not there, or not whole", c->name);
-	else if (disk_size(d, c->note) == 0)
-		bad(j, "%s is not there, or empty", c->note);
 	else if (c->was[0] != '\0' && disk_has(d, c->was))
 		bad(j, "%s was set aside, and is there again", c->was);
 }

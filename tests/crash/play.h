@@ -56,7 +56,7 @@ struct outcome_given {
 
 /* What must stand in quarantine/ after every recovery. */
 struct copy_due {
-	char		 name[DISK_NAME], note[DISK_NAME];
+	char		 name[DISK_NAME], note[DISK_NAME];	/* name "": nothing was copied */
 	char		 was[DISK_NAME];	/* the name that it had, if it was moved */
 	struct buf	 bytes;
 };
@@ -77,6 +77,7 @@ struct play {
 	const char	*may_trouble;	/* part of a line that recovery may report; NULL: none */
 	struct copy_due	 copy[PLAY_COPIES];
 	size_t		 ncopies;
+	char		 lost[DISK_NAME];	/* what play_lose() took, as its note is named */
 	void		(*step)(void *arg);
 	void		*arg;
 };
@@ -118,6 +119,12 @@ struct sent *play_bounce(struct sent *, size_t size);
 #define DAMAGE_PLACE SIZE_MAX
 enum damage_expects { DAMAGE_ALONE, DAMAGE_COPIED };
 void play_damage(struct sent *x, char type, size_t byte, uint8_t bits, enum damage_expects);
+/* The i-th record of x and the k-th of y, of one size, change places: each is whole. */
+void play_swap(struct sent *x, unsigned i, struct sent *y, unsigned k, char type);
+/* The segment of x, or all of it from x on, is taken away. The spool must not be open. */
+void play_lose(struct sent *x, bool whole);
+/* The note of that is in quarantine/ now, and has to stay. */
+void play_expect_note(struct play *);
 /* In the S in front of x, the lowest bit of the first digit of "from=" that is not 0. */
 void play_damage_abandon(struct sent *x);
 /* All of x is in quarantine/ now, and has to stay. */

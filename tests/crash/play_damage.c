@@ -43,9 +43,9 @@ play_expect_copy(struct play *p, const char *base, const char *suffix)
 	p->step(p->arg);
 }
 
-/* The record of x that has this type, or the S in front of it. */
+/* The record of x that has this type, or a later one of them; or the S in front of it. */
 static uint64_t
-seek(const struct sent *x, char type, struct record *r)
+seek(const struct sent *x, char type, unsigned which, struct record *r)
 {
 	char name[DISK_NAME];
 	uint8_t header[RECORD_HEADER];
@@ -54,7 +54,7 @@ seek(const struct sent *x, char type, struct record *r)
 	for (uint64_t at = 0;; at += record_room(r->length)) {
 		require(disk_read(x->play->disk, name, header, sizeof(header), at) == sizeof(header) &&
 		    record_get_any(r, header));
-		if (r->type == type && (type == RECORD_START || r->id == x->id))
+		if (r->type == type && (type == RECORD_START || r->id == x->id) && which-- == 0)
 			return at;
 	}
 }
@@ -108,7 +108,7 @@ play_damage(struct sent *x, char type, size_t byte, uint8_t bits, enum damage_ex
 	char name[DISK_NAME], base[DISK_NAME];
 	struct copy_due *c;
 	struct record r;
-	uint64_t at = seek(x, type, &r);
+	uint64_t at = seek(x, type, 0, &r);
 	size_t n;
 
 	segment_of(x, name);
@@ -123,6 +123,61 @@ play_damage(struct sent *x, char type, size_t byte, uint8_t bits, enum damage_ex
 	(void)snprintf(base, sizeof(base), "%016x-%08llx", x->segment, (unsigned long long)at);
 	c = copy_new(x->play, base, ".bin", n);
 	buf_grew(&c->bytes, disk_read(d, name, c->bytes.data, n, at));
+}
+
+void
+play_swap(struct sent *x, unsigned i, struct sent *y, unsigned k, char type)
+{
+	struct disk *d = x->play->disk;
+	char of_x[DISK_NAME], of_y[DISK_NAME];
+	struct record r, q;
+	uint64_t a = seek(x, type, i, &r), b = seek(y, type, k, &q);
+
+	require(r.length == q.length);
+	segment_of(x, of_x);
+	segment_of(y, of_y);
+	for (uint64_t n = record_room(r.length); n-- > 0;) {
+		uint8_t one, other;
+
+		require(disk_read(d, of_x, &one, 1, a + n) == 1 && disk_read(d, of_y, &other, 1, b + n) == 1);
+		disk_damage(d, of_x, a + n, one ^ other);
+		disk_damage(d, of_y, b + n, one ^ other);
+	}
+	keep_chunks(x);
+	x->hurt = y->hurt = true;
+}
+
+void
+play_lose(struct sent *x, bool whole)
+{
+	struct fs *fs = &x->play->disk->fs;
+	char name[DISK_NAME];
+	struct record r;
+	uint64_t at = seek(x, RECORD_MESSAGE, 0, &r);
+	int fd;
+
+	segment_of(x, name);
+	x->hurt = true;
+	if (whole) {
+		require(fs_unlink(fs, name, NULL) == 0 && fs_sync_dir(fs, "log", NULL) == 0);
+		at = 0;
+	} else {
+		fd = fs_open(fs, name, FS_WRITE, NULL);
+		require(fd >= 0 && fs_truncate(fs, fd, at, NULL) == 0 && fs_sync(fs, fd, NULL) == 0);
+		fs_close(fs, fd);
+	}
+	(void)snprintf(x->play->lost, sizeof(x->play->lost), at == 0 ? "%016x" : "%016x-%08llx", x->segment,
+	    (unsigned long long)at);
+}
+
+void
+play_expect_note(struct play *p)
+{
+	struct copy_due *c = copy_new(p, p->lost, "", 0);
+
+	c->name[0] = '\0';
+	require(disk_size(p->disk, c->note) != 0);
+	p->step(p->arg);
 }
 
 void

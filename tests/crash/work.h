@@ -22,6 +22,8 @@ void work_wrong_place(struct play *);
 void work_damaged_start(struct play *);
 void work_damaged_abandon(struct play *);
 void work_lost_start(struct play *);
+void work_swapped(struct play *);
+void work_absence(struct play *);
 /* work_closed.c */
 void work_closed(struct play *);
 

@@ -75,6 +75,50 @@ work_damaged_commit(struct play *p)
 	damage(p, RECORD_COMMIT, 70, rng_below(&p->rng, 2) == 0);
 }
 
+/* Records that are whole, but not where they should be: the message's own place and checksums tell. */
+void
+work_swapped(struct play *p)
+{
+	struct sent *x[3];
+
+	play_open(p);
+	x[0] = play_accept(p, 2000, 1);
+	x[1] = play_accept(p, 2000, 1);
+	x[2] = play_accept(p, play_size(p, 140000, 150000), 1);
+	play_close(p);
+	play_swap(x[0], 0, x[1], 0, RECORD_MESSAGE);
+	play_swap(x[2], 0, x[2], 1, RECORD_CHUNK);
+	play_open(p);
+	for (size_t i = 0; i < lengthof(x); i++)
+		play_set_aside(x[i]);
+	for (size_t i = 0; i < lengthof(x); i++)
+		play_finish(x[i]);
+	settle(p);
+	accept_small(p, 1);
+}
+
+/* A segment between others is gone, or its end: it is noted, and what stands around it goes on. */
+void
+work_absence(struct play *p)
+{
+	struct sent *x[3];
+
+	p->may_trouble = "missing";
+	for (size_t i = 0; i < lengthof(x); i++) {
+		play_open(p);
+		x[i] = accept_small(p, 1);
+		play_close(p);
+	}
+	play_lose(x[1], rng_below(&p->rng, 2) == 0);
+	play_open(p);
+	play_expect_note(p);
+	play_update(x[2]);
+	settle(p);
+	play_finish(x[0]);		/* its segment goes, and so does the gap */
+	settle(p);
+	accept_small(p, 1);
+}
+
 /* The next segment knows the nonce; without one the file is set aside whole. */
 void
 work_damaged_start(struct play *p)
