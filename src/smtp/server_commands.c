@@ -108,6 +108,8 @@ missing_domain(const struct server *s, const struct mailbox *m)
 	return view_str(s->params.default_domain);
 }
 
+#define SIZE_DIGITS_MAX	20		/* RFC 1870 4 */
+
 struct mail_params {
 	bool			 has_size, has_body;
 	uint64_t		 size;
@@ -130,7 +132,7 @@ param_size(struct server *s, struct mail_params *p, struct view value)
 	for (size_t i = 0; i < value.n; i++)
 		if (!is_digit(value.p[i]))
 			value.n = 0;
-	if (value.n == 0 || value.n > 40) {
+	if (value.n == 0 || value.n > SIZE_DIGITS_MAX) {
 		server_say(s, 501, "5.5.4", "SIZE wants a number");
 		return false;
 	}
@@ -352,7 +354,7 @@ do_vrfy(struct server *s, struct view args)
 	if (args.n == 0)
 		server_say(s, 501, "5.5.4", "VRFY wants an address");
 	else
-		server_say(s, 252, "2.5.2", "Not verified; send a message to find out");
+		server_say(s, 252, "2.0.0", "Not verified; send a message to find out");
 }
 
 static void

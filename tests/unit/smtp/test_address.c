@@ -38,6 +38,9 @@ static const struct view bad[] = {
 	VIEW(""), VIEW("<"), VIEW("<>"), VIEW("a@b"), VIEW("<a@b"), VIEW("<<a@b>>"), VIEW("<a@b@c>"),
 	VIEW("<@b>"), VIEW("<a@>"), VIEW("<a b@c>"), VIEW("<a@b c>"), VIEW("<a@b.>"), VIEW("<a@.b>"),
 	VIEW("<a@b..c>"), VIEW("<a@[1.2.3.4>"), VIEW("<a@[]>"), VIEW("<a@[1.2.3.4]x>"),
+	VIEW("<a@[1.2.3]>"), VIEW("<a@[1.2.3.256]>"), VIEW("<a@[::1]>"), VIEW("<a@[IPv6:]>"), VIEW("<a@[IPv6:1.2.3.4]>"),
+	VIEW("<a@[IPv6:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]>"),
+	VIEW("<a@[x:1]>"), VIEW("<a@[1.2.3.4\0]>"),
 	VIEW("<a(comment)@b>"), VIEW("<a@b(comment)>"), VIEW("<a,b@c>"), VIEW("<a;b@c>"),
 	VIEW("<\"a@b>"), VIEW("<\"a\"b@c>"), VIEW("<\"\"@c>"), VIEW("<\"a\\"), VIEW("<\"a\rb\"@c>"),
 	VIEW("<\"a\\\nb\"@c>"), VIEW("<a\0@b>"), VIEW("<a@b\0>"), VIEW("<\"a\0\"@b>"), VIEW("<a\x7f@b>"),
@@ -138,6 +141,7 @@ test_domains(void **state)
 {
 	assert_true(domain_is_valid(VIEW("localhost")));
 	assert_true(domain_is_valid(VIEW("[IPv6:::1]")));
+	assert_false(domain_is_valid(VIEW("[::1]")));
 	assert_false(domain_is_valid(VIEW("")));
 	assert_false(domain_is_valid(VIEW("a b")));
 	assert_false(domain_is_valid(VIEW("a.example.")));
