@@ -70,15 +70,15 @@ endpoint_score(const struct health *h, size_t i, int64_t now_ms, struct endpoint
 
 /* Tried before untried, and both before suspects. */
 static int
-class_of(const struct endpoint *ep)
+class_of(const struct endpoint *ep, int64_t now_ms)
 {
-	return ep->suspect ? 2 : endpoint_is_tried(ep) ? 0 : 1;
+	return endpoint_is_doubted(ep, now_ms) ? 2 : endpoint_is_tried(ep) ? 0 : 1;
 }
 
 static bool
 is_before(const struct health *h, size_t a, size_t b, int64_t now_ms)
 {
-	int ca = class_of(&h->ep[a]), cb = class_of(&h->ep[b]);
+	int ca = class_of(&h->ep[a], now_ms), cb = class_of(&h->ep[b], now_ms);
 
 	if (ca != cb)
 		return ca < cb;
@@ -95,7 +95,8 @@ health_best(const struct health *h, int except, bool suspects_too, int64_t now_m
 	for (size_t i = 0; i < h->n; i++) {
 		const struct endpoint *ep = &h->ep[i];
 
-		if ((int)i == except || !endpoint_is_usable(ep) || (ep->suspect && !suspects_too))
+		if ((int)i == except || !endpoint_is_usable(ep) ||
+		    (endpoint_is_doubted(ep, now_ms) && !suspects_too))
 			continue;
 		if (best < 0 || is_before(h, i, (size_t)best, now_ms))
 			best = (int)i;
@@ -106,7 +107,7 @@ health_best(const struct health *h, int except, bool suspects_too, int64_t now_m
 bool
 health_is_avoided(const struct health *h, size_t i, int64_t now_ms)
 {
-	return h->ep[i].suspect && health_best(h, (int)i, false, now_ms) >= 0;
+	return endpoint_is_doubted(&h->ep[i], now_ms) && health_best(h, (int)i, false, now_ms) >= 0;
 }
 
 bool
@@ -214,7 +215,7 @@ find_return(struct health *h, int64_t now_ms)
 		return -1;
 	ep = &h->ep[first];
 	relax_hold(h, now_ms);
-	if (ep->clean_ms == NEVER || now_ms - ep->clean_ms < h->return_hold_ms ||
+	if (endpoint_is_doubted(ep, now_ms) || ep->clean_ms == NEVER || now_ms - ep->clean_ms < h->return_hold_ms ||
 	    availability_now(ep, now_ms) < RETURN_GOOD)
 		return -1;
 	return first;
@@ -225,9 +226,9 @@ health_undo_return(const struct health *h, int64_t now_ms)
 {
 	int other = health_best(h, h->current, false, now_ms);
 
-	if (other < 0 || h->ep[other].state != EP_UP || !h->ep[h->current].suspect ||
+	if (other < 0 || h->ep[other].state != EP_UP || !endpoint_is_doubted(&h->ep[h->current], now_ms) ||
 	    h->current != health_preferred(h) || h->returned_ms == NEVER ||
-	    now_ms - h->returned_ms >= RETURN_LEFT_MS)
+	    now_ms - h->returned_ms >= RETURN_LEFT_MS || h->ep[h->current].failed_ms < h->returned_ms)
 		return -1;
 	return other;
 }
@@ -306,7 +307,7 @@ sessions_now(const struct health *h, const struct endpoint *ep, int64_t now_ms)
 {
 	int64_t steps;
 
-	if (h->account.canary || ep->state == EP_PROBING || ep->state == EP_UNKNOWN)
+	if (h->account.canary || ep->mail_failing != 0 || ep->state == EP_PROBING || ep->state == EP_UNKNOWN)
 		return 1;
 	if (ep->ramp_ms == NEVER)
 		return h->sessions_max;
@@ -364,7 +365,7 @@ choose_among(struct health *h, struct health_choice *out, int64_t now_ms)
 		switch_to(h, other, CHOICE_BETTER, out, now_ms);
 		return;
 	}
-	if (h->ep[h->current].suspect) {
+	if (endpoint_is_doubted(&h->ep[h->current], now_ms)) {
 		other = health_best(h, h->current, false, now_ms);
 		if (other >= 0) {
 			out->endpoint = other;

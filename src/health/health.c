@@ -89,6 +89,7 @@ enter(struct health *h, size_t i, enum endpoint_state to, int64_t now_ms)
 	case EP_UNKNOWN:
 		ep->failing = ep->blocking = ep->backoff = 0;
 		ep->suspect = false;
+		by_mail_forget(ep);
 		ep->availability = ep->prior;
 		ep->ramp_ms = NEVER;
 		break;
@@ -164,7 +165,7 @@ health_copy_detail(char out[HEALTH_DETAIL_MAX], const char *detail)
 
 /* Is this success the one that the state waits for? */
 static bool
-is_proof(const struct endpoint *ep, enum sample_source source, int64_t now_ms)
+is_proof(const struct health *h, const struct endpoint *ep, enum sample_source source, int64_t now_ms)
 {
 	int64_t age_ms = now_ms - ep->since_ms;
 
@@ -176,7 +177,8 @@ is_proof(const struct endpoint *ep, enum sample_source source, int64_t now_ms)
 	case EP_DEGRADED:
 		return ep->availability >= GOOD;
 	case EP_PROBING:
-		return source == SAMPLE_DELIVERY || age_ms >= SECOND_LOOK_MS - SECONDS(2);
+		return source == SAMPLE_DELIVERY || (age_ms >= SECOND_LOOK_MS - SECONDS(2) &&
+		    by_mail_may_recover(h, ep, now_ms));
 	case EP_RECOVERING:
 		return (age_ms >= RECOVERY_MS && ep->successes >= 3) || ep->probe_successes >= 2;
 	case EP_UP:
@@ -188,7 +190,7 @@ is_proof(const struct endpoint *ep, enum sample_source source, int64_t now_ms)
 }
 
 static enum endpoint_event
-note_success(struct endpoint *ep, const struct health_sample *s, int64_t now_ms)
+note_success(const struct health *h, struct endpoint *ep, const struct health_sample *s, int64_t now_ms)
 {
 	ep->success_ms = now_ms;
 	/* Whether new sessions succeed is shown by those begun since one failed. */
@@ -202,14 +204,17 @@ note_success(struct endpoint *ep, const struct health_sample *s, int64_t now_ms)
 	ep->successes++;
 	if (s->source == SAMPLE_PROBE)
 		ep->probe_successes++;
+	else
+		by_mail_forget(ep);
 	if (s->ready_ms >= 0)
 		ep->ready_ms = ep->ready_ms < 0 ? (double)s->ready_ms
 		    : ep->ready_ms + WEIGHT_READY * ((double)s->ready_ms - ep->ready_ms);
-	return is_proof(ep, s->source, now_ms) ? EV_PROVEN : EV_SUCCESS;
+	return is_proof(h, ep, s->source, now_ms) ? EV_PROVEN : EV_SUCCESS;
 }
 
 static enum endpoint_event
-note_failure(struct endpoint *ep, const struct health_sample *s, enum health_severity severity)
+note_failure(struct health *h, struct endpoint *ep, const struct health_sample *s,
+    enum health_severity severity, int64_t now_ms)
 {
 	ep->why = s->class;
 	health_copy_detail(ep->detail, s->detail);
@@ -219,6 +224,8 @@ note_failure(struct endpoint *ep, const struct health_sample *s, enum health_sev
 	} else {
 		ep->fast++;
 	}
+	if (s->mail != MAIL_NONE)
+		by_mail_failed(h, ep, s->mail, now_ms);
 	if (severity == SEVERITY_DOWN)
 		return EV_CERTAIN;
 	/* A certificate may be a mishap once; a server that says so itself is not. */
@@ -226,7 +233,7 @@ note_failure(struct endpoint *ep, const struct health_sample *s, enum health_sev
 		return EV_BLOCK;
 	if (ep->failing < LOST_AT)
 		ep->failing += severity == SEVERITY_SOFT ? 1 : 2;
-	if (ep->failing >= LOST_AT)
+	if (ep->failing >= LOST_AT || ep->mail_failing >= LOST_AT)
 		return EV_LOST;
 	if (ep->availability < POOR)
 		return EV_POOR;
@@ -289,13 +296,15 @@ health_note(struct health *h, size_t i, const struct health_sample *s, int64_t n
 	was_canary = ep->state == EP_PROBING;
 	if (s->class == HEALTH_OK) {
 		add_sample(ep, s, 1, now_ms);
-		endpoint_apply(h, i, note_success(ep, s, now_ms), now_ms);
+		endpoint_apply(h, i, note_success(h, ep, s, now_ms), now_ms);
 	} else if (info->severity != SEVERITY_NONE) {
 		ep->failed_ms = now_ms;
 		add_sample(ep, s, info->severity == SEVERITY_SOFT ? 0.5 : 0, now_ms);
 		if (health_is_unjudged(s->class))
 			probe_login_failed(h, i, s->class, now_ms);
-		endpoint_apply(h, i, note_failure(ep, s, info->severity), now_ms);
+		endpoint_apply(h, i, note_failure(h, ep, s, info->severity, now_ms), now_ms);
+		if (s->mail != MAIL_NONE)
+			by_mail_down(h, i, now_ms);
 	}
 	if (s->class == HEALTH_OK && s->source == SAMPLE_DELIVERY)
 		health_took_over(h, i, was_canary ? CHOICE_CANARY : health_why_anew(h), now_ms);
@@ -320,6 +329,7 @@ health_network_changed(struct health *h, int64_t now_ms)
 		account_release(h, now_ms);
 	for (size_t i = 0; i < h->n; i++) {
 		h->ep[i].backoff = 0;
+		h->ep[i].mail_ms = now_ms;
 		endpoint_apply(h, i, EV_NETWORK, now_ms);
 	}
 	health_probe_now(h);
@@ -342,6 +352,7 @@ health_unblock(struct health *h, int64_t now_ms)
 {
 	for (size_t i = 0; i < h->n; i++) {
 		h->ep[i].logins_failed = 0;
+		by_mail_forget(&h->ep[i]);
 		endpoint_apply(h, i, EV_UNBLOCK, now_ms);
 	}
 	account_release(h, now_ms);

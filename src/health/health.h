@@ -65,6 +65,9 @@ const char *account_state_word(enum account_state);
 
 enum sample_source { SAMPLE_PROBE, SAMPLE_DELIVERY };
 
+/* What fails before the text is hardly the message's fault. */
+enum mail_step { MAIL_NONE, MAIL_ENVELOPE, MAIL_TEXT };
+
 struct health_sample {
 	enum health_class	class;
 	enum sample_source	source;
@@ -72,6 +75,7 @@ struct health_sample {
 	int64_t			age_ms;		/* of its session: what began before a failure refutes nothing */
 	bool			logged_in;	/* AUTH succeeded in this session */
 	unsigned		unjudged;	/* of a class that judges no login: how many in a row, with it */
+	enum mail_step		mail;		/* of a failure: where in a message it was found */
 	const char		*detail;	/* reply or error text; may be NULL */
 	int64_t			wall_ms;	/* for the day of a quota */
 };
@@ -129,6 +133,11 @@ void health_resume(struct health *, size_t i, bool worked, int64_t now_ms);
 void health_choose(struct health *, int64_t now_ms, struct health_choice *out);
 /* Suspect, and another one is not: the next message goes there, also past a kept connection. */
 bool health_is_avoided(const struct health *, size_t i, int64_t now_ms);
+/*
+ * A session for mail begins at i. True: mail failed there last, so it is to carry a message though the
+ * endpoint is avoided; the next such one may begin after a while.
+ */
+bool health_mail_tries(struct health *, size_t i, int64_t now_ms);
 /* The same, where the last login was not judged: none is sent there but by a probe. */
 bool health_is_login_avoided(const struct health *, size_t i, int64_t now_ms);
 /* The endpoints to race, best first; returns how many. */

@@ -3,6 +3,7 @@
  * health_impl - what the files of health share (doc/health.md).
  *
  * health.c keeps evidence and states, choose.c rates and chooses,
+ * by_mail.c keeps what a probe can't refute,
  * account.c keeps the account, advice.c knows what is mostly wrong with
  * a login, probe_plan.c plans, view.c shows states, reason.c the choice.
  * Times are monotonic milliseconds; -1 is never.
@@ -54,6 +55,9 @@ struct endpoint {
 	unsigned		blocking;	/* findings of severity block since the last success */
 	unsigned		logins_failed;	/* not judged, in a row: then only a login is a success */
 	int64_t			login_ms;	/* while there are such: when a probe may try the next */
+	unsigned		mail_failing;	/* half failures that mail found, in a row: only mail clears them */
+	unsigned		mail_failures;	/* how many they were */
+	int64_t			mail_ms;	/* while there are such: when mail may try the endpoint again */
 	unsigned		successes;	/* since it entered the state */
 	unsigned		probe_successes;
 	unsigned		backoff;	/* step of the interval while down */
@@ -149,6 +153,20 @@ endpoint_is_tried(const struct endpoint *ep)
 	return endpoint_is_usable(ep) && ep->state != EP_UNKNOWN;
 }
 
+/* Mail goes elsewhere if it can. */
+static inline bool
+endpoint_is_doubted(const struct endpoint *ep, int64_t now_ms)
+{
+	return ep->suspect || (ep->mail_failing != 0 && now_ms < ep->mail_ms);
+}
+
+/* What people are told. */
+static inline bool
+endpoint_is_suspect(const struct endpoint *ep)
+{
+	return endpoint_is_usable(ep) && (ep->suspect || ep->mail_failing != 0);
+}
+
 enum choice_reason health_why_anew(const struct health *);	/* of a choice without a current endpoint that works */
 int health_preferred(const struct health *);	/* first listed that is not off; -1: all are */
 /* The first listed is in use again, and fails already: who is to take its place again, or -1. */
@@ -159,6 +177,13 @@ int health_best(const struct health *, int except, bool suspects_too, int64_t no
 double availability_now(const struct endpoint *, int64_t now_ms);
 double endpoint_score(const struct health *, size_t i, int64_t now_ms, struct endpoint_view *parts);
 void endpoint_flapped(struct endpoint *, int64_t now_ms);
+
+void by_mail_failed(struct health *, struct endpoint *, enum mail_step, int64_t now_ms);
+void by_mail_forget(struct endpoint *);
+/* After that: if there is no way left, all go down, and wait in turn. */
+void by_mail_down(struct health *, size_t i, int64_t now_ms);
+/* Probing: a probe that succeeds is enough for recovering. */
+bool by_mail_may_recover(const struct health *, const struct endpoint *, int64_t now_ms);
 
 void account_note(struct health *, size_t i, const struct health_sample *, int64_t now_ms);
 bool account_is_over(const struct account *, int64_t now_ms);

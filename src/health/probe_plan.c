@@ -52,6 +52,10 @@ interval_of(const struct health *h, size_t i, int64_t now_ms)
 	case EP_BLOCKED:
 		return MINUTES(15);
 	case EP_PROBING:
+		/* It answers, and another one is to show whether mail passes. */
+		if (ep->mail_failing != 0 && now_ms >= ep->mail_ms && !by_mail_may_recover(h, ep, now_ms))
+			return interval_in_use(h, i, now_ms);
+		return SECONDS(10);
 	case EP_RECOVERING:
 		return SECONDS(10);
 	case EP_UNKNOWN:
@@ -73,6 +77,9 @@ probe_plan(struct health *h, size_t i, int64_t now_ms)
 		return;		/* it is about to be probed anyway */
 	ep->next_ms = interval_ms == NEVER ? NEVER
 	    : now_ms + rng_jitter(h->rng, interval_ms, JITTER);
+	/* It answers; the next that shows anything is mail. */
+	if (ep->state == EP_PROBING && ep->mail_failing != 0 && ep->mail_ms > ep->next_ms)
+		ep->next_ms = ep->mail_ms;
 	/* Of the login's own time; to one that is blocked for it nothing else shows anything. */
 	if (ep->logins_failed != 0 && ep->login_ms > now_ms &&
 	    (ep->state == EP_BLOCKED || ep->login_ms < ep->next_ms))

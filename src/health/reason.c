@@ -106,6 +106,10 @@ add_chosen(const struct health *h, int64_t now_ms, struct buf *out)
 	if (h->ep[h->current].suspect && other >= 0)
 		return buf_addf(out, "; its last attempt failed, so sessions make a detour over %u until one "
 		    "here succeeds", port_of(h, other)) && add_return(h, now_ms, out);
+	if (endpoint_is_doubted(&h->ep[h->current], now_ms) && other >= 0)
+		return buf_addf(out, "; mail failed here last, so sessions make a detour over %u, and one tries "
+		    "it here in ", port_of(h, other)) && add_time(out, h->ep[h->current].mail_ms - now_ms) &&
+		    add_return(h, now_ms, out);
 	return add_lead(h, now_ms, out) && add_return(h, now_ms, out);
 }
 
@@ -132,9 +136,9 @@ add_standby(const struct health *h, size_t i, int64_t now_ms, struct buf *out)
 	int best = health_best(h, h->current, false, now_ms);
 	bool ok = buf_addf(out, "stands by: %u is the chosen one", port_of(h, h->current));
 
-	if (ok && h->ep[h->current].suspect && best == (int)i)
+	if (ok && endpoint_is_doubted(&h->ep[h->current], now_ms) && best == (int)i)
 		ok = buf_add_str(out, ", but its last attempt failed: sessions make a detour over this one");
-	if (h->ep[i].suspect)
+	if (endpoint_is_doubted(&h->ep[i], now_ms))
 		ok = ok && buf_add_str(out, ", and the last attempt here failed");
 	else if (ahead <= 0)
 		ok = ok && buf_addf(out, " and leads by %.0f points", -ahead);

@@ -12,7 +12,7 @@
 static bool
 is_unreached(const struct endpoint *ep)
 {
-	return ep->state == EP_UNKNOWN && !ep->suspect && ep->last != HEALTH_OK &&
+	return ep->state == EP_UNKNOWN && !endpoint_is_suspect(ep) && ep->last != HEALTH_OK &&
 	    health_class_info(ep->last)->severity == SEVERITY_NONE;
 }
 
@@ -30,10 +30,10 @@ health_endpoint(const struct health *h, size_t i, int64_t now_ms, struct endpoin
 
 	require(i < h->n);
 	ep = &h->ep[i];
-	clean = ep->state == EP_UP && !ep->suspect;
+	clean = ep->state == EP_UP && !endpoint_is_suspect(ep);
 	*out = (struct endpoint_view){
 		.state = ep->state,
-		.suspect = ep->suspect,
+		.suspect = endpoint_is_suspect(ep),
 		.current = h->current == (int)i,
 		.ready_ms = ep->ready_ms < 0 ? NEVER : (int64_t)(ep->ready_ms + 0.5),
 		.since_ms = ep->since_ms,
@@ -130,19 +130,22 @@ lead_of(const struct endpoint *ep, bool *cause)
 		*cause = false;
 		return "switched off in the configuration";
 	case EP_UP:
-		*cause = ep->suspect;
-		return ep->suspect ? "works, but the last attempt failed" : "works";
+		*cause = endpoint_is_suspect(ep);
+		return ep->suspect ? "works, but the last attempt failed" :
+		    ep->mail_failing != 0 ? "answers, but mail failed there last" : "works";
 	case EP_DEGRADED:
 		return "works, but too many attempts fail";
 	case EP_UNKNOWN:
-		*cause = ep->suspect || is_unreached(ep);
-		return ep->suspect ? "the first attempt failed" :
+		*cause = endpoint_is_suspect(ep) || is_unreached(ep);
+		return endpoint_is_suspect(ep) ? "the first attempt failed" :
 		    is_unreached(ep) ? "tried, but nothing is known of it" : "not tried yet";
 	case EP_PROBING:
-		return "answers again and must do so once more";
+		return ep->mail_failing != 0 ? "answers again, and a message is to show whether mail passes" :
+		    "answers again and must do so once more";
 	case EP_RECOVERING:
-		*cause = false;
-		return "is back; sessions grow step by step";
+		*cause = ep->mail_failing != 0;
+		return ep->mail_failing != 0 ? "answers again, and a message is to show whether mail passes" :
+		    "is back; sessions grow step by step";
 	case EP_DOWN:
 	case EP_BLOCKED:
 	case EP_STATE_COUNT:
@@ -187,7 +190,8 @@ health_advice(const struct health *h, size_t i)
 
 	require(i < h->n);
 	ep = &h->ep[i];
-	if (ep->state == EP_OFF || ep->state == EP_RECOVERING || (ep->state == EP_UP && !ep->suspect))
+	if (ep->state == EP_OFF || (!endpoint_is_suspect(ep) &&
+	    (ep->state == EP_RECOVERING || ep->state == EP_UP)))
 		return "";
 	return ep->remark[0] != '\0' ? ep->remark_advice : health_class_info(cause_of(ep))->advice;
 }

@@ -494,6 +494,7 @@ tell_health(struct session *s, const struct client_result *res)
 		return;		/* the end of the session says it */
 	snprintf(detail, sizeof(detail), "%d %s %.150s", res->reply.code, res->reply.status,
 	    res->reply.text);
+	s->failed_at = outcome_mail_step(res->decided_in);
 	watch_note(s, outcome_of_result(res), detail);
 }
 

@@ -211,6 +211,22 @@ outcome_of_failure(const struct client_failure *f)
 	return class;
 }
 
+enum mail_step
+outcome_mail_step(enum client_state at)
+{
+	switch (at) {
+	case CL_MAIL:
+	case CL_RCPT:
+	case CL_DATA:
+		return MAIL_ENVELOPE;
+	case CL_BODY:
+	case CL_DOT:
+		return MAIL_TEXT;
+	default:
+		return MAIL_NONE;
+	}
+}
+
 enum client_state
 outcome_decided_at(const struct client_result *r, size_t i)
 {

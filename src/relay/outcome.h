@@ -24,7 +24,7 @@
 #include "smtp/client.h"
 
 /* Losses in a transaction that a message is forgiven before they are charged. */
-#define OUTCOME_CUTS_FREE 2
+#define OUTCOME_CUTS_FREE 3
 
 enum fate {
 	FATE_DELIVERED,		/* final */
@@ -49,6 +49,8 @@ enum health_class outcome_of_tls_question(const struct stream_end *);
 enum health_class outcome_of_timeout(enum client_state at);
 /* The machine gave up. */
 enum health_class outcome_of_failure(const struct client_failure *);
+/* How far into a message that was. */
+enum mail_step outcome_mail_step(enum client_state);
 /* A transaction that was decided by replies. */
 enum health_class outcome_of_result(const struct client_result *);
 /* "Slow down", in one of the ways that providers say it. */

@@ -260,7 +260,7 @@ is_usable(struct session *s)
 
 	if (s->retire || s->quitting || s->phase != SESSION_TALK)
 		return false;
-	if (health_is_avoided(s->up->health, s->endpoint, now_of(s->up)))
+	if (!s->trial && health_is_avoided(s->up->health, s->endpoint, now_of(s->up)))
 		return false;
 	health_endpoint(s->up->health, s->endpoint, now_of(s->up), &v);
 	/* Not so EP_PROBING: the canary must carry mail. What was kept left when it was down. */
@@ -287,6 +287,7 @@ pool_idle(struct session *s)
 	m = s->mark_pending || !may_give(u) ? NULL :
 	    schedule_take(&u->r->schedule, failover_serves(u), now_of(u));
 	if (m != NULL) {
+		s->trial = false;
 		delivery_give(s, m);
 		session_set_age(s);
 		return true;
@@ -342,6 +343,7 @@ open_one(struct upstream *u, const struct census *c)
 	struct health_choice choice;
 	unsigned limit = u->conf->connections;
 	int64_t now = now_of(u);
+	struct session *s;
 
 	if (!health_is_open(u->health, now)) {
 		health_mail_waits(u->health, true);
@@ -371,7 +373,9 @@ open_one(struct upstream *u, const struct census *c)
 		wake_at(u, p->not_before_ms[choice.endpoint]);
 		return false;
 	}
-	session_new(u, (size_t)choice.endpoint, SESSION_MAIL)->chosen = choice_reason_word(choice.reason);
+	s = session_new(u, (size_t)choice.endpoint, SESSION_MAIL);
+	s->chosen = choice_reason_word(choice.reason);
+	s->trial = health_mail_tries(u->health, s->endpoint, now);
 	return true;
 }
 

@@ -142,6 +142,8 @@ struct session {
 	bool			 noted;		/* health has learned of ready_ms */
 	bool			 unreadable;	/* the stored message is damaged, or can't be read now */
 	struct err		 unreadable_why;
+	bool			 trial;		/* opened where mail failed last: it is to carry a message there */
+	enum mail_step		 failed_at;
 	enum health_class	 lost_class;
 	char			 lost_text[200];
 	enum client_state	 at;		/* that the timer was set for */

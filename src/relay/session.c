@@ -341,6 +341,7 @@ session_failed(struct session *s)
 	else if (health_is_unjudged(class))
 		class = HEALTH_CUT_BEFORE_DOT;		/* it was to be sent next */
 	s->logging_in = false;
+	s->failed_at = outcome_mail_step(f->state);
 	session_over(s, class, detail);
 }
 

@@ -79,6 +79,7 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 		.age_ms = loop_now(u->r->env.loop) - s->started_ms,
 		.logged_in = s->logged_in,
 		.unjudged = u->login->open,
+		.mail = s->failed_at,
 		.detail = detail,
 		.wall_ms = loop_wall(u->r->env.loop),
 	};

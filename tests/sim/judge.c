@@ -56,7 +56,7 @@ other_port(struct month *m, size_t relay, size_t but, int64_t since_ms)
 		const struct judged_port *p = &m->judge.relay[relay].port[i];
 
 		if (i != but && p->clear_ms != NEVER_MS && p->clear_ms <= since_ms &&
-		    h->ep[i].state == EP_UP && !h->ep[i].suspect)
+		    h->ep[i].state == EP_UP && !endpoint_is_doubted(&h->ep[i], month_now(m)))
 			return (int)i;
 	}
 	return -1;
@@ -70,7 +70,7 @@ other_is_dead(struct month *m, size_t relay, size_t but)
 
 	for (size_t i = 0; i < PORTS; i++) {
 		if (i != but && m->judge.relay[relay].port[i].clear_ms == NEVER_MS &&
-		    h->ep[i].state == EP_UP && !h->ep[i].suspect)
+		    h->ep[i].state == EP_UP && !endpoint_is_doubted(&h->ep[i], month_now(m)))
 			return true;
 	}
 	return false;
