@@ -125,7 +125,7 @@ struct stream {
 
 /*
  * Connect; the outcome is an event, never an immediate failure. NODELAY,
- * keepalive and TCP_USER_TIMEOUT of 15 s are set.
+ * keepalive, TCP_USER_TIMEOUT of 15 s and small segments (net/path.h) are set.
  */
 static inline struct stream *
 net_connect(struct net *n, const struct address *a, const struct stream_limits *l,

@@ -9,6 +9,12 @@
 
 #include "base/banned.h"
 
+/*
+ * The least MTU of IPv6 (RFC 8200, 5) without its header and TCP's, which is less than what IPv4 leaves of
+ * as much: no path in use carries less, so none has to tell us that it does.
+ */
+#define SEGMENT_MAX 1220
+
 /* One question may be lost on a path that loses some packets. */
 #define QUESTIONS_MIN 2
 
@@ -49,4 +55,12 @@ path_limit(int fd, int64_t ms)
 	int value = (int)ms;
 
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, sizeof(value));	/* works without, only worse */
+}
+
+void
+path_small_segments(int fd)
+{
+	int value = SEGMENT_MAX;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &value, sizeof(value));	/* works without, only worse */
 }

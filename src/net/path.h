@@ -11,6 +11,10 @@
  * And where a router answers "unreachable" the kernel is too patient: each such message makes it
  * wait less between two attempts, and with that its limit comes up to half as late again.
  *
+ * Where a path has a smaller MTU than its ends and the router's word about that is filtered, large packets
+ * vanish and small ones do not (RFC 2923): the greeting comes, a certificate or a message never does. So
+ * segments are small from the start.
+ *
  * path_judge() is pure.
  */
 #ifndef NET_PATH_H
@@ -42,5 +46,7 @@ enum path_state path_judge(const struct path_facts *, int64_t patience_ms);
 bool path_facts(int fd, struct path_facts *out);
 /* The kernel's limit; 0: none. */
 void path_limit(int fd, int64_t ms);
+/* Before connecting: in both directions no packet is so large that a path swallows it for its size. */
+void path_small_segments(int fd);
 
 #endif

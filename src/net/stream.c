@@ -720,6 +720,7 @@ real_connect(struct net *n, const struct address *a, const struct stream_limits 
 	r->state = REAL_CONNECTING;
 	if (fd >= 0) {
 		tune(r, a->ss.ss_family);
+		path_small_segments(fd);
 		prohibited_watch(fd);
 		if (connect(fd, (const struct sockaddr *)&a->ss, a->len) < 0 && errno != EINPROGRESS)
 			errnum = errno;

@@ -15,6 +15,7 @@ import lib
 import space
 
 PROXY_BASE = 10000      # the router's proxies listen there + port
+NARROW = 1300           # bytes of a packet on the narrow path
 
 
 def to(ports):
@@ -86,8 +87,10 @@ class Mtu(Fault):
         super().__init__("mtu", "an MTU black hole: big packets vanish, and no ICMP tells")
 
     def apply(self, path, ports):
-        path.router.ip("route replace %s dev far mtu lock 1300 table 100\n" % space.PROVIDER + "".join(
-            f"rule add iif near ipproto tcp dport {p} lookup 100\n" for p in ports))
+        path.router.ip(f"route replace {space.PROVIDER} dev far mtu lock {NARROW} table 100\n"
+                       f"route replace {space.HOST} dev near mtu lock {NARROW} table 101\n" + "".join(
+                           f"rule add iif near ipproto tcp dport {p} lookup 100\n"
+                           f"rule add iif far ipproto tcp sport {p} lookup 101\n" for p in ports))
         path.rules(output=["icmp type destination-unreachable icmp code frag-needed drop"])
         return time.time()
 
@@ -196,7 +199,7 @@ class Proxy(Fault):
             sys.executable, "-B", space.HERE / "proxy.py", self.mode,
             *(f"{PROXY_BASE + p}:{p}" for p in ports)), "proxy")
         self.running.wait_line("^ready$")
-        path.rules(divert=[f"tcp dport {p} redirect to :{PROXY_BASE + p}" for p in ports])
+        path.rules(divert=[f"ip daddr {space.PROVIDER} tcp dport {p} redirect to :{PROXY_BASE + p}" for p in ports])
         return time.time()
 
     def probe(self, path, port):

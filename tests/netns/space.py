@@ -21,9 +21,11 @@ sys.path.insert(0, str(HERE.parent / "system"))
 import lib  # noqa: E402
 
 SMARTHOST = "smtp.provider.test"
+HOST = "10.1.0.2"
 PROVIDER, PROVIDER6 = "10.2.0.2", "2001:db8:2::2"
 BACKUP, BACKUP_ADDRESS = "smtp.backup.test", "10.2.0.3"     # another provider, behind the same router
 NUMBERS = {"587": 587, "465": 465, "2525": 2525}
+BACKUP_BASE = 20000     # the backup's server listens there + port
 
 
 KERNEL_LACKS = re.compile(r"not supported|No such file or directory|Unknown device type")
@@ -162,6 +164,11 @@ class Path:
         servers.write_text("nameserver 127.0.0.1\n")
         servers.chmod(0o644)
         self.host.run("mount", "--bind", servers, "/etc/resolv.conf")
+
+    def part_providers(self):
+        """Each provider has a server of its own, on other numbers of the same machine."""
+        self.provider.rules(divert=[f"ip daddr {BACKUP_ADDRESS} tcp dport {n} redirect to :{BACKUP_BASE + n}"
+                                    for n in NUMBERS.values()])
 
     def rules(self, **chains):
         """The router's."""

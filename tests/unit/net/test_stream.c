@@ -258,6 +258,11 @@ test_sockets_are_tuned(void **state)
 	assert_int_equal(getsockopt(srv.side.s->ops->fd(srv.side.s), IPPROTO_TCP, TCP_NODELAY,
 	    &value, &n), 0);
 	assert_int_equal(value, 1);
+	/* In both directions: what the peer sends is as small. */
+	assert_int_equal(getsockopt(d.s->ops->fd(d.s), IPPROTO_TCP, TCP_MAXSEG, &value, &n), 0);
+	assert_in_range(value, 1000, 1220);
+	assert_int_equal(getsockopt(srv.side.s->ops->fd(srv.side.s), IPPROTO_TCP, TCP_MAXSEG, &value, &n), 0);
+	assert_in_range(value, 1000, 1220);
 	stream_close(d.s);
 	stream_close(srv.side.s);
 	listener_free(srv.listener);
