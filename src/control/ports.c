@@ -116,6 +116,21 @@ ports_way(struct relay *relay, size_t which, size_t i, bool current, struct repo
 	report_show(r);
 }
 
+static struct endpoint_points
+points_of(struct relay *relay, size_t which, size_t i)
+{
+	struct endpoint_points p;
+
+	health_points(relay_health(relay, which), i, loop_now(relay_env(relay)->loop), &p);
+	return p;
+}
+
+static void
+report_points(struct report *r, struct relay *relay, size_t which, size_t i)
+{
+	report_num(r, "score", (int64_t)(points_of(relay, which, i).score + 0.5));
+}
+
 static void
 ports_row(struct relay *relay, size_t which, size_t i, struct report *r)
 {
@@ -124,7 +139,7 @@ ports_row(struct relay *relay, size_t which, size_t i, struct report *r)
 	struct endpoint_view v;
 	struct account_view account;
 
-	health_endpoint(health, i, loop_now(relay_env(relay)->loop), &v);
+	health_endpoint(health, i, &v);
 	health_account(health, loop_now(relay_env(relay)->loop), &account);
 	report_row(r);
 	report_word(r, "relay", conf->name);
@@ -136,7 +151,7 @@ ports_row(struct relay *relay, size_t which, size_t i, struct report *r)
 	report_word(r, "state", endpoint_state_word(v.state));
 	report_bool(r, "suspect", v.suspect);
 	ports_way(relay, which, i, v.current, r);
-	report_num(r, "score", (int64_t)(v.score + 0.5));
+	report_points(r, relay, which, i);
 	report_time(r, "since", wall_of(relay, v.since_ms));
 	report_time(r, "last_probe", wall_of(relay, v.last_probe_ms));
 	report_duration(r, "ready_ms", v.ready_ms);
@@ -276,20 +291,21 @@ why_state(struct relay *relay, const struct place *at, const struct endpoint_vie
 	report_time(r, "next_probe", wall_of(relay, v->next_probe_ms));
 	report_time(r, "last_success", wall_of(relay, v->last_success_ms));
 	report_duration(r, "ready_ms", v->ready_ms);
-	report_num(r, "score", (int64_t)(v->score + 0.5));
+	report_points(r, relay, at->relay, at->endpoint);
 }
 
 /* doc/health.md, "Score" */
 static void
-why_score(const struct endpoint_view *v, struct report *r)
+why_score(struct relay *relay, const struct place *at, struct report *r)
 {
+	struct endpoint_points p = points_of(relay, at->relay, at->endpoint);
 	const struct {
 		const char	*input;
 		double		 value;
 		int		 weight;
 	} part[] = {
-		{ "availability", v->availability, 55 }, { "quickness", v->quickness, 15 },
-		{ "stability", v->stability, 15 }, { "preference", v->preference, 15 },
+		{ "availability", p.availability, 55 }, { "quickness", p.quickness, 15 },
+		{ "stability", p.stability, 15 }, { "preference", p.preference, 15 },
 	};
 
 	report_blank(r);
@@ -316,14 +332,14 @@ why_others(struct relay *relay, const struct place *at, struct report *r)
 
 		if (i == at->endpoint)
 			continue;
-		health_endpoint(relay_health(relay, at->relay), i, loop_now(relay_env(relay)->loop), &v);
+		health_endpoint(relay_health(relay, at->relay), i, &v);
 		report_row(r);
 		report_num(r, "other", conf->endpoint[i].port);
 		report_word(r, "tls", tls_word(conf->endpoint[i].tls));
 		report_word(r, "state", endpoint_state_word(v.state));
 		report_bool(r, "suspect", v.suspect);
 		report_bool(r, "current", v.current);
-		report_num(r, "score", (int64_t)(v.score + 0.5));
+		report_points(r, relay, at->relay, i);
 		report_end(r);
 	}
 	report_end(r);
@@ -386,9 +402,9 @@ answer_ports_why(struct relay *relay, const struct request *q, struct report *r,
 
 	if (find_place(relay_conf(relay), q->why, &at, e) < 0)
 		return -1;
-	health_endpoint(relay_health(relay, at.relay), at.endpoint, loop_now(relay_env(relay)->loop), &v);
+	health_endpoint(relay_health(relay, at.relay), at.endpoint, &v);
 	why_state(relay, &at, &v, r);
-	why_score(&v, r);
+	why_score(relay, &at, r);
 	why_others(relay, &at, r);
 	why_events(relay, relay_trail(relay, at.relay, at.endpoint), r);
 	why_counts(relay_trail(relay, at.relay, at.endpoint), r);

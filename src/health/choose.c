@@ -41,7 +41,7 @@ endpoint_flapped(struct endpoint *ep, int64_t now_ms)
 }
 
 double
-endpoint_score(const struct health *h, size_t i, int64_t now_ms, struct endpoint_view *parts)
+endpoint_score(const struct health *h, size_t i, int64_t now_ms, struct endpoint_points *parts)
 {
 	static const double by_place[] = { 1.0, 0.67, 0.33, 0.2 };
 	const struct endpoint *ep = &h->ep[i];

@@ -185,9 +185,6 @@ struct endpoint_view {
 	enum endpoint_state	 state;
 	bool			 suspect;
 	bool			 current;
-	double			 score;		/* 0 .. 100 */
-	double			 availability;	/* 0 .. 1, like the other inputs of the score: */
-	double			 quickness, stability, preference;
 	int64_t			 ready_ms;	/* smoothed; -1: never */
 	int64_t			 since_ms;	/* monotonic, of this state */
 	int64_t			 last_probe_ms;	/* or race; monotonic; -1: never */
@@ -197,7 +194,14 @@ struct endpoint_view {
 	enum health_class	 why_class;	/* that brought it into this state */
 	const char		*detail;	/* of why_class; never NULL, valid until the next note */
 };
-void health_endpoint(const struct health *, size_t i, int64_t now_ms, struct endpoint_view *out);
+void health_endpoint(const struct health *, size_t i, struct endpoint_view *out);
+/* What the choice compares: more work than the view, which is asked for at every turn. */
+struct endpoint_points {
+	double	score;				/* 0 .. 100 */
+	double	availability;			/* 0 .. 1, like the other inputs of the score: */
+	double	quickness, stability, preference;
+};
+void health_points(const struct health *, size_t i, int64_t now_ms, struct endpoint_points *out);
 
 struct account_view {
 	enum account_state	 state;

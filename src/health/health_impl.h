@@ -175,7 +175,7 @@ int health_undo_return(const struct health *, int64_t now_ms);
 int health_best(const struct health *, int except, bool suspects_too, int64_t now_ms);
 
 double availability_now(const struct endpoint *, int64_t now_ms);
-double endpoint_score(const struct health *, size_t i, int64_t now_ms, struct endpoint_view *parts);
+double endpoint_score(const struct health *, size_t i, int64_t now_ms, struct endpoint_points *parts);
 void endpoint_flapped(struct endpoint *, int64_t now_ms);
 
 void by_mail_failed(struct health *, struct endpoint *, enum mail_step, int64_t now_ms);

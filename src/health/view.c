@@ -23,7 +23,7 @@ cause_of(const struct endpoint *ep)
 }
 
 void
-health_endpoint(const struct health *h, size_t i, int64_t now_ms, struct endpoint_view *out)
+health_endpoint(const struct health *h, size_t i, struct endpoint_view *out)
 {
 	const struct endpoint *ep;
 	bool clean;
@@ -44,6 +44,12 @@ health_endpoint(const struct health *h, size_t i, int64_t now_ms, struct endpoin
 		.why_class = clean ? HEALTH_OK : cause_of(ep),
 		.detail = clean || cause_of(ep) != ep->why ? "" : ep->detail,
 	};
+}
+
+void
+health_points(const struct health *h, size_t i, int64_t now_ms, struct endpoint_points *out)
+{
+	require(i < h->n);
 	out->score = endpoint_score(h, i, now_ms, out);
 }
 

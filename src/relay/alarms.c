@@ -36,7 +36,7 @@ is_down(const struct relay *r, size_t i)
 	for (size_t k = 0; k < u->conf->nendpoint; k++) {
 		struct endpoint_view v;
 
-		health_endpoint(u->health, k, now_of(r), &v);
+		health_endpoint(u->health, k, &v);
 		if (v.state == EP_UP || v.state == EP_DEGRADED || v.state == EP_RECOVERING)
 			return NO;
 		if (v.state == EP_UNKNOWN)

@@ -22,7 +22,7 @@ add_ports(const struct conf_relay *conf, const struct health *health, int64_t no
 		struct endpoint_view v;
 		const char *word;
 
-		health_endpoint(health, k, now, &v);
+		health_endpoint(health, k, &v);
 		word = v.why_class != HEALTH_OK ? health_class_info(v.why_class)->word : "";
 		if (!buf_addf(out, "%s %u %s%s%s%s", k > 0 ? "," : "", (unsigned)conf->endpoint[k].port,
 		    endpoint_state_word(v.state), *word != '\0' ? " (" : "", word, *word != '\0' ? ")" : ""))

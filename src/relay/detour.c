@@ -26,7 +26,7 @@ current_of(const struct upstream *u)
 	for (size_t i = 0; i < u->conf->nendpoint; i++) {
 		struct endpoint_view v;
 
-		health_endpoint(u->health, i, loop_now(u->r->env.loop), &v);
+		health_endpoint(u->health, i, &v);
 		if (v.current)
 			return (int)i;
 	}
@@ -42,7 +42,7 @@ tell(struct upstream *u, enum health_event_kind kind, int from, int to)
 		.at_ms = now, .until_ms = -1 };
 	struct endpoint_view v;
 
-	health_endpoint(u->health, (size_t)from, now, &v);
+	health_endpoint(u->health, (size_t)from, &v);
 	if (kind == HEALTH_DETOUR) {
 		ev.class = v.why_class;
 		ev.advice = health_advice(u->health, (size_t)from);
@@ -101,7 +101,7 @@ detour_look(struct upstream *u)
 
 	if (d->to < 0)
 		return;
-	health_endpoint(u->health, (size_t)d->from, now, &v);
+	health_endpoint(u->health, (size_t)d->from, &v);
 	if (v.current && (!may_carry(v.state) || health_is_avoided(u->health, (size_t)d->from, now) ||
 	    has_session_at(u, d->to)))
 		return;

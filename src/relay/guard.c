@@ -37,23 +37,23 @@ put_name(char out[ACCOUNTS_NAME_MAX + 1], const char *name)
 }
 
 static void
+gather_one(const struct upstream *u, struct accounts_entry *x)
+{
+	put_name(x->name, u->conf->name);
+	memcpy(x->fingerprint, u->login->fingerprint, sizeof(x->fingerprint));
+	x->proven = u->login->proven;
+	x->open = u->login->open;
+	health_account_save(u->health, now_of(u->r), &x->record);
+}
+
+static void
 gather(struct relay *r, struct accounts *out)
 {
 	out->written_ms = loop_wall(r->env.loop);
 	out->n = 0;
-	for (size_t i = 0; i < r->nup; i++) {
-		const struct upstream *u = &r->up[i];
-		struct accounts_entry *x = &out->entry[out->n];
-
-		if (!u->login->known)
-			continue;
-		put_name(x->name, u->conf->name);
-		memcpy(x->fingerprint, u->login->fingerprint, sizeof(x->fingerprint));
-		x->proven = u->login->proven;
-		x->open = u->login->open;
-		health_account_save(u->health, now_of(r), &x->record);
-		out->n++;
-	}
+	for (size_t i = 0; i < r->nup; i++)
+		if (r->up[i].login->known)
+			gather_one(&r->up[i], &out->entry[out->n++]);
 }
 
 /* But for the time that passes. Each class belongs to one state. */
@@ -65,15 +65,22 @@ is_same(const struct accounts_entry *a, const struct accounts_entry *b)
 	    a->record.class == b->record.class && a->record.lasts_ms == b->record.lasts_ms;
 }
 
+/* One at a time: this is asked at every turn in which something happened. */
 static bool
-has_changed(const struct accounts *now, const struct accounts *written)
+has_changed(const struct relay *r, const struct accounts *written)
 {
-	if (now->n != written->n)
-		return true;
-	for (size_t i = 0; i < now->n; i++)
-		if (!is_same(&now->entry[i], &written->entry[i]))
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->nup; i++) {
+		struct accounts_entry now;
+
+		if (!r->up[i].login->known)
+			continue;
+		gather_one(&r->up[i], &now);
+		if (n == written->n || !is_same(&now, &written->entry[n++]))
 			return true;
-	return false;
+	}
+	return n != written->n;
 }
 
 static bool
@@ -186,11 +193,9 @@ void
 guard_look(struct relay *r)
 {
 	struct guard *g = &r->guard;
-	struct accounts now;
 
-	gather(r, &now);
-	if (has_changed(&now, &g->written) ||
-	    (any_stopped(&now) && now_of(r) - g->written_at_ms >= REFRESH_MS))
+	if (has_changed(r, &g->written) ||
+	    (any_stopped(&g->written) && now_of(r) - g->written_at_ms >= REFRESH_MS))
 		write_now(r);
 }
 

@@ -167,7 +167,7 @@ put_others(struct log_line *l, struct session *s)
 
 		if (i == s->endpoint)
 			continue;
-		health_endpoint(u->health, i, loop_now(u->r->env.loop), &v);
+		health_endpoint(u->health, i, &v);
 		bad = v.why_class != HEALTH_OK;
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%u %s%s%s", n > 0 ? ", " : "",
 		    (unsigned)u->conf->endpoint[i].port, endpoint_state_word(v.state), bad ? " " : "",

@@ -262,7 +262,7 @@ is_usable(struct session *s)
 		return false;
 	if (!s->trial && health_is_avoided(s->up->health, s->endpoint, now_of(s->up)))
 		return false;
-	health_endpoint(s->up->health, s->endpoint, now_of(s->up), &v);
+	health_endpoint(s->up->health, s->endpoint, &v);
 	/* Not so EP_PROBING: the canary must carry mail. What was kept left when it was down. */
 	return v.state != EP_DOWN && v.state != EP_BLOCKED && v.state != EP_OFF;
 }

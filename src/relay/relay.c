@@ -249,7 +249,7 @@ put_upstream(struct upstream *u, char *text, size_t cap, size_t *at)
 	for (size_t i = 0; i < u->conf->nendpoint; i++) {
 		struct endpoint_view v;
 
-		health_endpoint(u->health, i, now_of(u->r), &v);
+		health_endpoint(u->health, i, &v);
 		put_text(text, cap, at, "%s%u %s", i != 0 ? ", " : "", (unsigned)u->conf->endpoint[i].port,
 		    endpoint_state_word(v.state));
 	}

@@ -93,12 +93,12 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 		pool_worked(s);
 	if (class == HEALTH_QUOTA)
 		pool_slow_down(u);
-	health_endpoint(u->health, s->endpoint, now, &before);
+	health_endpoint(u->health, s->endpoint, &before);
 	health_note(u->health, s->endpoint, &sample, now);
 	guard_share(u, class);
 	if (mail && (class == HEALTH_OK || scope == SCOPE_MESSAGE))
 		detour_carried(s);
-	health_endpoint(u->health, s->endpoint, now, &after);
+	health_endpoint(u->health, s->endpoint, &after);
 	remark_class(s, class);
 	trail_add(&port->trail, &sample, &before, &after, now);
 	port_history_note(&port->history, port_mark_of(&after), now);
@@ -198,7 +198,7 @@ watch_look(struct upstream *u)
 	for (size_t i = 0; i < u->conf->nendpoint; i++) {
 		struct endpoint_view v;
 
-		health_endpoint(u->health, i, now, &v);
+		health_endpoint(u->health, i, &v);
 		port_history_note(&u->watch.port[i].history, port_mark_of(&v), now);
 	}
 }
@@ -217,12 +217,14 @@ static int
 put_side(char *text, size_t cap, struct upstream *u, int i)
 {
 	struct endpoint_view v;
+	struct endpoint_points p;
 
 	if (i < 0)
 		return snprintf(text, cap, "none before");
-	health_endpoint(u->health, (size_t)i, loop_now(u->r->env.loop), &v);
+	health_points(u->health, (size_t)i, loop_now(u->r->env.loop), &p);
+	health_endpoint(u->health, (size_t)i, &v);
 	return snprintf(text, cap, "%u %s%s, %.0f points", (unsigned)u->conf->endpoint[i].port,
-	    endpoint_state_word(v.state), v.suspect ? " and suspect" : "", v.score);
+	    endpoint_state_word(v.state), v.suspect ? " and suspect" : "", p.score);
 }
 
 static void
@@ -256,7 +258,7 @@ cause_at(struct relay *r, size_t i)
 	if (account.why_class != HEALTH_OK)
 		return account.why_class;
 	for (size_t k = 0; k < u->conf->nendpoint; k++) {
-		health_endpoint(u->health, k, loop_now(r->env.loop), &v);
+		health_endpoint(u->health, k, &v);
 		if (v.why_class != HEALTH_OK)
 			return v.why_class;
 	}

@@ -143,11 +143,13 @@ print_ports(const struct month *m)
 		struct upstream *u = &m->w.relay->up[i / PORTS];
 		const struct health *h = u->health;
 		struct endpoint_view v;
+		struct endpoint_points p;
 
-		health_endpoint(h, i % PORTS, month_now(m), &v);
+		health_points(h, i % PORTS, month_now(m), &p);
+		health_endpoint(h, i % PORTS, &v);
 		printf("%s%s %s%s, score %.0f, availability %.2f, clean for %lld s, hold %lld s\n",
 		    watch_endpoint(u, i % PORTS), v.current ? " (current)" : "",
-		    endpoint_state_word(v.state), v.suspect ? ", suspect" : "", v.score, v.availability,
+		    endpoint_state_word(v.state), v.suspect ? ", suspect" : "", p.score, p.availability,
 		    h->ep[i % PORTS].clean_ms < 0 ? -1 :
 		    (long long)(month_now(m) - h->ep[i % PORTS].clean_ms) / 1000,
 		    (long long)h->return_hold_ms / 1000);

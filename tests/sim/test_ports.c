@@ -129,7 +129,7 @@ current_port(const struct world *w)
 	struct endpoint_view v;
 
 	for (size_t i = 0; i < PORTS; i++) {
-		health_endpoint(relay_health(w->relay, 0), i, now(w), &v);
+		health_endpoint(relay_health(w->relay, 0), i, &v);
 		if (v.current)
 			return (int)i;
 	}
@@ -648,7 +648,7 @@ next_probe(const struct world *w)
 	for (size_t i = 0; i < PORTS; i++) {
 		struct endpoint_view v;
 
-		health_endpoint(relay_health(w->relay, 0), i, now(w), &v);
+		health_endpoint(relay_health(w->relay, 0), i, &v);
 		if (v.last_probe_ms + MINUTES(3) < v.next_probe_ms)
 			v.next_probe_ms = v.last_probe_ms + MINUTES(3);
 		if (v.next_probe_ms < next)

@@ -88,13 +88,15 @@ make(struct twin_fs *t, const char *name)
 static void
 grow(struct twin_file *f, uint64_t size)
 {
-	if (size > f->cap) {
-		f->data = xrealloc(f->data, (size_t)size);
-		f->disk = xrealloc(f->disk, (size_t)size);
-		memset(f->data + f->cap, 0, (size_t)(size - f->cap));
-		memset(f->disk + f->cap, 0, (size_t)(size - f->cap));
-		f->cap = size;
-	}
+	uint64_t cap = size > 2 * f->cap ? size : 2 * f->cap;
+
+	if (size <= f->cap)
+		return;
+	f->data = xrealloc(f->data, (size_t)cap);
+	f->disk = xrealloc(f->disk, (size_t)cap);
+	memset(f->data + f->cap, 0, (size_t)(cap - f->cap));
+	memset(f->disk + f->cap, 0, (size_t)(cap - f->cap));
+	f->cap = cap;
 }
 
 static void

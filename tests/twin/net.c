@@ -37,7 +37,8 @@ struct packet {
 	struct list	 link;
 	enum packet_kind kind;
 	int64_t		 at_ms;
-	struct buf	 bytes;
+	size_t		 off, n;	/* what is left of the bytes */
+	uint8_t		 bytes[];
 };
 
 struct twin_stream {
@@ -92,7 +93,6 @@ static void
 packet_free(struct packet *p)
 {
 	list_remove(&p->link);
-	buf_done(&p->bytes);
 	free(p);
 }
 
@@ -116,11 +116,11 @@ send_packet(struct twin_stream *from, enum packet_kind kind, struct view bytes)
 
 	if (to == NULL || from->cut || to->mute || to->state == TWIN_DEAD)
 		return;
-	p = xzalloc(sizeof(*p));
-	p->kind = kind;
+	p = xrealloc(NULL, sizeof(*p) + bytes.n);
+	*p = (struct packet){ .kind = kind, .n = bytes.n };
+	if (bytes.n != 0)
+		memcpy(p->bytes, bytes.p, bytes.n);
 	p->at_ms = loop_now(from->net->net.loop) + (from->endpoint != NULL ? from->endpoint->delay_ms : 1);
-	buf_init(&p->bytes, PACKET_MAX);
-	require(buf_add(&p->bytes, bytes));
 	list_init(&p->link);
 	list_push(&to->arriving, &p->link);
 	to->on_the_way += bytes.n;
@@ -230,7 +230,7 @@ receive_tls(struct twin_stream *t)
 static bool
 receive_bytes(struct twin_stream *t, struct packet *p)
 {
-	struct view all = buf_view(&p->bytes);
+	struct view all = view_of(p->bytes + p->off, p->n);
 	struct view v = view_first(all, buf_room(&t->stream.in));
 
 	if (t->state == TWIN_HANDSHAKE) {
@@ -238,7 +238,8 @@ receive_bytes(struct twin_stream *t, struct packet *p)
 		return true;
 	}
 	require(buf_add(&t->stream.in, v));
-	buf_consume(&p->bytes, v.n);
+	p->off += v.n;
+	p->n -= v.n;
 	t->on_the_way -= v.n;
 	if (t->peer != NULL && buf_len(&t->peer->stream.out) != 0)
 		post(t->peer);		/* there is room on the way again */
@@ -255,7 +256,7 @@ receive(struct twin_stream *t, struct packet *p)
 	case PACKET_BYTES:
 		if (t->state != TWIN_LINGER && t->state != TWIN_ENDED)
 			return receive_bytes(t, p);
-		t->on_the_way -= buf_len(&p->bytes);
+		t->on_the_way -= p->n;
 		break;
 	case PACKET_FIN:
 		finish(t, t->state == TWIN_HANDSHAKE ? STREAM_TLS_HANDSHAKE : STREAM_EOF,

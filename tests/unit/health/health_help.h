@@ -71,8 +71,17 @@ view(const struct fixture *f, size_t i)
 {
 	struct endpoint_view v;
 
-	health_endpoint(f->h, i, f->now, &v);
+	health_endpoint(f->h, i, &v);
 	return v;
+}
+
+static inline struct endpoint_points
+points(const struct fixture *f, size_t i)
+{
+	struct endpoint_points p;
+
+	health_points(f->h, i, f->now, &p);
+	return p;
 }
 
 static inline enum endpoint_state

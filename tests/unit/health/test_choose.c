@@ -283,7 +283,7 @@ test_better_needs_margin_time_and_stay(void **state)
 	delivery(&f, 0, HEALTH_REFUSED);
 	delivery(&f, 0, HEALTH_OK);
 	assert_int_equal(state_of(&f, 0), EP_DEGRADED);
-	assert_true(view(&f, 1).score > view(&f, 0).score + 10);
+	assert_true(points(&f, 1).score > points(&f, 0).score + 10);
 	assert_choice(&f, 0, CHOICE_STAY, false);
 	f.now = start_ms + 5 * MINUTE;
 	assert_choice(&f, 0, CHOICE_STAY, false);	/* led long enough, but min_stay */

@@ -178,11 +178,11 @@ try_message(struct health *h, const struct world *w, struct rng *r, int64_t now_
 }
 
 static bool
-first_in_use(const struct health *h, int64_t now_ms)
+first_in_use(const struct health *h)
 {
 	struct endpoint_view v;
 
-	health_endpoint(h, 0, now_ms, &v);
+	health_endpoint(h, 0, &v);
 	return v.current;
 }
 
@@ -221,7 +221,7 @@ run_day(const struct world *w, uint64_t seed)
 			first++;
 		health_mail_waits(h, first < n);
 		if (w->outage_end_ms != 0 && now >= w->outage_end_ms && d.back_ms < 0 &&
-		    first_in_use(h, now))
+		    first_in_use(h))
 			d.back_ms = now - w->outage_end_ms;
 		while (health_next_event(h, &ev))
 			d.flapping |= ev.kind == HEALTH_FLAPPING;
