@@ -177,6 +177,16 @@ tell_over(struct relay *r, struct allowance_user *u, const char *what)
 	    done[r->conf->limits.over_limit], what);
 }
 
+/* A share of the disk, where that has less room than the queue may take: or he would fill it for all. */
+static void
+fit_share(struct relay *r)
+{
+	unsigned share = r->conf->queue.user_share;
+
+	if (share < 100)
+		r->users.allowance.limits.queue_bytes = spool_room(r->spool) / 100 * share;
+}
+
 /* What the client is told, or why it is held. */
 static enum users_verdict
 judge(struct relay *r, unsigned number, const struct allowance_asked *asked, char reply[USERS_REPLY_MAX])
@@ -220,6 +230,7 @@ users_begin(struct relay *r, struct users_part *p, const struct envelope *env, c
 	struct allowance_asked asked = { .n = { 1, env->nrcpt, 0 }, .new_messages = 1 };
 	unsigned number = allowance_find(a, env->uid, now_of(r));
 
+	fit_share(r);
 	/* What would be held is looked at again at its end, and counted then. */
 	if (judge(r, number, &asked, reply) == USERS_REFUSE) {
 		allowance_user(a, number)->over++;
@@ -239,6 +250,7 @@ users_grow(struct relay *r, struct users_part *p, size_t n, char reply[USERS_REP
 
 	p->bytes += n;
 	u->bytes += n;
+	fit_share(r);
 	if (u->bytes <= a->limits.queue_bytes)
 		return 0;
 	u->over++;

@@ -29,6 +29,7 @@ batch_free(struct batch *b)
 	list_remove(&b->link);
 	buf_done(&b->bytes);
 	free(b->entry);
+	free(b->part);
 	free(b);
 }
 
@@ -78,6 +79,39 @@ batch_end(struct batch *b)
 		b->sync = true;
 	if (x->type == RECORD_MESSAGE || x->type == RECORD_COMMIT || x->type == RECORD_CHUNK)
 		b->accepts = true;
+}
+
+static struct batch_part *
+find_part(const struct batch *b, int64_t user)
+{
+	for (uint32_t i = 0; i < b->nparts; i++)
+		if (b->part[i].user == user)
+			return &b->part[i];
+	return NULL;
+}
+
+uint64_t
+batch_part(const struct batch *b, int64_t user)
+{
+	const struct batch_part *p = find_part(b, user);
+
+	return p != NULL ? p->bytes : 0;
+}
+
+void
+batch_part_add(struct batch *b, int64_t user, uint64_t bytes)
+{
+	struct batch_part *p = find_part(b, user);
+
+	if (p == NULL) {
+		if (b->nparts == b->parts_cap) {
+			b->parts_cap = b->parts_cap != 0 ? b->parts_cap * 2 : 4;
+			b->part = xrealloc(b->part, b->parts_cap * sizeof(*b->part));
+		}
+		p = &b->part[b->nparts++];
+		*p = (struct batch_part){ .user = user };
+	}
+	p->bytes += bytes;
 }
 
 void

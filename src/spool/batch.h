@@ -32,11 +32,19 @@ struct entry {
 	void		*owner;
 };
 
+/* What one user has in a batch. */
+struct batch_part {
+	int64_t		 user;
+	uint64_t	 bytes;
+};
+
 struct batch {
 	struct list	 link;
 	struct buf	 bytes;
 	struct entry	*entry;
 	uint32_t	 n, cap;
+	struct batch_part *part;	/* of users whose new mail is in it; not what becomes of mail */
+	uint32_t	 nparts, parts_cap;
 	bool		 sync;		/* somebody waits for the sync */
 	bool		 accepts;	/* has M, B or C: new mail */
 };
@@ -47,6 +55,9 @@ void batch_free(struct batch *);
 struct entry *batch_begin(struct batch *b, uint8_t type, uint64_t id, size_t payload_max) must_use;
 /* The record is complete: length, checksum, padding. */
 void batch_end(struct batch *b);
+/* Bytes of this user's new mail in it; 0: he has none. */
+uint64_t batch_part(const struct batch *b, int64_t user);
+void batch_part_add(struct batch *b, int64_t user, uint64_t bytes);
 /* Undo batch_begin. */
 void batch_cancel(struct batch *b);
 uint8_t *batch_payload(struct batch *b, const struct entry *x);

@@ -12,8 +12,8 @@
 
 /* --- gathering --------------------------------------------------------------- */
 
-static uint64_t
-batch_limit(const struct spool *s)
+uint64_t
+commit_batch_limit(const struct spool *s)
 {
 	uint64_t quarter = (s->current != NULL ? s->current->size : s->params.segment_size) / 4;
 
@@ -24,7 +24,7 @@ static bool
 batch_has_room(const struct spool *s, const struct batch *b, size_t payload)
 {
 	return b->n == 0 || (b->n < BATCH_RECORDS_MAX &&
-	    buf_len(&b->bytes) + record_room(payload) <= batch_limit(s));
+	    buf_len(&b->bytes) + record_room(payload) <= commit_batch_limit(s));
 }
 
 static struct batch *

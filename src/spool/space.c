@@ -68,6 +68,17 @@ space_check_bytes(struct spool *s, uint64_t more, struct err *e)
 	    (unsigned long long)(s->params.bytes_max >> 20));
 }
 
+uint64_t
+spool_room(const struct spool *s)
+{
+	uint64_t used = log_bytes(s), free_bytes = s->space.free_bytes;
+
+	if (!s->space_known)
+		return s->params.bytes_max;
+	used += free_bytes > s->params.free_min ? free_bytes - s->params.free_min : 0;
+	return used < s->params.bytes_max ? used : s->params.bytes_max;
+}
+
 /* No file can be made. */
 static bool
 is_full(const struct spool *s)

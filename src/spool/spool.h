@@ -235,6 +235,8 @@ struct spool_message *spool_find(struct spool *, spool_id);
 /* Walk in no order; start with *pos = 0. The queue must not change meanwhile. */
 struct spool_message *spool_next(struct spool *, size_t *pos);
 void spool_stats(const struct spool *, struct spool_stats *out);
+/* Bytes that all messages together can take on this disk, as far as it is known. */
+uint64_t spool_room(const struct spool *);
 
 /*
  * Read a message: envelope first, then the bytes as they are to be sent.

@@ -21,6 +21,7 @@
 #define UNSYNCED_MAX		(8u << 20)	/* bytes written and not synced, then a sync is due */
 #define OPEN_MAX		48u		/* segments open for reading */
 #define TXN_PENDING_MAX		(24u << 20)	/* of one transaction that ignores its credit */
+#define WAITING_MAX		(32u << 20)	/* of one user's new mail, then he begins no more */
 #define UPKEEP_MS		1000
 #define RETRY_MS		5000		/* between attempts to begin a segment */
 #define FAILURES_MS		60000		/* two failures within: degraded */
@@ -73,6 +74,7 @@ struct spool_txn {
 	uint32_t	 begun_in;
 	uint32_t	 nrcpt;
 	int64_t		 received_ms;
+	int64_t		 user;		/* uid of who hands it in; -1: unknown */
 	bool		 bounce, eight_bit;
 	bool		 held;		/* spool_hold() */
 	bool		 chunked;	/* it does not fit one record */
@@ -205,10 +207,17 @@ uint64_t spare_to_make(struct spool *s, bool one_is_used) must_use;
 
 /* --- commit.c: the one writer ------------------------------------------------ */
 void commit_init(struct spool *s);
-/* The batch that takes a record of this size now. */
+/* The batch that takes a record of this size now: of what became of mail, the last one. */
 struct batch *commit_gather(struct spool *s, size_t payload) must_use;
+/* Bytes that one may have. */
+uint64_t commit_batch_limit(const struct spool *s);
+/* gather.c. The same for new mail: no user fills a batch so that others wait for the one after the next. */
+struct batch *commit_gather_mail(struct spool *s, int64_t user, size_t payload) must_use;
 /* The record begun in it is complete. */
 void commit_end(struct spool *s, struct batch *b);
+void commit_end_mail(struct spool *s, struct batch *b, int64_t user);
+/* Bytes of new mail of this user that wait for the disk, the job under way not counted. */
+uint64_t commit_waiting(const struct spool *s, int64_t user);
 void commit_kick(struct spool *s);
 void commit_outcome_gathered(struct spool *s);
 

@@ -51,7 +51,8 @@ txn_new(struct spool *s, spool_id id, uint32_t begun_in, const struct envelope *
 	lines.size = 0;
 	lines.eight_bit = false;
 	*t = (struct spool_txn){ .s = s, .id = id, .begun_in = begun_in, .nrcpt = env->nrcpt,
-		.received_ms = env->received_ms, .bounce = env->bounce, .eight_bit = env->eight_bit };
+		.received_ms = env->received_ms, .user = env->uid, .bounce = env->bounce,
+		.eight_bit = env->eight_bit };
 	list_init(&t->link);
 	list_push(&s->txns, &t->link);
 	s->ntxns++;
@@ -74,6 +75,9 @@ spool_begin(struct spool_txn **out, struct spool *s, const struct envelope *env,
 
 	if (space_check(s, env->nrcpt, env->size, e) < 0)
 		return -1;
+	/* Also of messages that he gave up: their chunks are still on their way. */
+	if (commit_waiting(s, env->uid) > WAITING_MAX)
+		return err_set(e, ERR_FULL, "the disk does not keep up");
 	new_id = log_next_id(s, &begun_in);
 	if (new_id == 0)
 		return err_set(e, ERR_FULL, "the message numbers of this segment are used up");
@@ -119,6 +123,22 @@ give_reserve_back(struct spool_txn *t)
 
 /* --- chunks -------------------------------------------------------------------- */
 
+/* A copy is not new mail: nobody sends it. */
+static struct batch *
+batch_for(struct spool_txn *t, size_t payload)
+{
+	return t->copy ? commit_gather(t->s, payload) : commit_gather_mail(t->s, t->user, payload);
+}
+
+static void
+end_record(struct spool_txn *t, struct batch *b)
+{
+	if (t->copy)
+		commit_end(t->s, b);
+	else
+		commit_end_mail(t->s, b, t->user);
+}
+
 /* The first n bytes of the stream become a B record. */
 static int
 flush_chunk(struct spool_txn *t, size_t n, struct err *e)
@@ -133,7 +153,7 @@ flush_chunk(struct spool_txn *t, size_t n, struct err *e)
 	if (t->nqueued == EXTENTS_MAX ||
 	    (uint64_t)(t->nqueued + 1) * EXTENT_LINE > t->s->params.segment_size / 4)
 		return err_set(e, ERR_INPUT, "the message is longer than the spool can hold");
-	b = commit_gather(t->s, n);
+	b = batch_for(t, n);
 	x = batch_begin(b, RECORD_CHUNK, t->id, n);
 	if (x == NULL)
 		return err_set(e, ERR_FULL, "out of memory");
@@ -142,7 +162,7 @@ flush_chunk(struct spool_txn *t, size_t n, struct err *e)
 		batch_cancel(b);
 		return err_set(e, ERR_FULL, "out of memory");
 	}
-	commit_end(t->s, b);
+	end_record(t, b);
 	buf_consume(&t->stream, n);
 	t->nqueued++;
 	t->inflight++;
@@ -210,7 +230,7 @@ gather(struct spool_txn *t, size_t payload, struct buf *outcome)
 		copy_put_outcome(t->of, outcome);
 	if (buf_len(outcome) > 0)
 		payload += RECORD_HEADER + RECORD_UNIT + buf_len(outcome);
-	return commit_gather(t->s, payload);
+	return batch_for(t, payload);
 }
 
 /*
@@ -250,7 +270,7 @@ put_message(struct spool_txn *t, struct err *e)
 		batch_cancel(b);
 		return err_set(e, ERR_FULL, "out of memory");
 	}
-	commit_end(t->s, b);
+	end_record(t, b);
 	put_outcome(t, b, &outcome);
 	buf_done(&t->stream);
 	return 0;
@@ -276,7 +296,7 @@ put_commit(struct spool_txn *t, struct err *e)
 		batch_cancel(b);
 		goto no_memory;
 	}
-	commit_end(t->s, b);
+	end_record(t, b);
 	put_outcome(t, b, &outcome);
 	return 0;
 no_memory:

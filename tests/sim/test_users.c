@@ -295,6 +295,32 @@ one_user_does_not_fill_the_disk(void **state)
 	assert_int_equal(w->durable, 1);
 }
 
+/* The same on a disk that is smaller than the queue may become. */
+static void
+one_user_does_not_fill_a_small_disk(void **state)
+{
+	struct scene *t = *state;
+	struct world *w = t->w;
+	static uint8_t text[60000];
+
+	w->conf.queue.user_share = 50;
+	w->disk[0].space = 40u << 20;
+	world_all(w, TWIN_REFUSE);
+	world_start(w);
+	memset(text, 'x', sizeof(text));
+	for (int i = 0; i < 1000 && w->refused == 0; i++) {
+		uint64_t number = world_open(w, ALICE, BOB);
+
+		world_chunk(w, number, view_of(text, sizeof(text)));
+		world_commit(w, number, sizeof(text));
+		world_run(w, 10);
+	}
+	assert_string_equal(w->refusal, "452 4.3.1 The share of the queue of user 33 is used up; try again later");
+	assert_in_range(w->durable * sizeof(text), 10u << 20, 20u << 20);
+	mails(t, OTHER, 50);
+	assert_int_equal(w->refused, 1);
+}
+
 /* A hundred sessions of one user have a message ready at any time: the next sync is for the other, too. */
 static void
 another_user_is_in_the_next_batch(void **state)
@@ -326,6 +352,74 @@ another_user_is_in_the_next_batch(void **state)
 		assert_true(mine == w->number);
 		assert_true(after.batches - before.batches <= 2);
 	}
+}
+
+#define UNDER_WAY	60
+
+static struct {
+	uint64_t mine;
+	bool	 told;
+	unsigned others;	/* answers to the hostile user, since mine was sent */
+} fast;
+
+static void
+give_60000(struct world *w)
+{
+	static uint8_t text[60000];
+	uint64_t number;
+
+	w->uid = 33;
+	memset(text, 'x', sizeof(text));
+	number = world_open(w, ALICE, BOB);
+	world_chunk(w, number, view_of(text, sizeof(text)));
+	world_commit(w, number, sizeof(text));
+}
+
+static void
+one_more(struct world *w, uint64_t number, struct view id)
+{
+	if (number == fast.mine)
+		fast.told = true;
+	else
+		give_60000(w);
+	fast.others += number != fast.mine;
+}
+
+/*
+ * He sends the next message at each answer, and has more under way than some batches take (256 KiB
+ * each here): the other one is in the next batch, or the one after it.
+ */
+static void
+who_sends_as_fast_as_he_can_delays_nobody(void **state)
+{
+	struct scene *t = *state;
+	struct world *w = t->w;
+	struct spool_stats before, after;
+
+	world_all(w, TWIN_REFUSE);
+	w->conf.queue.segment_size = 1u << 20;
+	world_start(w);
+	w->commit.delay_ms = 100;	/* the disk is what is slow, not the way to it */
+	w->on_durable = one_more;
+	fast.mine = 0;
+	for (int i = 0; i < UNDER_WAY; i++) {
+		give_60000(w);
+		world_run(w, 10);
+	}
+	for (int round = 0; round < 20; round++) {
+		fast.told = false;
+		fast.others = 0;
+		w->uid = OTHER;
+		spool_stats(relay_spool(w->relay), &before);
+		fast.mine = world_give(w, ALICE, BOB, "mine.");
+		while (!fast.told)
+			world_run(w, 1);
+		spool_stats(relay_spool(w->relay), &after);
+		/* The job under way, the next one and the one after it. */
+		assert_in_range(after.commits - before.commits, 1, 3);
+		assert_true(fast.others < UNDER_WAY / 2);
+	}
+	w->on_durable = NULL;
 }
 
 /* --- what the recipient sees ------------------------------------------------------------------ */
@@ -581,7 +675,9 @@ main(void)
 		U(bytes_are_counted_at_the_end),
 		U(one_user_does_not_fill_the_queue),
 		U(one_user_does_not_fill_the_disk),
+		U(one_user_does_not_fill_a_small_disk),
 		U(another_user_is_in_the_next_batch),
+		U(who_sends_as_fast_as_he_can_delays_nobody),
 		U(received_says_whose_it_is),
 		U(tags_stay_without_a_login),
 		U(the_script_is_in_the_story),

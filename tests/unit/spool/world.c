@@ -61,7 +61,7 @@ static const struct spool_events events = { on_message, on_recovered, on_health,
 void
 world_init_on(struct world *w, struct fs *on, uint64_t seed)
 {
-	*w = (struct world){ .on = on };
+	*w = (struct world){ .on = on, .uid = -1 };
 	twin_loop_init(&w->twin, WALL_MS);
 	twin_worker_init(&w->worker, &w->twin.loop);
 	twin_worker_init(&w->reader, &w->twin.loop);
@@ -206,6 +206,7 @@ world_begin(struct world *w, uint32_t nrcpt, struct err *e)
 	for (uint32_t i = 0; i < nrcpt; i++)
 		envelope_add_rcpt(&env, VIEW("bob@example.net"));
 	env.received_ms = WALL_MS;
+	env.uid = w->uid;
 	env.helo = VIEW("web1");
 	env.protocol = PROTOCOL_ESMTP;
 	rc = spool_begin(&t, w->spool, &env, &id, e);

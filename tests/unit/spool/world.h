@@ -27,6 +27,7 @@ struct world {
 	enum spool_health health;
 	char		 trouble[400];
 	bool		 closed;
+	int64_t		 uid;		/* of who hands in what comes next; -1 */
 	spool_id	 last_id;	/* of the message begun last */
 };
 
