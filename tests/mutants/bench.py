@@ -15,6 +15,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 import tree
@@ -114,7 +115,7 @@ class Tree:
         if why is not None:
             raise Broken(f"make {' '.join(targets)}: {why}; see {log}")
 
-    def test(self, name, log, seconds):
+    def run_test(self, name, log, seconds):
         """None: it succeeds; else why not."""
         env = dict(os.environ, top_srcdir=str(self.place), top_builddir=str(self.place),
                    PYTHON=sys.executable, TMPDIR=str(self.tmp), POSTHOUSE_TEST_ROUNDS="2",
@@ -155,59 +156,71 @@ class Copy(Tree):
                 shutil.copy2(self.base.place / name, self.place / name, follow_symlinks=False)
 
 
-class Bench:
-    """The built copies, and what the tests need when nothing is wrong."""
+class Usual:
+    """What a test needs when nothing is wrong: it is run once, before its first mutant."""
 
-    def __init__(self, top, work, jobs, tests, pool):
+    def __init__(self, base, test, log):
+        self.base, self.test, self.log = base, test, log
+        self.lock = threading.Lock()
+        self.tried = False
+        self.seconds = None     # it can't run here
+        self.why = None         # it fails, which proves nothing about mutants
+
+    def get(self):
+        with self.lock:
+            if not self.tried:
+                self.tried = True
+                begin = time.monotonic()
+                self.why = self.base.run_test(self.test, self.log, 600)
+                self.seconds = time.monotonic() - begin
+                if self.why == f"exit {SKIPPED}":
+                    self.seconds = self.why = None
+        if self.why is not None:
+            raise Broken(f"{self.test} fails without any mutant ({self.why}); see {self.log}")
+        return self.seconds
+
+
+class Bench:
+    """The built copies."""
+
+    def __init__(self, top, work, jobs, tests):
         self.work = work
-        self.base = Tree(work / "base", work / "t")
-        copy_source(top, self.base.place)
+        base = Tree(work / "base", work / "t")
+        copy_source(top, base.place)
         log = work / "build.log"
         configure = ["./configure", "-q", "--disable-hardening", "--enable-fatal-weird", "CFLAGS=-O0"]
-        if run(configure, self.base.place, log) is not None:
+        if run(configure, base.place, log) is not None:
             raise Broken(f"configure fails; see {log}")
-        self.base.make(tests, log, jobs)
-        self.usual = {}
-        self.complaints = []
-        list(pool.map(self.try_unbroken, tests))
-        if self.complaints:
-            raise Broken("\n".join(self.complaints))
+        base.make(tests, log, jobs)
+        self.usual = {t: Usual(base, t, work / f"{t.replace('/', '-')}.log") for t in tests}
         self.copies = queue.Queue()
         for i in range(jobs):
-            self.copies.put(Copy(self.base, work / f"job{i}", work / f"t{i}"))
+            self.copies.put(Copy(base, work / f"job{i}", work / f"t{i}"))
 
-    def try_unbroken(self, test):
-        log = self.work / f"{test.replace('/', '-')}.log"
-        begin = time.monotonic()
-        why = self.base.test(test, log, 600)
-        if why is None:
-            self.usual[test] = time.monotonic() - begin
-        elif why == f"exit {SKIPPED}":
-            print(f"skipped here, and so are its mutants: {test}", flush=True)
-        else:
-            self.complaints.append(f"{test} fails without any mutant ({why}); see {log}")
-
-    def cost(self, mutant):
-        return sum(self.usual[t] for t in mutant.test.split() if t in self.usual)
+    def try_tests(self, copy, mutant, log):
+        result, why = "skipped", "no test that it names can run here"
+        for test in mutant.test.split():
+            usual = self.usual[test].get()
+            if usual is None:
+                continue
+            copy.make([test], log)
+            if not copy.is_other(test):
+                if result == "skipped":
+                    result, why = "survived", "the compiler makes the same of it"
+                continue
+            result, why = "survived", ""
+            failure = copy.run_test(test, log, 10 + 6 * usual)
+            if failure is not None:
+                return "killed", f"{test}: {failure}"
+        return result, why
 
     def judge(self, mutant, number):
-        """"killed", "survived" or "broken", and the test that told, or why."""
+        """"killed", "survived", "skipped" or "broken", and the test that told, or why."""
         copy = self.copies.get()
-        log = self.work / f"mutant-{number}.log"
-        tests = sorted((t for t in mutant.test.split() if t in self.usual), key=self.usual.get)
-        other = False
         try:
             path = copy.place / mutant.file
             path.write_text(mutant.apply(path.read_text()))
-            for test in tests:
-                copy.make([test], log)
-                if not copy.is_other(test):
-                    continue
-                other = True
-                why = copy.test(test, log, 10 + 6 * self.usual[test])
-                if why is not None:
-                    return "killed", f"{test}: {why}"
-            return "survived", "" if other else "the compiler makes the same of it"
+            return self.try_tests(copy, mutant, self.work / f"mutant-{number}.log")
         except Broken as e:
             return "broken", str(e)
         finally:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Take each guard away in turn, and expect a test to fail for it.
 
-The tree is built once, as far as the tests need it, and copied for each job; each test has to
-succeed there. A mutant is one edit in a copy, a rebuild of the test that it names, and one run of
-that test (bench.py). A mutant is killed when that test fails or does not end. Mutants of the
-slowest tests come last.
+The tree is built once, as far as the tests need it, and copied for each job. A mutant is one edit
+in a copy, a build of the test that it names, and one run of that test (bench.py), which has to
+succeed without it. A mutant is killed when that test fails or does not end. Those whose tests are
+scripts, which take longest, come last.
 """
 
 import argparse
@@ -66,25 +66,23 @@ class Run:
         if self.args.results:
             print(result, f"{self.passed() - begin:.1f}", m.where, m.file, why, sep="\t",
                   file=self.args.results, flush=True)
-        if result != "killed":
+        if result not in ("killed", "skipped"):
             print(f"{result}{why and ': ' + why}\n  {m.where} in {m.file}, test {m.test}\n"
                   f"  - {m.find}\n  + {m.replace}", flush=True)
 
     def all(self, chosen, work):
+        tests = sorted({t for m in chosen for t in m.test.split()})
+        self.bench = bench.Bench(TOP, work, self.args.jobs, tests)
+        built = self.passed()
+        chosen.sort(key=lambda m: any(map(bench.is_script, m.test.split())))
         with concurrent.futures.ThreadPoolExecutor(self.args.jobs) as pool:
-            tests = sorted({t for m in chosen for t in m.test.split()})
-            self.bench = bench.Bench(TOP, work, self.args.jobs, tests, pool)
-            ready = self.passed()
-            usual = self.bench.usual
-            chosen = [m for m in chosen if any(t in usual for t in m.test.split())]
-            chosen.sort(key=self.bench.cost)
             list(pool.map(self.judge, enumerate(chosen)))
-        killed, skipped = self.results.count("killed"), self.results.count("not run")
-        print(f"killed {killed} of {len(self.results) - skipped}"
-              + (f" ({skipped} not run for want of time)" if skipped else "")
-              + f", seed {self.args.seed}; {ready:.0f} s to build and try {len(usual)} tests, "
-              f"{self.passed() - ready:.0f} s for the mutants")
-        return killed > 0 and killed + skipped == len(self.results)
+        killed, late, skipped = map(self.results.count, ("killed", "not run", "skipped"))
+        tried = len(self.results) - late - skipped
+        print(f"killed {killed} of {tried}" + (f" ({late} not run for want of time)" if late else "")
+              + (f"; {skipped} skipped, whose tests can't run here" if skipped else "")
+              + f"; seed {self.args.seed}, {built:.0f} s to build, {self.passed() - built:.0f} s to try")
+        return killed == tried > 0
 
 
 def main():
