@@ -210,4 +210,5 @@ def test_tables():
         print(f"{len(ROWS)} rows, {count} dialogues, {len(queue)} messages, {len(last)} of them looked at")
 
 
-lib.run_tests(globals())
+if __name__ == "__main__":
+    lib.run_tests(globals())
