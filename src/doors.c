@@ -52,11 +52,20 @@ explain(struct err *e, const struct address *a)
 }
 
 static int
-open_one(struct doors *doors, const struct address *a, struct err *e)
+find_listener(const struct conf *c, const struct address *a)
+{
+	for (size_t i = 0; i < c->nlistener; i++)
+		if (address_eq(&c->listener[i].address, a))
+			return (int)i;
+	return -1;
+}
+
+static int
+open_one(struct doors *doors, const struct address *a, int listener, struct err *e)
 {
 	struct door *d = &doors->door[doors->n];
 
-	*d = (struct door){ .wanted = *a };
+	*d = (struct door){ .wanted = *a, .listener = listener };
 	if (socket_listen(&d->fd, (const struct sockaddr *)(const void *)&a->ss, a->len,
 	    SMTP_SOCKET_MODE, e) != 0)
 		return explain(e, a);
@@ -89,14 +98,14 @@ check_passed(const struct door *d, const char *name, struct err *e)
 	if (!is_smtp(view_str(name)))
 		return err_set(e, ERR_CONFIG, "systemd passes a socket with FileDescriptorName=%s, but only "
 		    "smtp is known here", name);
-	if (!address_is_loopback(&d->wanted))
-		return err_set(e, ERR_CONFIG, "the socket unit has ListenStream=%s, but this version serves "
-		    "only this host: use 127.0.0.1:25 and [::1]:25", d->name);
+	if (!address_is_loopback(&d->wanted) && d->listener < 0)
+		return err_set(e, ERR_CONFIG, "the socket unit has ListenStream=%s, but only this host is "
+		    "served: use 127.0.0.1:25 and [::1]:25, or say in listeners who may use it", d->name);
 	return 0;
 }
 
 static int
-take_passed(struct doors *doors, bool *tcp, bool *un, struct err *e)
+take_passed(struct doors *doors, const struct conf *c, bool *tcp, bool *un, struct err *e)
 {
 	struct activated a[ACTIVATION_MAX];
 	size_t n = notify_sockets(a);
@@ -109,9 +118,11 @@ take_passed(struct doors *doors, bool *tcp, bool *un, struct err *e)
 		if (getsockname(d->fd, (struct sockaddr *)(void *)&d->wanted.ss, &d->wanted.len) != 0)
 			return err_sys(e, errno, "a descriptor passed by systemd is not a socket");
 		name_door(d);
+		d->listener = find_listener(c, &d->wanted);
 		if (check_passed(d, a[i].name, e) != 0)
 			return -1;
-		*(address_is_unix(&d->wanted) ? un : tcp) = true;
+		if (d->listener < 0)
+			*(address_is_unix(&d->wanted) ? un : tcp) = true;
 	}
 	return 0;
 }
@@ -120,7 +131,7 @@ static bool
 has_passed(const struct doors *doors, bool un)
 {
 	for (size_t i = 0; i < doors->n; i++)
-		if (doors->door[i].passed && address_is_unix(&doors->door[i].wanted) == un)
+		if (doors->door[i].passed && doors->door[i].listener < 0 && address_is_unix(&doors->door[i].wanted) == un)
 			return true;
 	return false;
 }
@@ -134,6 +145,29 @@ lacks_family(const struct err *e)
 	return e->errnum == EAFNOSUPPORT || e->errnum == EADDRNOTAVAIL;
 }
 
+/* What the host lacks is a warning, and kept in *missing. */
+static int
+open_port(struct doors *doors, const struct address *a, int listener, struct log *log,
+    struct err *missing, struct err *e)
+{
+	if (open_one(doors, a, listener, e) == 0)
+		return 0;
+	if (!lacks_family(e))
+		return -1;
+	log_simple(log, LEVEL_WARNING, "not-listening", "%s", e->text);
+	*missing = *e;
+	return 0;
+}
+
+static bool
+is_passed(const struct doors *doors, int listener)
+{
+	for (size_t i = 0; i < doors->n; i++)
+		if (doors->door[i].passed && doors->door[i].listener == listener)
+			return true;
+	return false;
+}
+
 int
 doors_open_ports(struct doors *doors, const struct conf *c, struct log *log, struct err *e)
 {
@@ -141,16 +175,14 @@ doors_open_ports(struct doors *doors, const struct conf *c, struct log *log, str
 	struct err missing = { .kind = ERR_NONE };
 
 	*doors = (struct doors){ .control = -1, .status = -1 };
-	if (take_passed(doors, &tcp, &un, e) != 0)
+	if (take_passed(doors, c, &tcp, &un, e) != 0)
 		return -1;
-	for (size_t i = 0; !tcp && i < c->nlisten; i++) {
-		if (open_one(doors, &c->listen[i], e) == 0)
-			continue;
-		if (!lacks_family(e))
+	for (size_t i = 0; !tcp && i < c->nlisten; i++)
+		if (open_port(doors, &c->listen[i], -1, log, &missing, e) != 0)
 			return -1;
-		log_simple(log, LEVEL_WARNING, "not-listening", "%s", e->text);
-		missing = *e;
-	}
+	for (int i = 0; i < (int)c->nlistener; i++)
+		if (!is_passed(doors, i) && open_port(doors, &c->listener[i].address, i, log, &missing, e) != 0)
+			return -1;
 	if (doors->n == 0 && missing.kind != ERR_NONE && c->socket[0] == '\0') {
 		*e = missing;
 		return -1;
@@ -189,7 +221,7 @@ open_smtp_socket(struct doors *doors, const struct conf *c, struct err *e)
 		return 0;
 	if (address_parse(&a, view_str(c->socket), e) != 0)
 		return err_prefix(e, "%s", c->socket);
-	return open_one(doors, &a, e);
+	return open_one(doors, &a, -1, e);
 }
 
 int
@@ -219,14 +251,14 @@ is_wanted(const struct door *d, const struct conf *c)
 	for (size_t i = 0; i < c->nlisten; i++)
 		if (address_eq(&c->listen[i], &d->wanted))
 			return true;
-	return false;
+	return find_listener(c, &d->wanted) >= 0;
 }
 
 static bool
-is_open(const struct doors *doors, const struct address *a)
+is_open(const struct doors *doors, const struct address *a, int listener)
 {
 	for (size_t i = 0; i < doors->n; i++)
-		if (!doors->door[i].passed && address_eq(&doors->door[i].wanted, a))
+		if ((!doors->door[i].passed || listener >= 0) && address_eq(&doors->door[i].wanted, a))
 			return true;
 	return false;
 }
@@ -243,13 +275,13 @@ close_door(struct doors *doors, size_t i)
 }
 
 static void
-open_again(struct doors *doors, const struct address *a, struct log *log)
+open_again(struct doors *doors, const struct address *a, int listener, struct log *log)
 {
 	struct err e;
 
-	if (is_open(doors, a) || doors->n == DOORS_MAX)
+	if (is_open(doors, a, listener) || doors->n == DOORS_MAX)
 		return;
-	if (open_one(doors, a, &e) != 0)
+	if (open_one(doors, a, listener, &e) != 0)
 		log_simple(log, LEVEL_WARNING, "not-listening", "%s (a restart may help)", e.text);
 	else
 		log_simple(log, LEVEL_NOTICE, "listening", "%s", doors->door[doors->n - 1].name);
@@ -261,6 +293,7 @@ doors_change(struct doors *doors, const struct conf *c, struct log *log)
 	struct address a;
 
 	for (size_t i = doors->n; i-- > 0;) {
+		doors->door[i].listener = find_listener(c, &doors->door[i].wanted);
 		if (is_wanted(&doors->door[i], c))
 			continue;
 		log_simple(log, LEVEL_NOTICE, "not-listening", "%s: removed from the configuration",
@@ -268,10 +301,12 @@ doors_change(struct doors *doors, const struct conf *c, struct log *log)
 		close_door(doors, i);
 	}
 	for (size_t i = 0; !has_passed(doors, false) && i < c->nlisten; i++)
-		open_again(doors, &c->listen[i], log);
+		open_again(doors, &c->listen[i], -1, log);
+	for (int i = 0; i < (int)c->nlistener; i++)
+		open_again(doors, &c->listener[i].address, i, log);
 	if (c->socket[0] != '\0' && !has_passed(doors, true) &&
 	    address_parse(&a, view_str(c->socket), NULL) == 0)
-		open_again(doors, &a, log);
+		open_again(doors, &a, -1, log);
 }
 
 static void

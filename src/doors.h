@@ -12,11 +12,12 @@
 #include "sys/log.h"
 #include "sys/notify.h"
 
-#define DOORS_MAX (CONF_LISTEN_MAX + 1 + ACTIVATION_MAX)
+#define DOORS_MAX (CONF_LISTEN_MAX + CONF_LISTENERS_MAX + 1 + ACTIVATION_MAX)
 
 struct door {
 	int		fd;
 	bool		passed;		/* by systemd: not ours to close or to change */
+	int		listener;	/* of the configuration; -1: for this host alone */
 	struct address	wanted;		/* as configured; port 0 is not yet chosen */
 	char		name[ADDRESS_TEXT_MAX];		/* where it really is */
 };
@@ -33,7 +34,7 @@ int doors_open_ports(struct doors *, const struct conf *, struct log *, struct e
 /* The unix sockets, as the daemon's user. */
 int doors_open_sockets(struct doors *, const struct conf *, struct err *) must_use;
 /*
- * A reload changed listen or socket: open what is new, close what is gone. What
+ * A reload changed listen, listeners or socket: open what is new, close what is gone. What
  * can't be had is a warning; the others are served.
  */
 void doors_change(struct doors *, const struct conf *, struct log *);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "packet.h"
 #include "secrets.h"
 #include "sys/seed.h"
@@ -44,6 +45,20 @@ keep(int *slot, struct packet *p)
 	p->fd = -1;
 }
 
+/* The configuration came before. */
+static void
+take_listener(struct role *r, struct packet *p)
+{
+	uint64_t n;
+
+	if (r->conf == NULL || r->nlisten == ROLE_LISTEN_MAX)
+		return;
+	if (num_parse_u64(p->rest, 0, UINT64_MAX, &n) && n < r->conf->nlistener)
+		r->listener[r->nlisten] = &r->conf->listener[n];
+	r->listen[r->nlisten++] = p->fd;
+	p->fd = -1;
+}
+
 /* True when the set-up is complete. */
 static bool
 take(struct role *r, struct packet *p, bool *debug, bool *bad)
@@ -64,10 +79,8 @@ take(struct role *r, struct packet *p, bool *debug, bool *bad)
 		keep(&r->status, p);
 	else if (view_eq(p->word, VIEW("handover")))
 		keep(&r->handover, p);
-	else if (view_eq(p->word, VIEW("listen")) && r->nlisten < ROLE_LISTEN_MAX) {
-		r->listen[r->nlisten++] = p->fd;
-		p->fd = -1;
-	}
+	else if (view_eq(p->word, VIEW("listen")))
+		take_listener(r, p);
 	if (p->fd >= 0)
 		(void)close(p->fd);
 	return view_eq(p->word, VIEW("start"));

@@ -11,7 +11,8 @@
  * Order to a role: "conf NAME" + memory file with the configuration's text;
  * "debug" if -d; relay: "secret" + memory file (secrets.h), "spool" + directory,
  * "history" + directory, "control" + listening socket, "status" + listening socket; intake:
- * "listen NAME" + socket, for each; then "start".
+ * "listen N" + socket, for each: N is the listener of the configuration, "-" one for this host
+ * alone; then "start".
  * Both, at any time: "handover" + stream socket (again whenever the other role
  * is replaced). After "start": "ping", "drain".
  * From a role: "sandbox LEVEL", "ready", "pong TURNS", "status TEXT",
@@ -42,6 +43,7 @@ struct role {
 	/* descriptors received; -1: none */
 	int		 secret, spool, history, control, status, handover;
 	int		 listen[ROLE_LISTEN_MAX];
+	const struct conf_listener *listener[ROLE_LISTEN_MAX];	/* NULL: for this host alone */
 	size_t		 nlisten;
 	/* set by the main before role_run() */
 	void		(*on_handover)(void *owner, int fd);

@@ -22,7 +22,12 @@ on_accept(void *owner, struct listener *l, struct stream *s, const struct addres
 {
 	struct intake_main *m = owner;
 
-	intake_accept(m->intake, s, peer);
+	const struct conf_listener *by = NULL;
+
+	for (size_t i = 0; i < m->role.nlisten; i++)
+		if (m->listener[i] == l)
+			by = m->role.listener[i];
+	intake_accept(m->intake, s, peer, by);
 }
 
 static const struct listener_events listener_events = { on_accept };

@@ -118,6 +118,16 @@ link_roles(struct supervisor *s)
 }
 
 static void
+tell_door(struct child *c, const struct door *d)
+{
+	char listener[16] = "-";
+
+	if (d->listener >= 0)
+		(void)snprintf(listener, sizeof(listener), "%d", d->listener);
+	child_tell(c, "listen", view_str(listener), d->fd);
+}
+
+static void
 on_started(void *owner, struct child *c)
 {
 	struct supervisor *s = owner;
@@ -133,7 +143,7 @@ on_started(void *owner, struct child *c)
 		child_tell(c, "status", VIEW(""), s->doors.status);
 	} else {
 		for (size_t i = 0; i < s->doors.n; i++)
-			child_tell(c, "listen", view_str(s->doors.door[i].name), s->doors.door[i].fd);
+			tell_door(c, &s->doors.door[i]);
 	}
 	link_roles(s);
 	child_tell(c, "start", VIEW(""), -1);
@@ -607,11 +617,23 @@ init_post(struct supervisor *s, struct post *p, const char *name, const char *ti
 	child_init(&p->child, name, title, binary, spawner, s->loop, s->log, &events, s);
 }
 
+/* At a reload they are in the report. */
+static void
+warn_listeners(struct supervisor *s)
+{
+	char text[CONF_DANGER_MAX];
+
+	for (size_t i = 0; i < s->conf->nlistener; i++)
+		for (size_t pos = 0; conf_listener_danger(&s->conf->listener[i], &pos, text);)
+			log_simple(s->log, LEVEL_WARNING, "open-listener", "%s", text);
+}
+
 static void
 serve(struct supervisor *s, int binary, int spawner)
 {
 	int64_t watchdog = notify_watchdog_ms() / PINGS_LOST;
 
+	warn_listeners(s);
 	for (size_t i = 0; i < s->doors.n; i++)
 		log_simple(s->log, LEVEL_NOTICE, "listening", "%s%s", s->doors.door[i].name,
 		    s->doors.door[i].passed ? " (from systemd)" : "");

@@ -71,8 +71,9 @@ check_names(struct loader *ld, const config_setting_t *root)
 		(void)snprintf(path, sizeof(path), "%s/smtp.sock", c->runtime_dir);
 		c->socket = xstrdup(path);
 	}
-	if (c->nlisten == 0 && c->socket[0] == '\0')
-		complain(ld, 0, "nothing to listen on: listen and socket are both empty");
+	if (c->nlisten == 0 && c->nlistener == 0 && c->socket[0] == '\0')
+		complain(ld, 0, "nothing to listen on: listen and socket are both empty, and there are no "
+		    "listeners");
 	if (c->admin[0] == '\0')
 		caution(ld, 0, "admin is not set: bounces of senders like root@%s that nobody can "
 		    "reach will only be in the log", c->hostname);
@@ -229,6 +230,7 @@ check_conf(struct loader *ld, const config_setting_t *root)
 {
 	check_names(ld, root);
 	check_relays(ld, root);
+	check_listeners(ld, root);
 	check_routes(ld, root);
 	check_sizes(ld, root);
 	check_places(ld, root);

@@ -11,10 +11,15 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "net/address.h"
+#include "net/subnet.h"
 #include "sys/sandbox.h"
 
 #define CONF_TEXT_MAX	(1u << 20)
 #define CONF_LISTEN_MAX	16
+#define CONF_LISTENERS_MAX 16
+#define CONF_NETWORKS_MAX 64
+#define CONF_DANGER_MAX 400
+#define CONF_PATTERNS_MAX 1000
 #define CONF_ENDPOINTS_MAX 8
 #define CONF_RELAYS_MAX 16
 #define CONF_ROUTES_MAX 30
@@ -55,6 +60,17 @@ struct conf_relay {
 	size_t		 nendpoint;
 };
 
+/* A socket for clients that are not programs of this host, as a rule: containers. */
+struct conf_listener {
+	char		*name;			/* its address, if none is given */
+	char		*where;			/* as written */
+	struct address	 address;
+	char		**networks;		/* as written; NULL: this host */
+	struct subnet	 network[CONF_NETWORKS_MAX];
+	size_t		 nnetwork;		/* 0: this host */
+	char		**allow_senders, **allow_recipients;	/* besides those for all */
+};
+
 #define CONF_NO_UID (-2)	/* of a user that there is not: nobody's */
 
 /* Which relays a recipient's mail may take; what is NULL holds for all (conf/pattern.h). */
@@ -73,6 +89,10 @@ struct conf {
 	char		*default_domain;	/* completes bare names; default: hostname */
 	struct address	 listen[CONF_LISTEN_MAX];
 	size_t		 nlisten;
+	struct conf_listener listener[CONF_LISTENERS_MAX];
+	size_t		 nlistener;
+	/* Patterns (conf/pattern.h), NULL-terminated; NULL: all may send, all may get mail. */
+	char		**allow_senders, **allow_recipients;
 	char		*socket;		/* SMTP unix socket; "" : none */
 	char		*state_dir, *runtime_dir;
 	char		*user, *intake_user;	/* when started as root */
@@ -136,6 +156,11 @@ bool conf_locate(struct view text, char **runtime_dir, char **state_dir);
 bool conf_dump(struct buf *out, const struct conf *, struct view text, const char *name) must_use;
 /* Where an option stands in a text that was loaded ("relays.[0].ca_file"); 0: it does not. */
 unsigned conf_line(struct view text, const char *path);
+/*
+ * What is dangerous about a listener: a sentence in text for each, *pos begins with 0.
+ * False: no more.
+ */
+bool conf_listener_danger(const struct conf_listener *, size_t *pos, char text[CONF_DANGER_MAX]);
 /*
  * True if no value that takes effect at a restart only differs; otherwise
  * their names are added to names.

@@ -83,7 +83,7 @@ dump_value(struct dumper *d, const struct key *k, const void *base, const config
 		return false;
 	if (k->type == KEY_ADDRESSES)
 		return dump_addresses(d) && end_line(d, s);
-	if (k->type == KEY_COMMAND)
+	if (k->type == KEY_COMMAND || k->type == KEY_LIST)
 		return dump_command(d, words_at(k, base)) && end_line(d, s);
 	if (k->type == KEY_RELAYS)
 		return dump_names(d, base) && end_line(d, s);
@@ -96,7 +96,7 @@ is_absent(const struct key *k, const void *base)
 {
 	const void *at = (const char *)base + k->at;
 
-	if (k->type == KEY_COMMAND && k->group != GROUP_RELAY)
+	if (k->type == KEY_LIST || (k->type == KEY_COMMAND && k->group != GROUP_RELAY))
 		return words_at(k, base) == NULL;
 	if (k->type == KEY_SECRET || k->type == KEY_COMMAND)
 		return ((const struct conf_relay *)base)->secret != (enum conf_secret)k->min;
@@ -154,6 +154,9 @@ dump_subgroup(struct dumper *d, const struct key *k, const void *base, const con
 
 	if (k->min == GROUP_ENDPOINT)
 		return dump_endpoints(d, base, s);
+	if (k->min == GROUP_LISTENER)
+		return c->nlistener == 0 ||
+		    dump_list(d, k, c->listener, sizeof(c->listener[0]), c->nlistener, s);
 	if (k->min == GROUP_RELAY)
 		return dump_list(d, k, c->relay, sizeof(c->relay[0]), c->nrelay, s);
 	if (k->min == GROUP_ROUTE)

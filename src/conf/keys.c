@@ -33,6 +33,7 @@ const size_t ndefault_endpoints = lengthof(default_endpoints);
 #define QUEUE(n, member) GROUP_QUEUE, n, .at = offsetof(struct conf, queue.member)
 #define RELAY(n, member) GROUP_RELAY, n, .at = offsetof(struct conf_relay, member)
 #define ENDPOINT(n, member) GROUP_ENDPOINT, n, .at = offsetof(struct conf_endpoint, member)
+#define LISTENER(n, member) GROUP_LISTENER, n, .at = offsetof(struct conf_listener, member)
 #define ROUTE(n, member) GROUP_ROUTE, n, .at = offsetof(struct conf_route, member)
 
 #define STRING(f, lo, hi) .type = KEY_STRING, .form = FORM_##f, .min = lo, .max = hi
@@ -49,6 +50,27 @@ const struct key keys[] = {
 	  .help = "Completes addresses without a domain." },
 	{ TOP("listen", listen), .type = KEY_ADDRESSES, .max = CONF_LISTEN_MAX,
 	  .def = "127.0.0.1:25 [::1]:25", .help = "Loopback addresses that take SMTP." },
+	{ GROUP_TOP, "listeners", .type = KEY_SUBGROUP, .min = GROUP_LISTENER,
+	  .help = "Further addresses that take SMTP, for containers; each with its networks." },
+	{ LISTENER("name", name), STRING(ANY, 1, 64), .derived = "its address",
+	  .help = "What logs and replies call it." },
+	{ LISTENER("address", where), STRING(ADDRESS, 1, 64), .derived = "none: must be given",
+	  .help = "Address and port." },
+	{ LISTENER("networks", networks), .type = KEY_LIST, .form = FORM_NETWORK,
+	  .max = CONF_NETWORKS_MAX, .derived = "this host, if address is loopback; else it must be given",
+	  .help = "Who may connect: networks and addresses; with ! in front, who may not." },
+	{ LISTENER("allow_senders", allow_senders), .type = KEY_LIST, .form = FORM_SENDER,
+	  .max = CONF_PATTERNS_MAX, .derived = "all",
+	  .help = "Senders that are taken here, besides the rule for all." },
+	{ LISTENER("allow_recipients", allow_recipients), .type = KEY_LIST, .form = FORM_RECIPIENT,
+	  .max = CONF_PATTERNS_MAX, .derived = "all",
+	  .help = "Recipients that are taken here, besides the rule for all." },
+	{ TOP("allow_senders", allow_senders), .type = KEY_LIST, .form = FORM_SENDER,
+	  .max = CONF_PATTERNS_MAX, .derived = "all",
+	  .help = "Senders that are taken; others get 550." },
+	{ TOP("allow_recipients", allow_recipients), .type = KEY_LIST, .form = FORM_RECIPIENT,
+	  .max = CONF_PATTERNS_MAX, .derived = "all",
+	  .help = "Recipients that are taken; others get 550." },
 	{ TOP("socket", socket), STRING(PATH, 0, SOCKET_MAX), .derived = "runtime_dir/smtp.sock",
 	  .help = "Unix socket that takes SMTP; empty for none." },
 	{ TOP("state_dir", state_dir), STRING(PATH, 1, 4000), .def = POSTHOUSE_STATEDIR,
@@ -216,14 +238,15 @@ bool
 key_is_list(const struct key *k)
 {
 	return k->type == KEY_SUBGROUP &&
-	    (k->min == GROUP_RELAY || k->min == GROUP_ENDPOINT || k->min == GROUP_ROUTE);
+	    (k->min == GROUP_LISTENER || k->min == GROUP_RELAY || k->min == GROUP_ENDPOINT ||
+	    k->min == GROUP_ROUTE);
 }
 
 const char *
 group_prefix(enum key_group group)
 {
 	static const char *const prefix[GROUP_COUNT] = {
-		"", "limits.", "queue.", "relays[].", "relays[].endpoints[].", "routes[]."
+		"", "listeners[].", "limits.", "queue.", "relays[].", "relays[].endpoints[].", "routes[]."
 	};
 
 	return prefix[group];

@@ -12,7 +12,8 @@
 #include "conf/conf.h"
 
 enum key_group {
-	GROUP_TOP, GROUP_LIMITS, GROUP_QUEUE, GROUP_RELAY, GROUP_ENDPOINT, GROUP_ROUTE, GROUP_COUNT
+	GROUP_TOP, GROUP_LISTENER, GROUP_LIMITS, GROUP_QUEUE, GROUP_RELAY, GROUP_ENDPOINT, GROUP_ROUTE,
+	GROUP_COUNT
 };
 
 enum key_type {
@@ -26,6 +27,7 @@ enum key_type {
 	KEY_SECRET,		/* char *: a place of a password, its kind in min */
 	KEY_COMMAND,		/* char **: words of a command; of a relay: that prints a password */
 	KEY_ADDRESSES,		/* the listen array */
+	KEY_LIST,		/* char **: strings, each in the form */
 	KEY_RELAYS,		/* names of relays, kept as their numbers */
 	KEY_SUBGROUP		/* { } or ( { }, ... ): rows of the group in min */
 };
@@ -34,7 +36,9 @@ enum key_type {
 enum key_form {
 	FORM_ANY, FORM_HOST, FORM_MAILBOX, FORM_PATH, FORM_NAME,
 	FORM_RECIPIENT,		/* conf/pattern.h */
-	FORM_SENDER		/* the same, or <> */
+	FORM_SENDER,		/* the same, or <> */
+	FORM_ADDRESS,		/* net/address.h, no unix socket */
+	FORM_NETWORK		/* net/subnet.h */
 };
 
 struct key {

@@ -166,6 +166,36 @@ take_command(struct loader *ld, const struct key *k, const config_setting_t *s, 
 		((struct conf_relay *)base)->secret = (enum conf_secret)k->min;
 }
 
+static void
+take_list(struct loader *ld, const struct key *k, const config_setting_t *s, void *base)
+{
+	char ***at = (char ***)(void *)((char *)base + k->at);
+	int n = config_setting_is_array(s) || config_setting_is_list(s) ?
+	    config_setting_length(s) : 0;
+	char **words;
+	int taken = 0;
+
+	if (n == 0 || n > (int)k->max) {
+		wrong_type(ld, k, s);
+		return;
+	}
+	words = xcalloc((size_t)n + 1, sizeof(*words));
+	for (int i = 0; i < n; i++) {
+		const config_setting_t *m = config_setting_get_elem(s, (unsigned)i);
+		const char *word = config_setting_get_string(m);
+		const char *fault = word == NULL ? "is not text in double quotes" :
+		    value_form_fault(k->form, view_str(word));
+
+		if (fault != NULL)
+			complain(ld, line_of(m), "%s%s: number %d %s", group_prefix(k->group), k->name, i + 1,
+			    fault);
+		else
+			words[taken++] = xstrdup(word);
+	}
+	free_words(*at);
+	*at = words;
+}
+
 /* Which relays they are is found when all are known: conf/check_routes.c. */
 static void
 take_names(struct loader *ld, const struct key *k, const config_setting_t *s)
@@ -206,7 +236,8 @@ take_address(struct loader *ld, unsigned line, const char *text)
 	} else if (address_is_unix(&a)) {
 		why = "a unix socket goes into the option \"socket\"";
 	} else if (!address_is_loopback(&a)) {
-		why = "this version serves only this host: use a loopback address (127.0.0.1, [::1])";
+		why = "this is for programs of this host: use a loopback address (127.0.0.1, [::1]); for "
+		    "containers there is the option \"listeners\"";
 	} else if (c->nlisten == CONF_LISTEN_MAX) {
 		why = "there are too many addresses";
 	}
@@ -324,6 +355,29 @@ take_relays(struct loader *ld, const config_setting_t *list)
 }
 
 static void
+take_listeners(struct loader *ld, const config_setting_t *list)
+{
+	struct conf *c = ld->conf;
+	int n = config_setting_length(list);
+
+	if (n > CONF_LISTENERS_MAX) {
+		complain(ld, line_of(list), "listeners: at most %d", CONF_LISTENERS_MAX);
+		n = CONF_LISTENERS_MAX;
+	}
+	for (int i = 0; i < n; i++) {
+		const config_setting_t *s = config_setting_get_elem(list, (unsigned)i);
+		struct conf_listener *l = &c->listener[c->nlistener++];
+
+		apply_defaults(ld, GROUP_LISTENER, l);
+		if (!config_setting_is_group(s))
+			complain(ld, line_of(s), "listeners: each must be a group: { address = \"...\"; networks = "
+			    "[ \"...\" ]; }");
+		else
+			walk_group(ld, GROUP_LISTENER, s, l);
+	}
+}
+
+static void
 take_routes(struct loader *ld, const config_setting_t *list)
 {
 	struct conf *c = ld->conf;
@@ -350,6 +404,8 @@ take_subgroup(struct loader *ld, const struct key *k, const config_setting_t *s,
 {
 	if (key_is_list(k) ? !config_setting_is_list(s) : !config_setting_is_group(s))
 		wrong_type(ld, k, s);
+	else if (k->min == GROUP_LISTENER)
+		take_listeners(ld, s);
 	else if (k->min == GROUP_RELAY)
 		take_relays(ld, s);
 	else if (k->min == GROUP_ROUTE)
@@ -379,6 +435,8 @@ walk_group(struct loader *ld, enum key_group group, const config_setting_t *s, v
 			take_command(ld, k, m, base);
 		} else if (k->type == KEY_RELAYS) {
 			take_names(ld, k, m);
+		} else if (k->type == KEY_LIST) {
+			take_list(ld, k, m, base);
 		} else if (k->type == KEY_ADDRESSES) {
 			take_addresses(ld, k, m);
 		} else {
@@ -466,6 +524,16 @@ conf_load(struct conf **out, struct view text, const char *name, struct buf *rep
 }
 
 static void
+listener_done(struct conf_listener *l)
+{
+	free(l->name);
+	free(l->where);
+	free_words(l->networks);
+	free_words(l->allow_senders);
+	free_words(l->allow_recipients);
+}
+
+static void
 relay_done(struct conf_relay *r)
 {
 	free(r->name);
@@ -490,6 +558,10 @@ conf_free(struct conf *c)
 	free(c->user);
 	free(c->intake_user);
 	free_words(c->hook);
+	free_words(c->allow_senders);
+	free_words(c->allow_recipients);
+	for (size_t i = 0; i < c->nlistener; i++)
+		listener_done(&c->listener[i]);
 	for (size_t i = 0; i < c->nrelay; i++)
 		relay_done(&c->relay[i]);
 	for (size_t i = 0; i < c->nroute; i++) {

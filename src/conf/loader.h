@@ -26,6 +26,8 @@ void caution(struct loader *, unsigned line, const char *fmt, ...) printf_like(3
 
 /* What single values cannot show; fills in defaults that depend on other values. */
 void check_conf(struct loader *, const config_setting_t *root);
+/* Also fills in what the texts of a listener mean. */
+void check_listeners(struct loader *, const config_setting_t *root);
 void check_routes(struct loader *, const config_setting_t *root);
 
 /* "; did you mean "listen"?", or a hint, or "". */

@@ -17,7 +17,8 @@ static const struct {
 	{ "provider", "presets are not in this version; give host, and endpoints if the defaults "
 	    "do not fit" },
 	{ "relayhost", "write relays = ( { host = \"...\"; } );" },
-	{ "allow_networks", "only this host is served, on loopback and the unix socket" },
+	{ "allow_networks", "only this host is served; for containers write listeners = ( { address = "
+	    "\"172.17.0.1:25\"; networks = [ \"172.17.0.0/16\" ]; } );" },
 };
 
 static const struct key *

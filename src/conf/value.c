@@ -18,8 +18,8 @@
 bool
 value_is_scalar(const struct key *k)
 {
-	return k->type != KEY_COMMAND && k->type != KEY_ADDRESSES && k->type != KEY_RELAYS &&
-	    k->type != KEY_SUBGROUP;
+	return k->type != KEY_COMMAND && k->type != KEY_ADDRESSES && k->type != KEY_LIST &&
+	    k->type != KEY_RELAYS && k->type != KEY_SUBGROUP;
 }
 
 /* --- strings -------------------------------------------------------------- */
@@ -92,8 +92,8 @@ has_control(struct view v)
 	return false;
 }
 
-static const char *
-form_fault(enum key_form form, struct view v)
+const char *
+value_form_fault(enum key_form form, struct view v)
 {
 	if (has_control(v))
 		return "has a control character";
@@ -116,6 +116,13 @@ form_fault(enum key_form form, struct view v)
 	case FORM_RECIPIENT:
 		return is_pattern(v) ? NULL : "is not like alice@example.com, *@example.com or "
 		    "*@*.example.com";
+	case FORM_ADDRESS:
+		return address_parse(&(struct address){ .len = 0 }, v, NULL) == 0 && v.p[0] != '/' &&
+		    !view_starts(v, VIEW("unix:")) ? NULL : "is not an address like 172.17.0.1:25 or "
+		    "[fd00:1::1]:25";
+	case FORM_NETWORK:
+		return subnet_parse(&(struct subnet){ .bits = 0 }, v, NULL) == 0 ? NULL : "is not a network "
+		    "like 172.17.0.0/16, fd00:1::/64 or 192.0.2.7";
 	}
 	return NULL;
 }
@@ -170,7 +177,7 @@ to_number(const struct key *k, struct view text, uint64_t *n)
 static int
 parse_string(const struct key *k, char **at, struct view text, struct err *e)
 {
-	const char *fault = form_fault(k->form, text);
+	const char *fault = value_form_fault(k->form, text);
 	bool secret = k->type == KEY_SECRET;
 
 	if (fault != NULL)
@@ -322,6 +329,11 @@ value_expected(const struct key *k, char text[160])
 		break;
 	case KEY_ADDRESSES:
 		(void)snprintf(text, 160, "a list like [ \"127.0.0.1:25\", \"[::1]:25\" ]");
+		break;
+	case KEY_LIST:
+		(void)snprintf(text, 160, "a list of 1 to %" PRIu64 " texts like [ \"%s\", \"%s\" ]", k->max,
+		    k->form == FORM_NETWORK ? "172.17.0.0/16" : "alice@example.com",
+		    k->form == FORM_NETWORK ? "!172.17.0.1" : "*@example.org");
 		break;
 	case KEY_RELAYS:
 		(void)snprintf(text, 160, "a list of names like [ \"main\", \"backup\" ]");

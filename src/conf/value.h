@@ -2,7 +2,7 @@
 /*
  * value - the text of one option to its place in the structure, and back.
  *
- * Scalars only: everything but KEY_COMMAND, KEY_ADDRESSES and KEY_SUBGROUP.
+ * Scalars only: everything but the lists and KEY_SUBGROUP.
  */
 #ifndef CONF_VALUE_H
 #define CONF_VALUE_H
@@ -13,6 +13,8 @@
 int value_parse(const struct key *, void *base, struct view text, struct err *) must_use;
 /* As it would stand in the file, with quotes where they belong. */
 bool value_format(const struct key *, const void *base, struct buf *out) must_use;
+/* What is wrong with a string of that form, to stand behind "the value "; NULL: nothing. */
+const char *value_form_fault(enum key_form, struct view text);
 bool value_is_scalar(const struct key *);
 /* "a number from 1 to 65535", "true or false": what fits, in words. */
 void value_expected(const struct key *, char text[160]);

@@ -287,6 +287,23 @@ status_disk(struct report *r, const struct spool_stats *spool)
 	report_show(r);
 }
 
+/* Before anything else, for people: what must not be overlooked. */
+static void
+status_warnings(struct relay *relay, struct report *r)
+{
+	const struct conf *c = relay_conf(relay);
+	char text[CONF_DANGER_MAX];
+
+	report_list(r, "warnings");
+	for (size_t i = 0; i < c->nlistener; i++)
+		for (size_t pos = 0; conf_listener_danger(&c->listener[i], &pos, text);) {
+			report_row(r);
+			report_word(r, "warning", text);
+			report_end(r);
+		}
+	report_end(r);
+}
+
 void
 answer_status(struct relay *relay, struct report *r)
 {
@@ -295,6 +312,7 @@ answer_status(struct relay *relay, struct report *r)
 
 	relay_stats(relay, &stats);
 	spool_stats(relay_spool(relay), &spool);
+	status_warnings(relay, r);
 	report_word(r, "version", PACKAGE_VERSION);
 	report_num(r, "pid", getpid());
 	report_time(r, "started", stats.started_ms);

@@ -2,9 +2,12 @@
 /*
  * admission - may this connection be served? How many are there, whose are they?
  *
- * A client is a uid, on TCP as on the unix socket. All whose uid is not known are one
- * client: which of the many loopback addresses a program calls from is its own
- * choice. Pure; holds one entry per client with a connection, so at most one per connection.
+ * A client is a uid, on TCP as on the unix socket. All of this host whose uid is not known are
+ * one client: which of the many loopback addresses a program calls from is its own
+ * choice. From elsewhere a client is an address; all those together get half of the
+ * connections, so that they never keep this host's programs out.
+ *
+ * Pure; holds one entry per client with a connection, so at most one per connection.
  */
 #ifndef INTAKE_ADMISSION_H
 #define INTAKE_ADMISSION_H
@@ -13,19 +16,21 @@
 #include <stdint.h>
 
 #include "base/list.h"
-#include "net/address.h"
+#include "conf/conf.h"
 
 struct client;
 
 struct admission {
 	unsigned	connections_max, per_client_max;
 	unsigned	connections;
+	unsigned	far;		/* of them, from elsewhere */
 	struct list	bucket[64];
 };
 
 enum admission_verdict {
 	ADMISSION_GRANTED,
 	ADMISSION_FOREIGN,	/* not from this host */
+	ADMISSION_OUTSIDE,	/* not in the networks of the listener */
 	ADMISSION_FULL,		/* too many connections altogether */
 	ADMISSION_CLIENT_FULL	/* too many of this client */
 };
@@ -33,9 +38,12 @@ enum admission_verdict {
 void admission_init(struct admission *, unsigned connections_max, unsigned per_client_max);
 /* All connections have left. */
 void admission_done(struct admission *);
-/* uid -1: unknown. *out is set when granted, and is given to admission_leave(). */
-enum admission_verdict admission_enter(struct admission *, const struct address *peer, int64_t uid,
-    struct client **out) must_use;
+/*
+ * by: the listener it came through; NULL: one for this host alone. uid -1: unknown. *out is set when
+ * granted, and is given to admission_leave().
+ */
+enum admission_verdict admission_enter(struct admission *, const struct conf_listener *by,
+    const struct address *peer, int64_t uid, struct client **out) must_use;
 void admission_leave(struct admission *, struct client *);
 
 /* What a connection hears that is not granted. */

@@ -22,6 +22,7 @@ struct intake {
 	enum peer_found		 (*find_peer)(void *arg, int fd, const struct address *peer, int64_t *uid,
 				     int64_t *pid);
 	void			*find_arg;
+	struct refusals		 strangers;	/* clients that are not to be here */
 	char			*sandbox;
 	/* What relay wants said to MAIL; host.policy points here, or is NULL. */
 	struct server_answer	 policy;
@@ -180,15 +181,18 @@ intake_has_relay(const struct intake *in)
 static void
 log_turned_away(struct intake *in, const struct session_peer *peer, const struct admission_reply *why)
 {
+	bool stranger = why == admission_reply(ADMISSION_FOREIGN) || why == admission_reply(ADMISSION_OUTSIDE);
 	char text[ADDRESS_TEXT_MAX];
 	struct log_line line;
 
-	if (!refusals_count(&in->host.refusals))
+	if (!refusals_count(stranger ? &in->strangers : &in->host.refusals))
 		return;
 	log_begin(&line, in->host.log, LEVEL_INFO, "refused");
 	log_num(&line, "code", why->code);
 	log_text(&line, "reason", view_str(why->text));
 	log_word(&line, "peer", address_host_text(text, &peer->address));
+	if (peer->by != NULL)
+		log_text(&line, "listener", view_str(peer->by->name));
 	session_peer_log(peer, &line);
 	log_end(&line);
 }
@@ -214,10 +218,11 @@ turn_away(struct intake *in, struct stream *s, const struct session_peer *peer,
 }
 
 void
-intake_accept(struct intake *in, struct stream *s, const struct address *peer)
+intake_accept(struct intake *in, struct stream *s, const struct address *peer,
+    const struct conf_listener *by)
 {
 	static const struct admission_reply draining = { 421, "4.3.2", "Shutting down, try again later" };
-	struct session_peer who = { .address = *peer, .uid = -1, .pid = -1 };
+	struct session_peer who = { .address = *peer, .by = by, .uid = -1, .pid = -1 };
 	enum admission_verdict verdict;
 	enum peer_found found = PEER_NOT_ASKED;
 
@@ -228,7 +233,7 @@ intake_accept(struct intake *in, struct stream *s, const struct address *peer)
 		turn_away(in, s, &who, &draining);
 		return;
 	}
-	verdict = admission_enter(&in->host.admission, peer, who.uid, &who.client);
+	verdict = admission_enter(&in->host.admission, by, peer, who.uid, &who.client);
 	if (verdict != ADMISSION_GRANTED) {
 		turn_away(in, s, &who, admission_reply(verdict));
 		return;
@@ -284,7 +289,8 @@ intake_new(const struct intake_env *env, const struct conf *conf)
 	list_init(&in->host.sessions);
 	list_init(&in->host.waiting);
 	admission_init(&in->host.admission, conf->limits.connections, conf->limits.connections_per_client);
-	refusals_init(&in->host.refusals, env->loop, env->log);
+	refusals_init(&in->host.refusals, env->loop, env->log, REFUSALS_MAX, REFUSALS_MS);
+	refusals_init(&in->strangers, env->loop, env->log, STRANGERS_MAX, STRANGERS_MS);
 	timer_init(&in->stats_timer, send_stats, in);
 	timer_init(&in->drain_timer, end_all, in);
 	task_init(&in->drained_task, say_drained, in);
@@ -307,6 +313,7 @@ intake_free(struct intake *in)
 	task_cancel(&in->drained_task);
 	admission_done(&in->host.admission);
 	refusals_done(&in->host.refusals);
+	refusals_done(&in->strangers);
 	free(in->sandbox);
 	free(in);
 }

@@ -29,8 +29,12 @@ struct intake_env {
 
 /* conf must outlive the intake. */
 struct intake *intake_new(const struct intake_env *, const struct conf *);
-/* A connection of a local program. Takes over s. (The listener's on_accept calls it.) */
-void intake_accept(struct intake *, struct stream *s, const struct address *peer);
+/*
+ * A connection of a program. by: the listener of conf that it came through; NULL: one for this host
+ * alone. Takes over s. (The listener's on_accept calls it.)
+ */
+void intake_accept(struct intake *, struct stream *s, const struct address *peer,
+    const struct conf_listener *by);
 /* How a stream for intake_accept is to be limited. */
 extern const struct stream_limits intake_stream_limits;
 /* And the stream for intake_set_relay. */

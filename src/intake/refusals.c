@@ -26,9 +26,9 @@ on_timer(void *arg)
 }
 
 void
-refusals_init(struct refusals *r, struct loop *loop, struct log *log)
+refusals_init(struct refusals *r, struct loop *loop, struct log *log, unsigned max, int64_t span_ms)
 {
-	*r = (struct refusals){ .loop = loop, .log = log };
+	*r = (struct refusals){ .loop = loop, .log = log, .max = max, .span_ms = span_ms };
 	timer_init(&r->timer, on_timer, r);
 }
 
@@ -43,8 +43,8 @@ bool
 refusals_count(struct refusals *r)
 {
 	if (!timer_is_set(&r->timer))
-		timer_set(r->loop, &r->timer, REFUSALS_MS);
-	if (r->logged < REFUSALS_MAX) {
+		timer_set(r->loop, &r->timer, r->span_ms);
+	if (r->logged < r->max) {
 		r->logged++;
 		return true;
 	}

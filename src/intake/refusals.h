@@ -17,16 +17,20 @@
 
 #define REFUSALS_MAX	200		/* lines ... */
 #define REFUSALS_MS	10000		/* ... in this time */
+#define STRANGERS_MAX	1		/* of whom nobody knows: the Internet knocks all day */
+#define STRANGERS_MS	60000
 
 struct refusals {
 	struct loop	*loop;
 	struct log	*log;
+	unsigned	 max;		/* lines ... */
+	int64_t		 span_ms;	/* ... in this time */
 	struct timer	 timer;		/* runs while the present lot is counted */
 	unsigned	 logged;
 	uint64_t	 dropped;
 };
 
-void refusals_init(struct refusals *, struct loop *, struct log *);
+void refusals_init(struct refusals *, struct loop *, struct log *, unsigned max, int64_t span_ms);
 void refusals_done(struct refusals *);
 /* One more. True if it is to be logged. */
 bool refusals_count(struct refusals *) must_use;

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/require.h"
+#include "intake/allowed.h"
 #include "intake/message.h"
 
 #include "base/banned.h"
@@ -591,6 +592,14 @@ static const struct stream_events stream_events = {
 	.on_closed = on_closed,
 };
 
+static bool
+refuses(void *owner, bool is_sender, struct view address, char text[SERVER_RULE_MAX])
+{
+	const struct session *s = own(owner);
+
+	return !allowed_address(s->host->conf, s->peer.by, is_sender, address, text);
+}
+
 void
 session_start(struct session_host *host, struct stream *stream, const struct session_peer *peer)
 {
@@ -600,6 +609,7 @@ session_start(struct session_host *host, struct stream *stream, const struct ses
 		.recipients_max = host->conf->limits.recipients,
 		.errors_max = host->conf->limits.errors,
 		.default_domain = host->conf->default_domain,
+		.refuses = refuses,
 	};
 	struct session *s = xzalloc(sizeof(*s));
 
@@ -614,6 +624,7 @@ session_start(struct session_host *host, struct stream *stream, const struct ses
 		(void)snprintf(s->peer_text, sizeof(s->peer_text), "unix");	/* its path is the client's choice */
 	else
 		(void)address_text(s->peer_text, &peer->address);
+	params.owner = s;
 	s->server = server_new(&params);
 	message_init(&s->message);
 	list_init(&s->wait);

@@ -43,6 +43,7 @@ struct session_host {
 
 struct session_peer {
 	struct address	 address;
+	const struct conf_listener *by;	/* where it came in; NULL: a place for this host alone */
 	int64_t		 uid, pid;	/* -1: unknown */
 	const char	*no_uid;	/* why the uid is not known, in a word; NULL: it is */
 	struct client	*client;	/* its place; left at the end */

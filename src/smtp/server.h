@@ -20,12 +20,21 @@
 
 struct server;
 
+#define SERVER_RULE_MAX	200
+
 struct server_params {
 	const char	*hostname;	/* in the greeting and the reply to HELO */
 	uint64_t	 size_max;	/* bytes of a message as received */
 	unsigned	 recipients_max;
 	unsigned	 errors_max;	/* refused commands before 421 (default 20) */
 	const char	*default_domain; /* completes bare names; "" leaves them */
+	/*
+	 * True: the whole address ("<>" is the null sender) is refused at MAIL or RCPT with 550 and
+	 * this text. NULL: none is.
+	 */
+	bool		(*refuses)(void *owner, bool is_sender, struct view address,
+			    char text[SERVER_RULE_MAX]);
+	void		*owner;
 };
 
 enum server_action {

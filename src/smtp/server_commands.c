@@ -5,6 +5,7 @@
 #include "smtp/server_private.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -110,6 +111,24 @@ missing_domain(const struct server *s, const struct mailbox *m)
 
 #define SIZE_DIGITS_MAX	20		/* RFC 1870 4 */
 
+/* A rule of the caller has no place for it: 550 was said. */
+static bool
+is_refused(struct server *s, const struct mailbox *m, bool is_sender)
+{
+	struct view domain = missing_domain(s, m);
+	char whole[ADDR_MAX + 1], text[SERVER_RULE_MAX];
+	int n;
+
+	if (s->params.refuses == NULL)
+		return false;
+	n = snprintf(whole, sizeof(whole), "%.*s%s%.*s", VIEW_ARG(m->whole), domain.n > 0 ? "@" : "",
+	    VIEW_ARG(domain));
+	if (!s->params.refuses(s->params.owner, is_sender, n > 0 ? view_str(whole) : VIEW("<>"), text))
+		return false;
+	server_say_answer(s, &(struct server_answer){ 550, "5.7.1", text });
+	return true;
+}
+
 struct mail_params {
 	bool			 has_size, has_body;
 	uint64_t		 size;
@@ -204,6 +223,8 @@ do_mail(struct server *s, struct view args)
 		server_say(s, 552, "5.3.4", "Message is larger than the limit");
 		return;
 	}
+	if (is_refused(s, &m, true))
+		return;
 	if (s->policy != NULL) {
 		server_say_answer(s, s->policy);
 		return;
@@ -233,6 +254,8 @@ do_rcpt(struct server *s, struct view args)
 		server_say(s, 555, "5.5.4", "Unknown parameter");
 		return;
 	}
+	if (is_refused(s, &m, false))
+		return;
 	if (recipients_add(&s->recipients, m.whole, missing_domain(s, &m), max) == RECIPIENT_NO_ROOM) {
 		server_say(s, 452, "4.5.3", "Too many recipients");
 		return;

@@ -37,14 +37,27 @@ bind_unix(int fd, const struct sockaddr *sa, socklen_t len, mode_t mode)
 	return rc;
 }
 
-static int
-prepare(int fd, int family)
+/*
+ * A bridge may come after us. Only of loopback it is told at once that the host lacks the address.
+ */
+static bool
+may_come_later(const struct sockaddr *sa)
 {
-	int on = 1;
+	if (sa->sa_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr) >> 24 != 127;
+	return !IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
+}
+
+static int
+prepare(int fd, const struct sockaddr *sa)
+{
+	int family = sa->sa_family, on = 1;
 
 	if (family == AF_UNIX)
 		return 0;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
+		return -1;
+	if (may_come_later(sa) && setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) != 0)
 		return -1;
 	return family == AF_INET6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) : 0;
 }
@@ -58,7 +71,7 @@ socket_listen(int *out, const struct sockaddr *sa, socklen_t len, mode_t mode, s
 
 	if (fd < 0)
 		return err_sys(e, errno, "can't make a socket");
-	rc = prepare(fd, family);
+	rc = prepare(fd, sa);
 	if (rc == 0)
 		rc = family == AF_UNIX ? bind_unix(fd, sa, len, mode) : bind(fd, sa, len);
 	if (rc == 0)

@@ -196,7 +196,7 @@ new_client(struct world *w, struct intake *in, size_t i)
 	if (it == NULL || address_parse(&a, VIEW("127.0.0.1:9"), NULL) < 0)
 		return;
 	w->client[i] = it;
-	intake_accept(in, &it->stream, &a);
+	intake_accept(in, &it->stream, &a, NULL);
 }
 
 static void

@@ -499,7 +499,7 @@ on_client(void *arg, struct twin_endpoint *ep, struct stream *stream)
 	struct address peer;
 
 	require(address_parse(&peer, VIEW("127.0.0.1:40112"), NULL) == 0);
-	intake_accept(w->real, stream, &peer);
+	intake_accept(w->real, stream, &peer, NULL);
 }
 
 /* --- the real intake, and who uses it ------------------------------------------------------- */

@@ -625,7 +625,7 @@ def test_open_socket_from_systemd_is_refused():
         tcp = passable(socket.AF_INET, ("0.0.0.0", 0))
         p.start(ready=False, **activated(p, tcp))
         expect(p.process.wait_exit() == 1, "it serves the world")
-        expect("serves only this host" in p.process.text(), p.process.text())
+        expect("only this host is served" in p.process.text(), p.process.text())
 
 
 def test_names_of_sockets_from_systemd():

@@ -185,8 +185,8 @@ test_syntax(void **state)
 static void
 test_listen(void **state)
 {
-	assert_refused(RELAY "listen = [ \"0.0.0.0:25\" ];", "this version serves only this host");
-	assert_refused(RELAY "listen = [ \"[::]:25\" ];", "this version serves only this host");
+	assert_refused(RELAY "listen = [ \"0.0.0.0:25\" ];", "this is for programs of this host");
+	assert_refused(RELAY "listen = [ \"[::]:25\" ];", "there is the option \"listeners\"");
 	assert_refused(RELAY "listen = [ \"192.0.2.1:25\" ];", "use a loopback address");
 	assert_refused(RELAY "listen = [ \"localhost:25\" ];", "write the address: \"127.0.0.1:25\"");
 	assert_refused(RELAY "listen = [ \"/run/x\" ];", "goes into the option \"socket\"");
@@ -200,6 +200,88 @@ test_listen(void **state)
 	    "\"127.0.0.1:9\", \"127.0.0.1:10\", \"127.0.0.1:11\", \"127.0.0.1:12\", \"127.0.0.1:13\","
 	    "\"127.0.0.1:14\", \"127.0.0.1:15\", \"127.0.0.1:16\", \"127.0.0.1:17\" ];",
 	    "there are too many addresses");
+}
+
+#define ALSO(text) RELAY NAMES "listeners = ( { " text " } );"
+
+/* Nobody from elsewhere is let in by what is left out. */
+static void
+test_listeners(void **state)
+{
+	struct conf *c = load(ALSO("address = \"172.17.0.1:2525\"; networks = [ \"172.17.0.0/16\", "
+	    "\"!172.17.0.1\" ]; allow_senders = [ \"<>\", \"*@a.example\" ];") "allow_recipients = [ \"b@c.example\" ];");
+
+	assert_non_null(c);
+	assert_string_equal(report_text, "");
+	assert_int_equal(c->nlistener, 1);
+	assert_string_equal(c->listener[0].name, "172.17.0.1:2525");
+	assert_int_equal(address_port(&c->listener[0].address), 2525);
+	assert_int_equal(c->listener[0].nnetwork, 2);
+	assert_true(c->listener[0].network[1].except);
+	assert_string_equal(c->listener[0].allow_senders[1], "*@a.example");
+	assert_null(c->listener[0].allow_recipients);
+	assert_string_equal(c->allow_recipients[0], "b@c.example");
+	assert_null(c->allow_recipients[1]);
+	conf_free(c);
+	c = load(ALSO("address = \"127.0.0.1:2525\"; name = \"here\";"));
+	assert_non_null(c);
+	assert_string_equal(report_text, "");
+	assert_string_equal(c->listener[0].name, "here");
+	conf_free(c);
+	assert_refused(ALSO("networks = [ \"10.0.0.0/8\" ];"), "listeners[].address is missing");
+	assert_refused(ALSO("address = \"172.17.0.1:25\";"), "listeners[].networks is missing: say who may send");
+	assert_refused(ALSO("address = \"0.0.0.0:25\";"), "listeners[].networks is missing");
+	assert_refused(ALSO("address = \"[fd00::1]:25\"; networks = [ ];"), "listeners[].networks must be a list of 1 to 64");
+	assert_refused(ALSO("address = \"172.17.0.1\";"), "is not an address like");
+	assert_refused(ALSO("address = \"/run/x\";"), "is not an address like");
+	assert_refused(ALSO("address = \"unix:/run/x\";"), "is not an address like");
+	assert_refused(ALSO("address = \"127.0.0.1:25\";"), "127.0.0.1:25 is listed twice");
+	assert_refused(ALSO("address = \"127.0.0.1:9\"; }, { address = \"127.0.0.1:9\";"), "127.0.0.1:9 is listed twice");
+	assert_refused(ALSO("address = \"10.0.0.1:9\"; networks = [ \"10.0.0.1/8\" ];"), "number 1 is not a network like");
+	assert_refused(ALSO("address = \"10.0.0.1:9\"; networks = [ 10 ];"), "number 1 is not text in double quotes");
+	assert_refused(ALSO("address = \"10.0.0.1:9\"; allow_recipients = [ \"<>\" ];"), "allow_recipients: number 1 is not like");
+	assert_refused(RELAY "allow_senders = [ \"example.com\" ];", "allow_senders: number 1 is not like");
+	assert_refused(RELAY "listeners = [ \"10.0.0.1:25\" ];", "listeners must be a list of groups");
+	assert_refused(RELAY "listeners = ( 25 );", "listeners: each must be a group");
+	assert_refused(RELAY "listeners = ( {},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{} );", "listeners: at most 16");
+	assert_refused(RELAY "allow_networks = [ \"10.0.0.0/8\" ];", "for containers write listeners");
+}
+
+static void
+check_danger(const char *file, int line, const char *address, const char *networks, const char *want)
+{
+	char text[400];
+	struct conf *c;
+
+	(void)snprintf(text, sizeof(text), ALSO("address = \"%s\"; networks = [ %s ];"), address, networks);
+	c = load(text);
+	if (c == NULL || (want[0] == '\0') != (report_text[0] == '\0')) {
+		print_error("%s: %s: %s\n", address, networks, report_text);
+		_fail(file, line);
+	}
+	check_says(file, line, want);
+	conf_free(c);
+}
+#define assert_danger(address, networks, want) check_danger(__FILE__, __LINE__, address, networks, want)
+
+static void
+test_dangers(void **state)
+{
+	assert_danger("172.18.0.1:25", "\"172.18.0.0/16\", \"!172.18.0.1\"", "");
+	assert_danger("172.18.0.1:25", "\"172.18.0.2\", \"172.18.0.3\"", "");
+	assert_danger("127.0.0.1:26", "\"127.0.0.0/8\"", "");
+	assert_danger("127.0.0.1:26", "\"192.168.0.0/16\", \"fd00:1::/64\"", "");
+	assert_danger("0.0.0.0:25", "\"0.0.0.0/0\"",
+	    "warning: OPEN RELAY: the listener 0.0.0.0:25 takes mail from 0.0.0.0/0, which is the whole Internet");
+	assert_danger("0.0.0.0:25", "\"0.0.0.0/0\"", "GATEWAY: the networks of the listener 0.0.0.0:25 have 172.17.0.1");
+	assert_danger("[::]:25", "\"::/0\"", "::/0, which is the whole Internet");
+	assert_danger("0.0.0.0:25", "\"192.0.2.0/24\"", "192.0.2.0/24, which has public addresses");
+	assert_danger("0.0.0.0:25", "\"0.0.0.0/1\", \"128.0.0.0/1\"", "128.0.0.0/1, which has public addresses");
+	assert_danger("0.0.0.0:25", "\"172.0.0.0/8\", \"!172.17.0.1\"", "172.0.0.0/8, which has public addresses");
+	assert_danger("172.18.0.1:25", "\"172.18.0.0/16\"", "have 172.18.0.1 in them");
+	assert_danger("172.17.0.1:25", "\"172.17.0.0/16\"", "add \"!172.17.0.1\"");
+	assert_danger("10.1.0.1:25", "\"172.16.0.0/12\"", "have 172.17.0.1 in them");
+	assert_danger("[fd00::1]:25", "\"fd00::/64\"", "have fd00::1 in them");
 }
 
 static void
@@ -508,7 +590,10 @@ test_dump(void **state)
 		"password_command = ( \"/a\", \"\\\"\" ); endpoints = ( { port = 26; }, { port = 27; } ); }, "
 		"{ host = \"i.example\"; insecure = true; } );",
 		NAMES TWO "routes = ( { name = \"shop\"; from = \"<>\"; to = \"\\\"a b\\\"@X.example\";\n"
-		"user = \"7\"; relays = ( \"b\", \"a\" ); },\n { relays = [ \"a\" ]; } );"
+		"user = \"7\"; relays = ( \"b\", \"a\" ); },\n { relays = [ \"a\" ]; } );",
+		NAMES RELAY "allow_senders = [ \"<>\", \"*@x.example\" ]; listeners = ( { address = \"10.0.0.1:25\"; "
+		"networks = [ \"10.0.0.2\", \"10.1.0.0/16\" ]; allow_recipients = ( \"\\\"a b\\\"@x.example\" ); }, "
+		"{ name = \"q\"; address = \"[::1]:26\"; } );",
 	};
 	struct buf once, twice;
 	struct conf *c;
@@ -524,7 +609,9 @@ test_dump(void **state)
 		assert_non_null(c);
 		for (size_t k = 0; k < nkeys; k++)	/* the places differ, the values must not */
 			assert_non_null(strstr(buf_cstr(&once), keys[k].type == KEY_SECRET ||
-			    keys[k].type == KEY_COMMAND || keys[k].group == GROUP_ROUTE || keys[k].at == offsetof(struct conf_relay, user) ||
+			    keys[k].type == KEY_COMMAND || keys[k].type == KEY_LIST ||
+			    keys[k].min == GROUP_LISTENER || keys[k].group == GROUP_LISTENER ||
+			    keys[k].group == GROUP_ROUTE || keys[k].at == offsetof(struct conf_relay, user) ||
 			    keys[k].at == offsetof(struct conf_relay, ca_file) ? "relays" : keys[k].name));
 		assert_true(conf_dump(&twice, c, buf_view(&once), "a.conf"));
 		conf_free(c);
@@ -630,6 +717,8 @@ main(void)
 		cmocka_unit_test(test_all_at_once),
 		cmocka_unit_test(test_syntax),
 		cmocka_unit_test(test_listen),
+		cmocka_unit_test(test_listeners),
+		cmocka_unit_test(test_dangers),
 		cmocka_unit_test(test_strings),
 		cmocka_unit_test(test_endpoints),
 		cmocka_unit_test(test_secrecy),

@@ -33,7 +33,7 @@ read_file(const char *path)
 static void
 default_text(const struct key *k, char out[300])
 {
-	union { struct conf c; struct conf_relay r; struct conf_endpoint e; } room = { 0 };
+	union { struct conf c; struct conf_listener l; struct conf_relay r; struct conf_endpoint e; } room = { 0 };
 	struct view rest, word;
 	struct buf b;
 
@@ -97,7 +97,7 @@ test_example_is_whole(void **state)
 		fail_msg("line %d: %s", config_error_line(&tree), config_error_text(&tree));
 	for (size_t i = 0; i < nkeys; i++) {
 		static const char *const where[GROUP_COUNT] = {
-			"", "limits.", "queue.", "relays.[0].", "relays.[0].endpoints.[0].",
+			"", "listeners.[0].", "limits.", "queue.", "relays.[0].", "relays.[0].endpoints.[0].",
 			"routes.[0]."
 		};
 		char path[200], want[300], line_text[400];

@@ -27,7 +27,7 @@ enter(struct admission *a, const char *peer, int64_t uid, struct client **c)
 {
 	struct address address = at(peer);
 
-	return admission_enter(a, &address, uid, c);
+	return admission_enter(a, NULL, &address, uid, c);
 }
 
 static void
@@ -104,6 +104,78 @@ test_addresses_are_one_client(void **state)
 }
 
 static void
+set_networks(struct conf_listener *l, const char *const *text, size_t n)
+{
+	struct err e;
+
+	*l = (struct conf_listener){ .nnetwork = n };
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(subnet_parse(&l->network[i], view_str(text[i]), &e), 0);
+}
+
+static enum admission_verdict
+enter_by(struct admission *a, const struct conf_listener *l, const char *peer, int64_t uid, struct client **c)
+{
+	struct address address = at(peer);
+
+	return admission_enter(a, l, &address, uid, c);
+}
+
+static void
+test_networks(void **state)
+{
+	static const char *const list[] = { "172.18.0.0/16", "!172.18.0.1", "fd00:1::/64" };
+	static const char *const out[] = {
+		"172.18.0.1:9", "172.19.0.2:9", "192.0.2.1:9", "127.0.0.1:9", "[::1]:9", "[fd00:2::1]:9",
+		"[::ffff:172.18.0.1]:9", "unix:/x",
+	};
+	static const char *const in[] = { "172.18.0.2:9", "172.18.255.255:9", "[::ffff:172.18.3.4]:9", "[fd00:1::7]:9" };
+	struct conf_listener l, local = { .nnetwork = 0 };
+	struct client *c[lengthof(in)], *none = NULL;
+	struct admission a;
+
+	set_networks(&l, list, lengthof(list));
+	admission_init(&a, 100, 100);
+	for (size_t i = 0; i < lengthof(out); i++)
+		assert_int_equal(enter_by(&a, &l, out[i], -1, &none), ADMISSION_OUTSIDE);
+	assert_int_equal(enter_by(&a, &local, "172.18.0.2:9", -1, &none), ADMISSION_OUTSIDE);
+	assert_null(none);
+	for (size_t i = 0; i < lengthof(in); i++)
+		assert_int_equal(enter_by(&a, &l, in[i], -1, &c[i]), ADMISSION_GRANTED);
+	for (size_t i = 0; i < lengthof(in); i++)
+		admission_leave(&a, c[i]);
+	assert_int_equal(enter_by(&a, &local, "127.0.0.1:9", -1, &c[0]), ADMISSION_GRANTED);
+	admission_leave(&a, c[0]);
+	admission_done(&a);
+}
+
+/* From elsewhere each address is a client, and all of them leave room for this host. */
+static void
+test_far_clients(void **state)
+{
+	static const char *const list[] = { "10.0.0.0/8" };
+	struct client *c[6], *none;
+	struct conf_listener l;
+	struct admission a;
+
+	set_networks(&l, list, lengthof(list));
+	admission_init(&a, 6, 2);
+	assert_int_equal(enter_by(&a, &l, "10.0.0.1:1", -1, &c[0]), ADMISSION_GRANTED);
+	assert_int_equal(enter_by(&a, &l, "10.0.0.1:2", -1, &c[1]), ADMISSION_GRANTED);
+	assert_int_equal(enter_by(&a, &l, "10.0.0.1:3", -1, &none), ADMISSION_CLIENT_FULL);
+	assert_int_equal(enter_by(&a, &l, "10.0.0.2:1", -1, &c[2]), ADMISSION_GRANTED);
+	assert_int_equal(enter_by(&a, &l, "10.0.0.3:1", -1, &none), ADMISSION_FULL);
+	assert_int_equal(enter(&a, "127.0.0.1:1", -1, &c[3]), ADMISSION_GRANTED);
+	assert_int_equal(enter(&a, "127.0.0.1:1", -1, &c[4]), ADMISSION_GRANTED);
+	assert_int_equal(enter(&a, "127.0.0.1:1", 33, &c[5]), ADMISSION_GRANTED);
+	admission_leave(&a, c[0]);
+	assert_int_equal(enter_by(&a, &l, "10.0.0.3:1", -1, &c[0]), ADMISSION_GRANTED);
+	for (size_t i = 0; i < 6; i++)
+		admission_leave(&a, c[i]);
+	admission_done(&a);
+}
+
+static void
 test_many_clients(void **state)
 {
 	static struct client *c[3000];
@@ -122,6 +194,7 @@ test_replies(void **state)
 {
 	assert_int_equal(admission_reply(ADMISSION_FOREIGN)->code, 554);
 	assert_string_equal(admission_reply(ADMISSION_FOREIGN)->status, "5.7.1");
+	assert_int_equal(admission_reply(ADMISSION_OUTSIDE)->code, 554);
 	assert_int_equal(admission_reply(ADMISSION_FULL)->code, 421);
 	assert_string_equal(admission_reply(ADMISSION_FULL)->status, "4.3.2");
 	assert_int_equal(admission_reply(ADMISSION_CLIENT_FULL)->code, 421);
@@ -134,6 +207,8 @@ main(void)
 		cmocka_unit_test(test_only_this_host),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_addresses_are_one_client),
+		cmocka_unit_test(test_networks),
+		cmocka_unit_test(test_far_clients),
 		cmocka_unit_test(test_many_clients),
 		cmocka_unit_test(test_replies),
 	};

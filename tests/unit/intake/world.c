@@ -296,7 +296,7 @@ client_at(struct world *world, const char *text)
 	struct address a;
 
 	assert_int_equal(address_parse(&a, view_str(text), NULL), 0);
-	intake_accept(world->intake, &w->stream, &a);
+	intake_accept(world->intake, &w->stream, &a, NULL);
 	world_run(world, 0);
 	return w;
 }

@@ -672,6 +672,43 @@ test_errors_are_counted_since_the_last_message(void **state)
 }
 
 /* Replies that nobody reads are bounded. */
+/* Refuses all but what ends in "ok.example" or, as a sender, "<>"; the owner notes what it was asked. */
+static bool
+refuse_most(void *owner, bool is_sender, struct view address, char text[SERVER_RULE_MAX])
+{
+	struct buf *asked = owner;
+
+	assert_true(buf_addf(asked, "%s%.*s ", is_sender ? "from " : "", VIEW_ARG(address)));
+	(void)snprintf(text, SERVER_RULE_MAX, "Not in the list %s", is_sender ? "a" : "b");
+	return !view_ends(address, VIEW("ok.example")) && !(is_sender && view_eq(address, VIEW("<>")));
+}
+
+static void
+test_rules_of_the_caller(void **state)
+{
+	struct server_params p = params;
+	struct session x;
+	struct buf asked;
+
+	buf_init(&asked, 1000);
+	p.refuses = refuse_most;
+	p.owner = &asked;
+	session_open_with(&x, &p);
+	feed(&x, VIEW("EHLO c\r\nMAIL FROM:<a@b.example>\r\nMAIL FROM:<a@ok.example\r\nRCPT TO:<x@ok.example>\r\n"));
+	assert_non_null(strstr(buf_cstr(&x.said), "\r\n550 5.7.1 Not in the list a\r\n501 5.1.7 "));
+	assert_non_null(strstr(buf_cstr(&x.said), "503 5.5.1 MAIL first\r\n"));
+	buf_clear(&x.said);
+	feed(&x, VIEW("MAIL FROM:<>\r\nRCPT TO:<b@b.example>\r\nRCPT TO:root\r\nRCPT TO:<c@ok.example>\r\n"
+	    "DATA\r\n.\r\n"));
+	assert_string_equal(buf_cstr(&x.said), "250 2.1.0 Sender ok\r\n550 5.7.1 Not in the list b\r\n"
+	    "550 5.7.1 Not in the list b\r\n250 2.1.5 Recipient ok\r\n354 End with CRLF.CRLF\r\n"
+	    "250 2.0.0 Queued as 17\r\n");
+	assert_string_equal(buf_cstr(&x.got), "{:c@ok.example:0:0:c:1}[commit]");
+	assert_string_equal(buf_cstr(&asked), "from a@b.example from <> b@b.example root@h.example c@ok.example ");
+	session_done(&x);
+	buf_done(&asked);
+}
+
 static void
 test_unread_replies_end_the_session(void **state)
 {
@@ -767,6 +804,7 @@ main(void)
 		cmocka_unit_test(test_answers_of_the_caller),
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_errors_are_counted_since_the_last_message),
+		cmocka_unit_test(test_rules_of_the_caller),
 		cmocka_unit_test(test_unread_replies_end_the_session),
 		cmocka_unit_test(test_twenty_thousand_recipients),
 		cmocka_unit_test(test_bytes_of_addresses_are_bounded),
