@@ -383,7 +383,7 @@ fill_envelope(struct session *s, struct envelope *env)
 {
 	const struct server_envelope *from = server_envelope(s->server);
 
-	envelope_init(env);
+	envelope_init(env);		/* whether it is 8-bit the text itself says, at its end */
 	env->from = from->from;
 	for (size_t i = 0; i < from->nrcpt; i++)
 		envelope_add_rcpt(env, from->rcpt[i].address);
@@ -394,7 +394,6 @@ fill_envelope(struct session *s, struct envelope *env)
 	env->no_uid = view_str(s->peer.no_uid != NULL ? s->peer.no_uid : "");
 	env->helo = from->helo;
 	env->protocol = from->esmtp ? PROTOCOL_ESMTP : PROTOCOL_SMTP;
-	env->eight_bit = from->body == BODY_8BITMIME;
 }
 
 /* Open the transaction if relay is there and has room; otherwise wait in OPEN. */

@@ -142,6 +142,29 @@ def test_octets_are_kept():
         expect("BODY=8BITMIME" in m.parameters, m.parameters)
 
 
+ODD_RECIPIENTS = (
+    '"bob@home"@Example.NET', "Bob+Tag@example.net", "bob+tag@example.net", "%s%n@example.net",
+    '"|touch run/executed"@example.net', "`touch$IFS./executed`@example.net", "$HOME@example.net",
+    "/etc/passwd@example.net", '":include:/etc/passwd"@example.net', "~root@example.net",
+)
+
+
+def test_envelope_survives():
+    """Addresses are text: case, quotes and marks arrive, nothing is run or opened for them."""
+    sender = '"Alice \\"A\\" B."@Example.COM'
+    with lib.world("envelope", endpoints=("465",)) as (sink, posthouse):
+        c = Client(posthouse).say(f"EHLO x\r\nMAIL FROM:<{sender}> BODY=8BITMIME\r\n")
+        c.wants("250 ", "250 2.1.0")
+        c.say("".join(f"RCPT TO:<{to}>\r\n" for to in ODD_RECIPIENTS))
+        c.wants(*["250 2.1.5"] * len(ODD_RECIPIENTS))
+        c.say("DATA\r\nSubject: x\r\n\r\nonly ASCII\r\n.\r\nQUIT\r\n").wants("354 ", "250 2.0.0", "221 ")
+        sink.wait_received(1)
+        [m] = sink.messages()
+        expect(m.sender == sender and m.to == list(ODD_RECIPIENTS), f"{m.sender} {m.to}")
+        expect("BODY" not in m.parameters, m.parameters)
+        expect(not list(posthouse.place.rglob("executed")), "an address was executed")
+
+
 COMMANDS = (
     ("NOOP x", "250 2.0.0"), ("VRFY bob", "252 2.0.0"), ("HELP", "214 2.0.0"),
     ("EXPN bob", "502 5.5.1"), ("AUTH PLAIN", "502 5.5.1"), ("STARTTLS", "502 5.5.1"),

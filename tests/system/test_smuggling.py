@@ -108,7 +108,7 @@ class Way:
 
 
 def submit(posthouse, number, trick, chunks):
-    """All of it in one piece."""
+    """All of it in one piece, and before the greeting is read."""
     talk = Talk(posthouse, Way(trick, chunks), "pipelined")
     text = b"X-Number: %d\r\n\r\nfirst" % number + trick + SMUGGLED
     talk.socket.sendall(b"EHLO x\r\nMAIL FROM:<alice@example.com>\r\nRCPT TO:<bob@example.net>\r\n")
