@@ -474,11 +474,16 @@ def test_terms_to_all():
         expect(p.process.wait_exit() == 0, p.process.text())
 
 
-if __name__ == "__main__":
+def enter_namespace():
+    """As root: run this again in a network of its own."""
     if ROOT and "POSTHOUSE_TEST_INSIDE" not in os.environ:
         own = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$0" "$@"']
         if subprocess.run([*own, "true"], capture_output=True).returncode != 0:
             lib.skip("no network namespace to be had, though root")
         os.execvpe(own[0], [*own, sys.executable, "-B", *sys.argv],
                    {**os.environ, "POSTHOUSE_TEST_INSIDE": "1"})
+
+
+if __name__ == "__main__":
+    enter_namespace()
     lib.run_tests(globals())

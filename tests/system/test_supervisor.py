@@ -77,7 +77,7 @@ class Posthoused:
             "hostname": "client.example.com", "admin": "admin@example.com",
             "listen": [f"127.0.0.1:{self.port.number}"],
             "state_dir": str(self.place / "state"), "runtime_dir": str(self.place / "run"),
-            "sandbox": "best-effort", "drain": "5s", "queue": {"free_min": "0"},
+            "sandbox": lib.SANDBOX, "drain": "5s", "queue": {"free_min": "0"},
             **options,
             "relays": [{"host": "127.0.0.1", "endpoints": [{"port": 1, "tls": "starttls"}],
                         **(relay or {})}],
