@@ -144,6 +144,33 @@ places_open(struct places *p, const struct conf *c, struct err *e)
 	return -1;
 }
 
+int
+places_open_sink(int *out, const struct conf *c, struct err *e)
+{
+	static const char *const inner[] = { "tmp", "new", "cur" };
+	bool made = mkdir(c->sink, 0700) == 0;
+	int fd;
+
+	if (!made && errno != EEXIST)
+		return err_sys(e, errno, "can't make the Maildir %.150s", c->sink);
+	fd = open(c->sink, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno, "can't open the Maildir %.150s", c->sink);
+	if (!is_ours(fd)) {
+		(void)close(fd);
+		return err_set(e, ERR_CONFIG, "the Maildir %.150s has to belong to the user who runs posthoused, and "
+		    "nobody else may write to it", c->sink);
+	}
+	for (size_t i = 0; i < lengthof(inner); i++)
+		if (mkdirat(fd, inner[i], 0700) != 0 && errno != EEXIST) {
+			(void)err_sys(e, errno, "can't make %s in the Maildir %.150s", inner[i], c->sink);
+			(void)close(fd);
+			return -1;
+		}
+	*out = fd;
+	return 0;
+}
+
 void
 places_done(struct places *p)
 {

@@ -18,6 +18,8 @@ struct places {
 int places_make(const struct conf *, const struct identity *owner, struct err *) must_use;
 /* As the daemon's user: take both locks, open the spool. ERR_BUSY names the other daemon. */
 int places_open(struct places *, const struct conf *, struct err *) must_use;
+/* The Maildir of staging = "sink", with what belongs into it; made if it is not there. */
+int places_open_sink(int *out, const struct conf *, struct err *) must_use;
 void places_done(struct places *);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/require.h"
 #include "command.h"
 #include "net/tls.h"
+#include "places.h"
 #include "secrets.h"
 #include "sys/privilege.h"
 
@@ -28,13 +29,24 @@ check_ca_file(const struct conf_relay *r, struct err *e)
 	return 0;
 }
 
+static int
+check_sink(const struct conf *c, struct err *e)
+{
+	int fd;
+
+	if (places_open_sink(&fd, c, e) != 0)
+		return err_prefix(e, "sink");
+	(void)close(fd);
+	return 0;
+}
+
 int
 precheck(const struct conf *c, struct err *e)
 {
 	for (size_t i = 0; i < c->nrelay; i++)
 		if (check_ca_file(&c->relay[i], e) != 0)
 			return -1;
-	return 0;
+	return c->staging == CONF_STAGING_SINK ? check_sink(c, e) : 0;
 }
 
 struct complaints {

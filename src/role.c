@@ -135,7 +135,8 @@ role_enter_sandbox(struct role *r, enum sandbox_role role, const char *const *re
     const char *const *write_dirs, struct err *e)
 {
 	struct sandbox_params params = { .role = role, .policy = r->conf->sandbox,
-		.read_dirs = read_dirs, .write_dirs = write_dirs };
+		.read_dirs = read_dirs, .write_dirs = write_dirs,
+		.offline = r->conf->staging != CONF_STAGING_OFF };
 
 	if (sandbox_apply(&params, r->sandbox, e) != 0)
 		return err_prefix(e, "sandbox = \"best-effort\" would go on without");

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "control/control.h"
 #include "hook.h"
+#include "places.h"
 #include "relay/relay.h"
 #include "secrets.h"
 #include "sys/fs.h"
@@ -25,7 +26,7 @@
 struct relay_main {
 	struct role	 role;
 	struct net	*net;
-	struct fs	*fs, *history_fs;
+	struct fs	*fs, *history_fs, *sink_fs;
 	struct worker	*commit, *reader, *resolver, *history;
 	struct tls_client *tls[CONF_RELAYS_MAX];
 	struct relay	*relay;
@@ -120,7 +121,7 @@ enter_sandbox(struct relay_main *m, struct err *e)
 	const struct conf *c = m->role.conf;
 	const char *dirs[READ_DIRS_MAX];
 	char spool[PATH_MAX], history[PATH_MAX], resolv[PATH_MAX], *ca[CONF_RELAYS_MAX] = { NULL };
-	const char *write_dirs[] = { spool, history, NULL };
+	const char *write_dirs[] = { spool, history, c->staging == CONF_STAGING_SINK ? c->sink : NULL, NULL };
 	int rc;
 	size_t n = 0;
 
@@ -182,7 +183,8 @@ start_relay(struct relay_main *m, struct err *e)
 {
 	struct role *r = &m->role;
 	struct relay_env env = { .loop = r->loop, .net = m->net, .fs = m->fs, .commit = m->commit,
-		.reader = m->reader, .history_fs = m->history_fs, .history = m->history, .rng = &r->rng, .log = r->log, .tls = m->tls, .sandbox = r->sandbox };
+		.reader = m->reader, .history_fs = m->history_fs, .history = m->history, .rng = &r->rng, .log = r->log, .tls = m->tls,
+		.sink_fs = m->sink_fs, .sandbox = r->sandbox };
 	struct buf secret;
 	int rc;
 
@@ -232,6 +234,17 @@ start_tls(struct relay_main *m, struct err *e)
 }
 
 static int
+open_sink(struct relay_main *m, struct err *e)
+{
+	int fd;
+
+	if (places_open_sink(&fd, m->role.conf, e) != 0)
+		return -1;
+	m->sink_fs = fs_new(fd);
+	return 0;
+}
+
+static int
 start(struct relay_main *m, struct err *e)
 {
 	struct role *r = &m->role;
@@ -239,6 +252,8 @@ start(struct relay_main *m, struct err *e)
 
 	if (r->spool < 0 || r->history < 0)
 		return err_set(e, ERR_GONE, "no spool was passed, or no place for the history");
+	if (r->conf->staging == CONF_STAGING_SINK && open_sink(m, e) != 0)
+		return -1;
 	open_netlink(m);
 	if (start_tls(m, e) != 0 || enter_sandbox(m, e) != 0 ||
 	    start_workers(m, e) != 0)
@@ -271,6 +286,7 @@ stop(struct relay_main *m)
 	worker_free(m->history);	/* its last lines are written by then */
 	fs_free(m->fs);
 	fs_free(m->history_fs);
+	fs_free(m->sink_fs);
 	for (size_t i = 0; i < CONF_RELAYS_MAX; i++)
 		tls_client_free(m->tls[i]);
 	role_end(&m->role);

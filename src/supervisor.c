@@ -619,10 +619,12 @@ init_post(struct supervisor *s, struct post *p, const char *name, const char *ti
 
 /* At a reload they are in the report. */
 static void
-warn_listeners(struct supervisor *s)
+warn_loudly(struct supervisor *s)
 {
 	char text[CONF_DANGER_MAX];
 
+	if (conf_staging_notice(s->conf, text))
+		log_simple(s->log, LEVEL_WARNING, "staging", "%s", text);
 	for (size_t i = 0; i < s->conf->nlistener; i++)
 		for (size_t pos = 0; conf_listener_danger(&s->conf->listener[i], &pos, text);)
 			log_simple(s->log, LEVEL_WARNING, "open-listener", "%s", text);
@@ -633,7 +635,7 @@ serve(struct supervisor *s, int binary, int spawner)
 {
 	int64_t watchdog = notify_watchdog_ms() / PINGS_LOST;
 
-	warn_listeners(s);
+	warn_loudly(s);
 	for (size_t i = 0; i < s->doors.n; i++)
 		log_simple(s->log, LEVEL_NOTICE, "listening", "%s%s", s->doors.door[i].name,
 		    s->doors.door[i].passed ? " (from systemd)" : "");

@@ -3,6 +3,7 @@
  * What no single value shows: values that need or exclude one another, and
  * defaults that come from other values.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -216,6 +217,24 @@ check_sizes(struct loader *ld, const config_setting_t *root)
 		    "limits.connections and has no effect");
 }
 
+static void
+check_staging(struct loader *ld, const config_setting_t *root)
+{
+	struct conf *c = ld->conf;
+	char text[PATH_MAX + 8];
+
+	if (c->sink == NULL || c->sink[0] == '\0') {
+		free(c->sink);
+		(void)snprintf(text, sizeof(text), "%s/sink", c->state_dir);
+		c->sink = xstrdup(text);
+	}
+	if (strcmp(c->sink, c->state_dir) == 0 || strcmp(c->sink, c->runtime_dir) == 0)
+		complain(ld, line_at(root, "sink"), "sink is the same as state_dir or runtime_dir: it needs a "
+		    "directory of its own");
+	if (conf_staging_notice(c, text))
+		caution(ld, line_at(root, "staging"), "%s", text);
+}
+
 /* Each has a lock of the same name. */
 static void
 check_places(struct loader *ld, const config_setting_t *root)
@@ -234,4 +253,5 @@ check_conf(struct loader *ld, const config_setting_t *root)
 	check_routes(ld, root);
 	check_sizes(ld, root);
 	check_places(ld, root);
+	check_staging(ld, root);
 }

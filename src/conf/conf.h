@@ -33,6 +33,9 @@ enum conf_uncertain { CONF_UNCERTAIN_RESEND, CONF_UNCERTAIN_HOLD, CONF_UNCERTAIN
 /* How the Received field of a message says whose it is. */
 enum conf_received_user { CONF_RECEIVED_UID, CONF_RECEIVED_HASH, CONF_RECEIVED_NONE };
 
+/* Where mail goes in place of the smarthosts. */
+enum conf_staging { CONF_STAGING_OFF, CONF_STAGING_HOLD, CONF_STAGING_SINK };
+
 /* What becomes of mail beyond the limits of its user. */
 enum conf_over { CONF_OVER_HOLD, CONF_OVER_DEFER, CONF_OVER_REFUSE };
 
@@ -98,6 +101,8 @@ struct conf {
 	char		*user, *intake_user;	/* when started as root */
 	enum sandbox_policy sandbox;
 	enum conf_received_user received_user;
+	enum conf_staging staging;
+	char		*sink;			/* a Maildir */
 	bool		 syslog;
 	bool		 debug;
 	int64_t		 drain_ms;
@@ -161,6 +166,8 @@ unsigned conf_line(struct view text, const char *path);
  * False: no more.
  */
 bool conf_listener_danger(const struct conf_listener *, size_t *pos, char text[CONF_DANGER_MAX]);
+/* False: mail leaves this host as usual. */
+bool conf_staging_notice(const struct conf *, char text[CONF_DANGER_MAX]);
 /*
  * True if no value that takes effect at a restart only differs; otherwise
  * their names are added to names.

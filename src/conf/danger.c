@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a listener should not let in, in words. It fails nothing: only the administrator knows what
- * is in front of it.
+ * What must not be overlooked, in words: what a listener should not let in, and that nothing leaves
+ * the host. It fails nothing: only the administrator knows whether it is meant.
  */
 #include <stdio.h>
 
@@ -68,6 +68,24 @@ conf_listener_danger(const struct conf_listener *l, size_t *pos, char text[CONF_
 		(void)snprintf(text, CONF_DANGER_MAX, "GATEWAY: the networks of the listener %s have %s in them, this "
 		    "host's end of a bridge: what the host forwards comes from there, whoever sent it; add "
 		    "\"!%s\"", l->name, host, host);
+		return true;
+	}
+	return false;
+}
+
+bool
+conf_staging_notice(const struct conf *c, char text[CONF_DANGER_MAX])
+{
+	switch (c->staging) {
+	case CONF_STAGING_OFF:
+		return false;
+	case CONF_STAGING_HOLD:
+		(void)snprintf(text, CONF_DANGER_MAX, "STAGING: NO MAIL LEAVES THIS HOST: all of it is kept in the "
+		    "queue, until staging is \"off\"");
+		return true;
+	case CONF_STAGING_SINK:
+		(void)snprintf(text, CONF_DANGER_MAX, "STAGING: NO MAIL LEAVES THIS HOST: all of it goes to the "
+		    "Maildir %.250s", c->sink);
 		return true;
 	}
 	return false;

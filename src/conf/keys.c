@@ -20,6 +20,7 @@
 static const char *const sandbox_words[] = { "required", "best-effort", "off", NULL };
 static const char *const uncertain_words[] = { "resend", "hold", "bounce", NULL };
 static const char *const received_words[] = { "uid", "hash", "none", NULL };
+static const char *const staging_words[] = { "off", "hold", "sink", NULL };
 static const char *const over_words[] = { "hold", "defer", "refuse", NULL };
 static const char *const tls_words[] = { "starttls", "implicit", "none", NULL };
 
@@ -83,6 +84,10 @@ const struct key keys[] = {
 	  .fixed = true, .help = "Who runs intake when started as root; empty: user." },
 	{ TOP("received_user", received_user), .type = KEY_CHOICE, .words = received_words, .def = "uid",
 	  .help = "How Received says who handed a message in: uid, a keyed hash of it, or not." },
+	{ TOP("staging", staging), .type = KEY_CHOICE, .words = staging_words, .def = "off",
+	  .help = "For tests: keep all mail in the queue (hold) or in a Maildir (sink); none leaves." },
+	{ TOP("sink", sink), STRING(PATH, 0, 4000), .derived = "state_dir/sink",
+	  .help = "The Maildir of staging = \"sink\"." },
 	{ TOP("sandbox", sandbox), .type = KEY_CHOICE, .words = sandbox_words, .def = "required",
 	  .help = "What if system call filter or Landlock are not to be had." },
 	{ TOP("syslog", syslog), .type = KEY_BOOL, .def = "false", .fixed = true,

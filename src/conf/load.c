@@ -555,6 +555,7 @@ conf_free(struct conf *c)
 	free(c->socket);
 	free(c->state_dir);
 	free(c->runtime_dir);
+	free(c->sink);
 	free(c->user);
 	free(c->intake_user);
 	free_words(c->hook);

@@ -287,6 +287,33 @@ status_disk(struct report *r, const struct spool_stats *spool)
 	report_show(r);
 }
 
+static const char *
+staging_word(const struct conf *c)
+{
+	static const char *const words[] = {
+		[CONF_STAGING_OFF] = "off", [CONF_STAGING_HOLD] = "hold", [CONF_STAGING_SINK] = "sink"
+	};
+
+	return words[c->staging];
+}
+
+/* In an answer about messages; nothing is said while they leave as usual. */
+void
+answer_put_staging(struct relay *relay, struct report *r)
+{
+	const struct conf *c = relay_conf(relay);
+	char text[CONF_DANGER_MAX];
+
+	if (!conf_staging_notice(c, text))
+		return;
+	if (r->json) {
+		report_word(r, "staging", staging_word(c));
+	} else {
+		report_sentence(r, text);
+		report_blank(r);
+	}
+}
+
 /* Before anything else, for people: what must not be overlooked. */
 static void
 status_warnings(struct relay *relay, struct report *r)
@@ -295,6 +322,11 @@ status_warnings(struct relay *relay, struct report *r)
 	char text[CONF_DANGER_MAX];
 
 	report_list(r, "warnings");
+	if (conf_staging_notice(c, text)) {
+		report_row(r);
+		report_word(r, "warning", text);
+		report_end(r);
+	}
 	for (size_t i = 0; i < c->nlistener; i++)
 		for (size_t pos = 0; conf_listener_danger(&c->listener[i], &pos, text);) {
 			report_row(r);
@@ -317,6 +349,7 @@ answer_status(struct relay *relay, struct report *r)
 	report_num(r, "pid", getpid());
 	report_time(r, "started", stats.started_ms);
 	report_word(r, "sandbox", relay_env(relay)->sandbox);
+	report_word(r, "staging", staging_word(relay_conf(relay)));
 	report_object(r, "intake");
 	report_bool(r, "connected", stats.intake_connected);
 	report_word(r, "sandbox", stats.intake_sandbox);
@@ -339,6 +372,7 @@ answer_status(struct relay *relay, struct report *r)
 	report_num(r, "bounced", (int64_t)stats.bounced);
 	report_num(r, "expired", (int64_t)stats.expired);
 	report_num(r, "removed", (int64_t)stats.removed);
+	report_num(r, "sunk", (int64_t)stats.sunk);
 	report_end(r);
 	report_end(r);
 	status_disk(r, &spool);

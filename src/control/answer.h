@@ -42,6 +42,8 @@ const char *answer_why_closed(struct relay *, uint32_t relays, char *text, size_
 /* What would mend that; as text only where there is something to say. */
 void answer_put_advice(struct relay *, uint32_t relays, struct report *);
 
+/* First in an answer about messages: that none leaves this host, if so. */
+void answer_put_staging(struct relay *, struct report *);
 /* State and reason of a message in the queue; result: what its last outcome has. */
 const char *answer_state_word(struct relay *, const struct spool_message *);
 void answer_why(struct relay *, const struct spool_message *, const struct answer_way *,

@@ -50,7 +50,7 @@ void
 answer_why(struct relay *relay, const struct spool_message *m, const struct answer_way *way,
     const struct spool_result *result, size_t n, char *text, size_t cap)
 {
-	char closed[700];
+	char closed[700], staging[CONF_DANGER_MAX];
 
 	if (m->flags & SPOOL_DAMAGED) {
 		(void)snprintf(text, cap, "the stored message fails its check and can't be sent; a copy and a "
@@ -69,6 +69,10 @@ answer_why(struct relay *relay, const struct spool_message *m, const struct answ
 	}
 	if (m->delivery != NULL) {
 		(void)snprintf(text, cap, "being sent now");
+		return;
+	}
+	if (conf_staging_notice(relay_conf(relay), staging)) {
+		(void)snprintf(text, cap, "%s", staging);
 		return;
 	}
 	if (m->flags & SPOOL_UNCERTAIN) {
@@ -597,6 +601,7 @@ write_answer(struct explain *x, struct spool_message *m, struct buf *out)
 		return LISTING_WAIT;
 	ignore_result(buf_add_str(out, "ok\n"));	/* it is empty */
 	report_begin(&x->report, out, x->request.json);
+	answer_put_staging(x->relay, &x->report);
 	if (m == NULL)
 		put_gone(x);
 	else

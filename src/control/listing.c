@@ -209,6 +209,7 @@ step_reports(struct listing *l, struct buf *out)
 {
 	if (!l->begun) {
 		report_begin(&l->report, out, l->request.json);
+		answer_put_staging(l->relay, &l->report);
 		report_list(&l->report, "messages");
 		l->begun = true;
 	}

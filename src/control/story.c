@@ -559,6 +559,7 @@ static const struct {
 	{ "held", tell_held, NULL, NULL },
 	{ "released", NULL, "released by the administrator", NULL },
 	{ "removed", tell_removed, NULL, NULL },
+	{ "sunk", NULL, "written to the sink of staging, and not sent: ", "file" },
 	{ "damaged", NULL, "the stored message is damaged: ", "reason" },
 	{ "unreadable", NULL, "the stored message can't be read now: ", "reason" },
 	{ "finished", tell_finished, NULL, NULL },

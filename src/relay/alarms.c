@@ -150,6 +150,8 @@ put_away(const struct relay *r, size_t i, struct buf *out)
 static enum verdict
 is_queue_old(const struct relay *r, size_t i)
 {
+	if (r->conf->staging == CONF_STAGING_HOLD)
+		return NO;		/* as it is meant */
 	return r->alarms.oldest_ms < 0 ? UNKNOWN : r->alarms.oldest_ms > QUEUE_OLD_MS ? YES : NO;
 }
 

@@ -361,6 +361,17 @@ life_removed(struct relay *r, struct spool_message *m, const struct envelope *en
 }
 
 void
+life_sunk(struct relay *r, const struct spool_message *m, const char *name, size_t rcpts)
+{
+	struct log_line l;
+
+	begin(&l, r, LEVEL_INFO, "sunk", m);
+	log_num(&l, "rcpts", (int64_t)rcpts);
+	log_text(&l, "file", view_str(name));
+	log_end(&l);
+}
+
+void
 life_unreadable(struct relay *r, const struct spool_message *m, const struct err *e)
 {
 	struct log_line l;

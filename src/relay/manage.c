@@ -235,6 +235,8 @@ for_relays(struct relay *r, struct view name, act_fn *act, struct buf *names, st
 int
 relay_probe(struct relay *r, struct view name, struct err *e)
 {
+	if (staging_is_on(r))
+		return err_set(e, ERR_DENIED, "staging is on: no port is looked at");
 	return for_relays(r, name, probe, NULL, e);
 }
 

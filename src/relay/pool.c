@@ -429,6 +429,8 @@ pool_run(void *arg)
 		relay_drain_check(u->r);
 		return;
 	}
+	if (staging_is_on(u->r))
+		return;
 	failover_check(u->r);
 	routes = failover_serves(u);
 	next = schedule_next_at(schedule, routes);

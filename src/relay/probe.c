@@ -25,7 +25,7 @@ probe_run(void *arg)
 	int64_t now = loop_now(u->r->env.loop);
 
 	timer_cancel(u->r->env.loop, &u->prober.timer);
-	if (u->r->draining || u->prober.session != NULL)
+	if (u->r->draining || u->prober.session != NULL || staging_is_on(u->r))
 		return;
 	health_next_probe(u->health, now, &p);
 	if (p.endpoint < 0)

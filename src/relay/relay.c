@@ -104,6 +104,7 @@ relay_kick(struct relay *r)
 {
 	for (size_t i = 0; i < r->nup; i++)
 		pool_kick(&r->up[i]);
+	staging_kick(r);
 	routing_kick(r);
 }
 
@@ -267,7 +268,8 @@ tell_status(struct relay *r)
 	size_t at = 0;
 
 	spool_stats(r->spool, &st);
-	put_text(text, sizeof(text), &at, "%s%llu messages %s",
+	put_text(text, sizeof(text), &at, "%s%s%llu messages %s",
+	    staging_is_on(r) ? "STAGING, no mail leaves; " : "",
 	    r->spool_health != SPOOL_OK ? "new mail refused; " : "",
 	    (unsigned long long)(st.messages + st.found), st.recovering ? "found so far" : "queued");
 	put_way(r, text, sizeof(text), &at);
@@ -334,6 +336,7 @@ close_spool(struct relay *r)
 	timer_cancel(r->env.loop, &r->drain);
 	for (size_t i = 0; i < r->nup; i++)
 		upstream_end_sessions(&r->up[i]);
+	staging_done(r);
 	report_done(r);		/* what is not written yet is written by the next run */
 	routing_done(r);
 	reception_stop(r);
@@ -352,7 +355,7 @@ relay_drain_check(struct relay *r)
 	for (size_t i = 0; i < r->nup; i++)
 		if (upstream_is_busy(&r->up[i]))
 			return;
-	if (report_is_idle(r) && reception_has_ended(r))
+	if (!staging_is_busy(r) && report_is_idle(r) && reception_has_ended(r))
 		close_spool(r);
 }
 
@@ -556,6 +559,7 @@ relay_init(const struct relay_env *env, const struct conf *conf, struct view sec
 	make_schedule(r);
 	sweep_init(r);
 	network_init(r);
+	staging_init(r);
 	guard_init(r);
 	users_init(r);
 	report_init(r);
@@ -607,6 +611,7 @@ relay_free(struct relay *r)
 	alarms_done(r);
 	failover_done(r);
 	watch_keep_done(r);
+	staging_done(r);
 	task_cancel(&r->reap);
 	task_cancel(&r->ready);
 	report_done(r);

@@ -33,6 +33,7 @@ struct relay_env {
 	struct worker	*commit, *reader;
 	struct fs	*history_fs;	/* the history's directory */
 	struct worker	*history;	/* NULL: no history is kept */
+	struct fs	*sink_fs;	/* the Maildir of staging = "sink"; else NULL */
 	struct rng	*rng;
 	struct log	*log;
 	struct tls_client *const *tls;	/* of each relay; NULL in the simulator, whose streams need none */
@@ -155,6 +156,7 @@ void relay_network_changed(struct relay *, const char *why);
 struct relay_stats {
 	uint64_t	delivered, deferred, bounced, expired, removed;	/* recipients, since start */
 	uint64_t	uncertain;
+	uint64_t	sunk;			/* recipients whose mail went to the sink */
 	bool		intake_connected;
 	char		intake_sandbox[64];
 	uint64_t	intake_sessions, intake_refused;

@@ -8,7 +8,7 @@
  * session runs one upstream connection; delivery is the message in a session; probe asks
  * endpoints how they are; report ends messages that failed; sweep looks at clocks and
  * ages; network has all endpoints looked at when the host's network changed; watch is the way
- * to and from health; manage does what the administrator asks; life says what happens to each
+ * to and from health; staging keeps mail here in place of all that; manage does what the administrator asks; life says what happens to each
  * message.
  */
 #ifndef RELAY_RELAY_IMPL_H
@@ -20,6 +20,7 @@
 #include "relay/address_book.h"
 #include "relay/age.h"
 #include "health/diagnosis.h"
+#include "mail/archive.h"
 #include "relay/dial.h"
 #include "relay/history.h"
 #include "relay/allowance.h"
@@ -510,6 +511,26 @@ struct network {
 void network_init(struct relay *);
 void network_done(struct relay *);
 
+/* --- staging: nothing leaves ------------------------------------------------------ */
+
+struct sink_file;
+struct staging {
+	struct task		 task;
+	struct timer		 timer;		/* until a message is due, or the disk is tried again */
+	struct spool_message	*m;		/* it is being written; NULL: none */
+	struct spool_reader	*reader;
+	struct archive		 archive;
+	struct sink_file	*file;
+	bool			 begun;		/* the head is there */
+	bool			 failing;
+};
+
+void staging_init(struct relay *);
+void staging_done(struct relay *);		/* before the spool is closed */
+bool staging_is_on(const struct relay *);
+bool staging_is_busy(const struct relay *);
+void staging_kick(struct relay *);		/* there may be mail to write */
+
 /* --- manage: what the administrator asks --------------------------------------- */
 
 void manage_init(struct relay *);
@@ -567,6 +588,8 @@ void life_held(struct relay *, const struct spool_message *, bool hold, const ch
 void life_held_uncertain(struct relay *, const struct spool_message *);
 /* env: NULL if it is not at hand. */
 void life_removed(struct relay *, struct spool_message *, const struct envelope *env, size_t rcpts);
+/* name: of its file. */
+void life_sunk(struct relay *, const struct spool_message *, const char *name, size_t rcpts);
 void life_unreadable(struct relay *, const struct spool_message *, const struct err *);
 
 /* --- alarms -------------------------------------------------------------------- */
@@ -623,6 +646,7 @@ struct relay {
 	struct timer		 status;
 	char			*status_text;	/* said last; NULL: nothing */
 	struct network		 network;
+	struct staging		 staging;
 	bool			 remarks_due;	/* a port has shown something new */
 	struct keep		 clock;		/* its file */
 	struct guard		 guard;

@@ -592,6 +592,7 @@ session_new(struct upstream *u, size_t endpoint, enum session_kind kind)
 	struct session *s = xzalloc(sizeof(*s));
 	struct relay *r = u->r;
 
+	require(!staging_is_on(r));	/* nothing leaves: no caller gets here then */
 	s->r = r;
 	s->up = u;
 	s->endpoint = endpoint;

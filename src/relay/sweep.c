@@ -52,6 +52,8 @@ expire_some(struct relay *r)
 	size_t pos = 0;
 	unsigned n = 0;
 
+	if (staging_is_on(r))
+		return;		/* nobody has tried to send it */
 	while (n < SWEEP_EXPIRE_MAX && (m = spool_next(r->spool, &pos)) != NULL) {
 		if (m->delivery != NULL || (m->flags & SPOOL_HELD) != 0 ||
 		    !schedule_is_expired(&r->schedule, m, age_of(&r->age, m->received_ms), now_of(r)))

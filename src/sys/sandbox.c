@@ -55,7 +55,7 @@ weigh(const struct sandbox_params *p, int rc)
 static int
 restrict_files(const struct sandbox_params *p, int *abi, struct err *e)
 {
-	struct landlock_wish w = { p->read_dirs, p->write_dirs, p->role != SANDBOX_INTAKE };
+	struct landlock_wish w = { p->read_dirs, p->write_dirs, p->role != SANDBOX_INTAKE && !p->offline };
 
 	if (p->role == SANDBOX_SUPERVISOR && p->read_dirs == NULL && p->write_dirs == NULL)
 		return 0;

@@ -21,6 +21,7 @@ struct sandbox_params {
 	enum sandbox_policy	 policy;
 	const char *const	*read_dirs;	/* NULL-terminated, or NULL; absent ones are skipped */
 	const char *const	*write_dirs;	/* also for reading */
+	bool			 offline;	/* no TCP connection */
 };
 
 /* What name lookup through the C library reads: hosts, resolv.conf, modules. NULL-terminated. */
