@@ -28,6 +28,30 @@ why_closed(struct relay *relay, size_t which, char *text, size_t cap)
 	return strlen(text);
 }
 
+/* The same of one whose reply mail waits for. */
+static size_t
+why_waiting(struct relay *relay, size_t which, char *text, size_t cap)
+{
+	struct buf out;
+
+	buf_init(&out, cap - 1);
+	ignore_result(relay_why_waiting(relay, which, &out));	/* what fits is enough */
+	(void)snprintf(text, cap, "%.*s", VIEW_ARG(buf_view(&out)));
+	buf_done(&out);
+	return strlen(text);
+}
+
+/* The first of them whose reply is overdue; empty: none is. */
+const char *
+answer_why_waiting(struct relay *relay, uint32_t relays, char *text, size_t cap)
+{
+	text[0] = '\0';
+	for (size_t i = 0; i < relay_conf(relay)->nrelay && text[0] == '\0'; i++)
+		if ((relays & (1u << i)) != 0)
+			(void)why_waiting(relay, i, text, cap);
+	return text;
+}
+
 /* All of them have to be closed for mail to wait. */
 const char *
 answer_why_closed(struct relay *relay, uint32_t relays, char *text, size_t cap)
@@ -227,7 +251,8 @@ status_relay(struct relay *relay, size_t i, struct report *r)
 	status_account(relay, i, r);
 	status_way(relay, i, r);
 	report_num(r, "sessions", relay_sessions(relay, i));
-	(void)why_closed(relay, i, why, sizeof(why));
+	if (why_closed(relay, i, why, sizeof(why)) == 0)
+		(void)why_waiting(relay, i, why, sizeof(why));
 	report_hide(r);
 	report_word(r, "advice", advice_of(relay, i));
 	report_show(r);

@@ -39,6 +39,8 @@ void answer_routes(struct relay *, struct report *);
 
 /* One sentence: why nothing goes out over any of these relays (bits) now; "" if mail flows. Returns text. */
 const char *answer_why_closed(struct relay *, uint32_t relays, char *text, size_t cap);
+/* The same of a reply that mail waits for, where mail flows. */
+const char *answer_why_waiting(struct relay *, uint32_t relays, char *text, size_t cap);
 /* What would mend that; as text only where there is something to say. */
 void answer_put_advice(struct relay *, uint32_t relays, struct report *);
 

@@ -68,7 +68,8 @@ answer_why(struct relay *relay, const struct spool_message *m, const struct answ
 		return;
 	}
 	if (m->delivery != NULL) {
-		(void)snprintf(text, cap, "being sent now");
+		(void)answer_why_waiting(relay, way->relays, closed, sizeof(closed));
+		(void)snprintf(text, cap, "being sent now%s%s", closed[0] != '\0' ? "; " : "", closed);
 		return;
 	}
 	if (conf_staging_notice(relay_conf(relay), staging)) {
@@ -95,7 +96,9 @@ answer_why(struct relay *relay, const struct spool_message *m, const struct answ
 			(void)snprintf(text, cap, "%.*s", VIEW_ARG(view_first(result[i].text, 400)));
 		return;
 	}
-	(void)snprintf(text, cap, m->attempts == 0 ? "waits for its turn" : "waits for its next attempt");
+	(void)answer_why_waiting(relay, way->relays, closed, sizeof(closed));
+	(void)snprintf(text, cap, "waits for its %s%s%s", m->attempts == 0 ? "turn" : "next attempt",
+	    closed[0] != '\0' ? "; " : "", closed);
 }
 
 /* Which way recipient i goes; of one that is done nothing is known but the answer. */

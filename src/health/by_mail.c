@@ -112,6 +112,12 @@ by_mail_may_recover(const struct health *h, const struct endpoint *ep, int64_t n
 	return ep->mail_failing == 0 || (now_ms >= ep->mail_ms && !is_on_trial(h));
 }
 
+void
+health_set_overdue(struct health *h, size_t i, const char *step)
+{
+	h->ep[i].overdue = step;
+}
+
 bool
 health_mail_tries(struct health *h, size_t i, int64_t now_ms)
 {

@@ -129,6 +129,8 @@ void health_took_over(struct health *, size_t i, enum choice_reason, int64_t now
  */
 void health_resume(struct health *, size_t i, bool worked, int64_t now_ms);
 
+/* The step of a session for mail whose reply is overdue there; NULL: none is. Mail avoids it meanwhile. */
+void health_set_overdue(struct health *, size_t i, const char *step);
 /* For the next session. */
 void health_choose(struct health *, int64_t now_ms, struct health_choice *out);
 /* Suspect, and another one is not: the next message goes there, also past a kept connection. */
@@ -185,6 +187,7 @@ struct endpoint_view {
 	enum endpoint_state	 state;
 	bool			 suspect;
 	bool			 current;
+	bool			 mail_failed;	/* there, last */
 	int64_t			 ready_ms;	/* smoothed; -1: never */
 	int64_t			 since_ms;	/* monotonic, of this state */
 	int64_t			 last_probe_ms;	/* or race; monotonic; -1: never */

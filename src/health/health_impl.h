@@ -57,6 +57,7 @@ struct endpoint {
 	int64_t			login_ms;	/* while there are such: when a probe may try the next */
 	unsigned		mail_failing;	/* half failures that mail found, in a row: only mail clears them */
 	unsigned		mail_failures;	/* how many they were */
+	const char		*overdue;	/* the step of a session whose reply is; NULL: none */
 	int64_t			mail_ms;	/* while there are such: when mail may try the endpoint again */
 	unsigned		successes;	/* since it entered the state */
 	unsigned		probe_successes;
@@ -157,14 +158,14 @@ endpoint_is_tried(const struct endpoint *ep)
 static inline bool
 endpoint_is_doubted(const struct endpoint *ep, int64_t now_ms)
 {
-	return ep->suspect || (ep->mail_failing != 0 && now_ms < ep->mail_ms);
+	return ep->suspect || ep->overdue != NULL || (ep->mail_failing != 0 && now_ms < ep->mail_ms);
 }
 
 /* What people are told. */
 static inline bool
 endpoint_is_suspect(const struct endpoint *ep)
 {
-	return endpoint_is_usable(ep) && (ep->suspect || ep->mail_failing != 0);
+	return endpoint_is_usable(ep) && (ep->suspect || ep->overdue != NULL || ep->mail_failing != 0);
 }
 
 enum choice_reason health_why_anew(const struct health *);	/* of a choice without a current endpoint that works */

@@ -106,6 +106,9 @@ add_chosen(const struct health *h, int64_t now_ms, struct buf *out)
 	if (h->ep[h->current].suspect && other >= 0)
 		return buf_addf(out, "; its last attempt failed, so sessions make a detour over %u until one "
 		    "here succeeds", port_of(h, other)) && add_return(h, now_ms, out);
+	if (h->ep[h->current].overdue != NULL && other >= 0)
+		return buf_addf(out, "; a reply here is overdue, so sessions make a detour over %u until it comes",
+		    port_of(h, other)) && add_return(h, now_ms, out);
 	if (endpoint_is_doubted(&h->ep[h->current], now_ms) && other >= 0)
 		return buf_addf(out, "; mail failed here last, so sessions make a detour over %u, and one tries "
 		    "it here in ", port_of(h, other)) && add_time(out, h->ep[h->current].mail_ms - now_ms) &&

@@ -30,11 +30,12 @@ health_endpoint(const struct health *h, size_t i, struct endpoint_view *out)
 
 	require(i < h->n);
 	ep = &h->ep[i];
-	clean = ep->state == EP_UP && !endpoint_is_suspect(ep);
+	clean = ep->state == EP_UP && !ep->suspect && ep->mail_failing == 0;
 	*out = (struct endpoint_view){
 		.state = ep->state,
 		.suspect = endpoint_is_suspect(ep),
 		.current = h->current == (int)i,
+		.mail_failed = ep->mail_failing != 0,
 		.ready_ms = ep->ready_ms < 0 ? NEVER : (int64_t)(ep->ready_ms + 0.5),
 		.since_ms = ep->since_ms,
 		.last_probe_ms = ep->shown_ms > ep->probe_ms ? ep->shown_ms : ep->probe_ms,
@@ -136,7 +137,7 @@ lead_of(const struct endpoint *ep, bool *cause)
 		*cause = false;
 		return "switched off in the configuration";
 	case EP_UP:
-		*cause = endpoint_is_suspect(ep);
+		*cause = ep->suspect || ep->mail_failing != 0;
 		return ep->suspect ? "works, but the last attempt failed" :
 		    ep->mail_failing != 0 ? "answers, but mail failed there last" : "works";
 	case EP_DEGRADED:
@@ -181,6 +182,8 @@ health_why(const struct health *h, size_t i, struct buf *out)
 	bool cause;
 
 	require(i < h->n);
+	if (h->ep[i].overdue != NULL && !buf_addf(out, "a session waits for the reply to %s; ", h->ep[i].overdue))
+		return false;
 	lead = lead_of(&h->ep[i], &cause);
 	if (!buf_add_str(out, lead))
 		return false;

@@ -5,7 +5,7 @@
  * relay.c owns everything that there is once: spool, schedule, reports. An upstream is
  * one relay of the configuration: its health, account and sessions. reception takes
  * messages in; routing finds which routes their recipients take; pool decides which session is opened where and which message it gets;
- * session runs one upstream connection; delivery is the message in a session; probe asks
+ * session runs one upstream connection, overdue what takes long in it; delivery is the message in a session; probe asks
  * endpoints how they are; report ends messages that failed; sweep looks at clocks and
  * ages; network has all endpoints looked at when the host's network changed; watch is the way
  * to and from health; staging keeps mail here in place of all that; manage does what the administrator asks; life says what happens to each
@@ -27,6 +27,7 @@
 #include "relay/keep.h"
 #include "relay/lookup.h"
 #include "relay/outcome.h"
+#include "relay/patience.h"
 #include "health/port_history.h"
 #include "relay/relay.h"
 #include "relay/schedule.h"
@@ -148,6 +149,8 @@ struct session {
 	enum health_class	 lost_class;
 	char			 lost_text[200];
 	enum client_state	 at;		/* that the timer was set for */
+	int64_t			 awaits_ms;	/* since */
+	bool			 overdue;	/* the reply, and people are told */
 	int64_t			 started_ms, ready_ms;
 	const char		*chosen;	/* why this endpoint, in a word */
 	enum session_spends	 spends;
@@ -160,6 +163,7 @@ struct session {
 	struct stream		*stream;
 	struct client		*client;
 	struct timer		 step;		/* for what is awaited now */
+	struct timer		 late_reply;	/* it could go elsewhere, too */
 	struct timer		 whole;		/* the transaction, up to the dot */
 	struct timer		 age;		/* idle, or too old */
 	struct delivery		 d;
@@ -179,6 +183,13 @@ void session_free(struct session *);		/* at once: end of the relay */
 void session_set_age(struct session *);		/* quit when idle, or old, for too long */
 void session_touch(struct session *);		/* the text moves on: its timer begins anew */
 void session_failed_by_us(struct session *);	/* the message can't be read: end without a dot */
+
+/* --- overdue: a reply before the final dot takes long ------------------------- */
+
+void overdue_init(struct session *);
+void overdue_await(struct session *);		/* it has begun to wait in s->at */
+void overdue_heard(struct session *);		/* and goes on */
+void overdue_done(struct session *);		/* it ends */
 
 /* --- delivery --------------------------------------------------------------- */
 
@@ -408,6 +419,7 @@ struct upstream {
 	struct list		 sessions;
 	struct pool		 pool;
 	struct prober		 prober;
+	struct patience		 patience;
 	struct watch		 watch;
 };
 

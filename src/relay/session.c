@@ -64,6 +64,7 @@ session_over(struct session *s, enum health_class class, const char *detail)
 	timer_cancel(r->env.loop, &s->step);
 	timer_cancel(r->env.loop, &s->whole);
 	timer_cancel(r->env.loop, &s->age);
+	overdue_done(s);
 	if (s->d.m != NULL)
 		delivery_abandon(s);
 	if (s->lost)
@@ -242,11 +243,14 @@ session_arm(struct session *s)
 	struct loop *loop = s->r->env.loop;
 	enum client_state at = client_state(s->client);
 
+	if (s->at != at)
+		overdue_heard(s);
 	if (s->idle || s->parked || client_deadline_ms(s->client) == 0)
 		return;
 	if (timer_is_set(&s->step) && s->at == at)
 		return;
 	s->at = at;
+	overdue_await(s);
 	timer_set(loop, &s->step, step_limit(s, at));
 	if (at == CL_MAIL && !timer_is_set(&s->whole))
 		timer_set(loop, &s->whole, TRANSACTION_MS +
@@ -606,6 +610,7 @@ session_new(struct upstream *u, size_t endpoint, enum session_kind kind)
 	list_push(&u->sessions, &s->link);
 	timer_init(&s->step, on_step_timeout, s);
 	timer_init(&s->whole, on_whole_timeout, s);
+	overdue_init(s);
 	timer_init(&s->age, on_age, s);
 	lookup_wait_init(&s->lookup, on_lookup, s);
 	dial_init(&s->dial, r->env.net, &u->addresses, &session_limits, on_dialled, s);
@@ -630,6 +635,7 @@ session_free(struct session *s)
 	struct loop *loop = s->r->env.loop;
 
 	timer_cancel(loop, &s->step);
+	timer_cancel(loop, &s->late_reply);
 	timer_cancel(loop, &s->whole);
 	timer_cancel(loop, &s->age);
 	lookup_cancel(&s->lookup);

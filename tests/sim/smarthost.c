@@ -352,9 +352,12 @@ command(struct conn *c, struct view line)
 
 /* True: later. */
 static bool
-must_think(struct conn *c)
+must_think(struct conn *c, struct view line)
 {
-	if (c->host->think_ms == 0 || c->thought || c->body || c->pace != NORMAL)
+	const struct smarthost *h = c->host;
+
+	if (h->think_ms == 0 || c->thought || c->body || c->pace != NORMAL ||
+	    (h->think_of != NULL && !contains(line, h->think_of)))
 		return false;
 	tick(c, THINKS);
 	return true;
@@ -371,7 +374,7 @@ conn_run(struct conn *c)
 
 		if (n >= in.n || c->mute)
 			return;
-		if (must_think(c))
+		if (must_think(c, view_first(in, n)))
 			return;
 		if (c->told != NULL)
 			c->told->certain = true;
@@ -393,7 +396,7 @@ conn_run(struct conn *c)
 static void
 greet(struct conn *c)
 {
-	if (must_think(c))
+	if (must_think(c, VIEW("")))
 		return;
 	c->greeted = true;
 	c->thought = false;

@@ -72,6 +72,7 @@ struct smarthost {
 	struct stream		*(*wrap)(void *arg, struct twin_endpoint *, struct stream *);
 	void			*wrap_arg;
 	int64_t			 think_ms;	/* before each answer */
+	const char		*think_of;	/* only to commands with this in them; NULL: all */
 	struct rng		 rng;
 	struct list		 conns;
 	struct list		 taken;

@@ -124,6 +124,169 @@ one_cut_costs_a_detour_of_minutes(void **state)
 	assert_int_equal(world_logged(w, "route-changed", ""), 1);
 }
 
+/* --- replies that do not come ------------------------------------------------------------ */
+
+static const struct fault hangs[] = {
+	{ AT_MAIL, MUTE, NULL, ALWAYS }, { AT_RCPT, MUTE, NULL, ALWAYS }, { AT_DATA, MUTE, NULL, ALWAYS },
+	{ AT_AUTH, MUTE, NULL, ALWAYS }, { AT_MAIL, DRIP, NULL, ALWAYS },
+};
+
+static const char *
+why_of(struct world *w, size_t i)
+{
+	static char text[400];
+	struct buf b;
+
+	buf_init(&b, sizeof(text) - 1);
+	assert_true(health_why(relay_health(w->relay, 0), i, &b));
+	(void)snprintf(text, sizeof(text), "%.*s", VIEW_ARG(buf_view(&b)));
+	buf_done(&b);
+	return text;
+}
+
+/* Messages that wait for nothing but this reply go elsewhere, and new ones at once. */
+static void
+a_hung_port_is_left_soon(void **state)
+{
+	for (size_t i = 0; i < lengthof(hangs); i++) {
+		struct world *w = scenario_new();
+
+		start_warm(w);
+		if (hangs[i].at == AT_AUTH)
+			world_run(w, MINUTES(2));	/* its session has ended */
+		smarthost_fault(&w->port[P587], hangs[i]);
+		assert_soon(settled_after(w, 5, SECONDS(30)), 18500, i);
+		assert_int_equal(w->port[P587].ntaken, 1);
+		assert_soon(settled_after(w, 5, SECONDS(30)), 1000, i);
+		assert_int_equal(world_logged(w, "bounced", ""), 0);
+		assert_int_equal(world_logged(w, "uncertain", ""), 0);
+		scenario_free(w);
+	}
+}
+
+/* Nothing else is there: the reply has the time that its step allows, and people see what is awaited. */
+static void
+a_lone_hung_port_has_its_time(void **state)
+{
+	struct world *w = *state;
+	struct endpoint_view v;
+	struct buf b;
+
+	w->conf.relay[0].nendpoint = 1;
+	start_warm(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_MAIL, MUTE, NULL, 1 });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, SECONDS(14));
+	assert_null(strstr(why_of(w, P587), "waits"));
+	world_run(w, SECONDS(6));
+	assert_non_null(strstr(why_of(w, P587), "a session waits for the reply to mail"));
+	health_endpoint(relay_health(w->relay, 0), P587, &v);
+	assert_true(v.suspect);
+	buf_init(&b, 200);
+	assert_true(relay_why_waiting(w->relay, 0, &b));
+	assert_true(view_starts(buf_view(&b), VIEW("smtp.twin.example:587 has not answered mail for ")));
+	buf_done(&b);
+	world_run(w, SECONDS(90));
+	assert_int_equal(world_logged(w, "attempt-failed", ""), 0);
+	assert_true(world_settle(w, SECONDS(20)));
+	assert_int_equal(world_logged(w, "attempt-failed", "no answer in time: mail"), 1);
+	assert_null(strstr(why_of(w, P587), "waits"));
+}
+
+/* The other port comes back while the reply is overdue: the message need not wait any more. */
+static void
+a_way_that_opens_is_taken(void **state)
+{
+	struct world *w = *state;
+
+	w->conf.relay[0].nendpoint = 2;
+	w->port[P465].ep->mode = TWIN_REFUSE;
+	start_warm(w);
+	world_run(w, MINUTES(3));
+	smarthost_fault(&w->port[P587], hangs[0]);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, SECONDS(30));
+	assert_int_equal(world_queued(w), 1);
+	w->port[P465].ep->mode = TWIN_ACCEPT;
+	assert_int_equal(relay_probe(w->relay, VIEW(""), NULL), 0);
+	relay_network_changed(w->relay, "test");
+	assert_true(world_settle(w, SECONDS(12)));
+	assert_int_equal(w->port[P465].ntaken, 1);
+}
+
+static void
+a_relay_that_hangs_is_left(void **state)
+{
+	/* one port, two, three: what the last one that is tried gets is 45 s */
+	static const int64_t limit_s[] = { 0, 90, 90, 100 };
+
+	for (size_t i = 0; i < 3; i++) {
+		for (unsigned n = 1; n <= PORTS; n++) {
+			struct world *w = scenario_new();
+
+			world_use_backup(w);
+			w->conf.relay[0].nendpoint = n;
+			start_warm(w);
+			fault_everywhere(w, hangs[i]);
+			world_run(w, SECONDS(5));
+			assert_soon(settled_after(w, 1, MINUTES(5)), SECONDS(limit_s[n]), i);
+			assert_int_equal(w->backup.ntaken, 1);
+			scenario_free(w);
+		}
+	}
+}
+
+/* After the final dot nobody is impatient: the message may have arrived. */
+static void
+the_final_dot_has_ten_minutes(void **state)
+{
+	struct world *w = *state;
+
+	start_warm(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_DOT, TAKE_SILENTLY, NULL, 1 });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, MINUTES(9));
+	assert_int_equal(world_logged(w, "attempt-failed", ""), 0);
+	assert_int_equal(world_logged(w, "uncertain", ""), 0);
+}
+
+/* A tarpit: each reply comes after so long. It is learned once, and then nobody moves any more. */
+static void
+slow_servers_do_not_make_mail_flap(void **state)
+{
+	static const struct {
+		int64_t	 think_s;
+		bool	 backup;
+		unsigned moves;		/* at most, all day */
+	} cases[] = { { 10, true, 0 }, { 20, false, 2 }, { 20, true, 2 }, { 40, true, 2 }, { 100, false, 2 } };
+
+	for (size_t i = 0; i < lengthof(cases); i++) {
+		struct world *w = scenario_new();
+		unsigned given = 1, moved;
+
+		if (cases[i].backup)
+			world_use_backup(w);
+		start_warm(w);
+		for (size_t k = 0; k < PORTS; k++) {
+			w->port[k].think_ms = SECONDS(cases[i].think_s);
+			w->port[k].think_of = "MAIL FROM";
+		}
+		for (int k = 0; k < 100; k++, given++) {
+			world_mail(w, ALICE, BOB, "slow.");
+			world_run(w, MINUTES(k % 4 == 0 ? 40 : 8));
+			assert_int_equal(world_queued(w), 0);
+		}
+		moved = world_logged(w, "attempt-failed", "");
+		if (moved > cases[i].moves)
+			fail_msg("case %zu: %u attempts given up", i, moved);
+		assert_int_equal(w->backup.ntaken, 0);
+		assert_int_equal(world_taken(w), given);
+		assert_int_equal(world_logged(w, "failover", ""), 0);
+		assert_in_range(world_logged(w, "route-changed", ""), 1, 1);
+		scenario_free(w);
+	}
+}
+
 /* --- all ports of the first relay ------------------------------------------------------- */
 
 static void
@@ -242,6 +405,12 @@ main(void)
 		cmocka_unit_test(a_port_that_takes_no_mail_is_left_at_once),
 		T(it_is_tried_at_growing_intervals),
 		T(one_cut_costs_a_detour_of_minutes),
+		cmocka_unit_test(a_hung_port_is_left_soon),
+		T(a_lone_hung_port_has_its_time),
+		T(a_way_that_opens_is_taken),
+		cmocka_unit_test(a_relay_that_hangs_is_left),
+		T(the_final_dot_has_ten_minutes),
+		cmocka_unit_test(slow_servers_do_not_make_mail_flap),
 		cmocka_unit_test(the_next_relay_gets_the_mail),
 		T(the_first_relay_is_tried_at_growing_intervals),
 		cmocka_unit_test(without_another_way_mail_is_tried_again),

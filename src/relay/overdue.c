@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * overdue - a reply before the final dot takes long (patience.h).
+ *
+ * The endpoint is avoided from then on, and people are told what is awaited. The session gives up
+ * when its mail has another way; until there is one it has the time that the step allows.
+ */
+#include <stdio.h>
+
+#include "base/num.h"
+#include "relay/relay_impl.h"
+
+#include "base/banned.h"
+
+static int64_t
+now_of(const struct session *s)
+{
+	return loop_now(s->r->env.loop);
+}
+
+/* What a step takes for its recipients beside. */
+static int64_t
+extra_ms(const struct session *s, enum client_state at)
+{
+	return at == CL_MAIL || at == CL_RCPT ? (int64_t)s->d.n * RCPT_EXTRA_MS : 0;
+}
+
+/* --- whether to give up -------------------------------------------------------------- */
+
+/* A relay that works beside this one, and is next in its route. */
+static bool
+has_other_relay(const struct session *s)
+{
+	const struct relay *r = s->r;
+	const struct conf_route *rt = &r->conf->route[s->d.m != NULL ? s->d.route : 0];
+
+	for (size_t i = 0; i < rt->nrelay; i++)
+		if (rt->relay[i] != s->up->index &&
+		    health_standing(r->up[rt->relay[i]].health, now_of(s)) == STANDING_IN)
+			return true;
+	return false;
+}
+
+static bool
+has_other_way(const struct session *s)
+{
+	const struct upstream *u = s->up;
+	struct endpoint_view v;
+
+	if (health_is_avoided(u->health, s->endpoint, now_of(s)))
+		return true;
+	if (!has_other_relay(s))
+		return false;
+	health_endpoint(u->health, s->endpoint, &v);
+	return v.mail_failed || now_of(s) - s->awaits_ms >= PATIENCE_LAST_MS + extra_ms(s, s->at);
+}
+
+/* --- telling ------------------------------------------------------------------------- */
+
+/* What the endpoint is known for is the first of its sessions that waits. */
+static void
+tell(struct upstream *u, size_t endpoint)
+{
+	const char *step = NULL;
+
+	list_foreach(link, &u->sessions) {
+		const struct session *s = list_entry(link, struct session, link);
+
+		if (s->overdue && s->endpoint == endpoint && step == NULL)
+			step = client_state_word(s->at);
+	}
+	health_set_overdue(u->health, endpoint, step);
+	watch_changed(u);
+}
+
+static void
+on_overdue(void *arg)
+{
+	struct session *s = arg;
+	char why[120];
+
+	if (!s->overdue) {
+		s->overdue = true;
+		tell(s->up, s->endpoint);
+	}
+	if (!has_other_way(s)) {
+		timer_set(s->r->env.loop, &s->late_reply, PATIENCE_LOOK_MS);
+		return;
+	}
+	(void)snprintf(why, sizeof(why), "no answer for %lld s, and mail has another way: %s",
+	    (long long)(now_of(s) - s->awaits_ms) / 1000, client_state_word(s->at));
+	session_abort(s, outcome_of_timeout(s->at), why);
+}
+
+/* --- from one step to the next ------------------------------------------------------- */
+
+void
+overdue_init(struct session *s)
+{
+	timer_init(&s->late_reply, on_overdue, s);
+}
+
+void
+overdue_done(struct session *s)
+{
+	timer_cancel(s->r->env.loop, &s->late_reply);
+	if (!s->overdue)
+		return;
+	s->overdue = false;
+	tell(s->up, s->endpoint);
+}
+
+void
+overdue_heard(struct session *s)
+{
+	if (patience_ends(s->at))
+		patience_heard(&s->up->patience, now_of(s) - s->awaits_ms, now_of(s));
+	overdue_done(s);
+}
+
+void
+overdue_await(struct session *s)
+{
+	s->awaits_ms = now_of(s);
+	if (s->kind == SESSION_MAIL && patience_ends(s->at))
+		timer_set(s->r->env.loop, &s->late_reply,
+		    patience_ms(&s->up->patience, now_of(s)) + extra_ms(s, s->at));
+}
+
+bool
+relay_why_waiting(const struct relay *r, size_t i, struct buf *out)
+{
+	const struct upstream *u = &r->up[i];
+	char text[32];
+
+	list_foreach(link, &u->sessions) {
+		const struct session *s = list_entry(link, struct session, link);
+
+		if (s->overdue)
+			return buf_addf(out, "%s has not answered %s for %s", u->endpoint_name[s->endpoint],
+			    client_state_word(s->at), num_duration_text(text, sizeof(text),
+			    (now_of(s) - s->awaits_ms) / 1000 * 1000));
+	}
+	return true;
+}
