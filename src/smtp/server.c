@@ -57,7 +57,6 @@ server_forget(struct server *s)
 	if (s->state == SV_CHUNKS)
 		s->abort_due = true;
 	s->over = true;
-	s->rcpt_seen = false;
 	if (s->state != SV_START && s->state != SV_CLOSING)
 		s->state = SV_READY;
 }

@@ -281,6 +281,24 @@ renew_world(bool with_relay)
 	r = with_relay ? relay(&w) : NULL;
 }
 
+/* "only *@example.com may send", "only *@example.net gets mail": the rule. */
+static void
+set_rules(struct view when)
+{
+	static char pattern[100];
+	static char *list[] = { pattern, NULL };
+	struct view only = VIEW("only ");
+	size_t end = view_find(view_from(when, only.n), ' ');
+
+	if (!view_starts(when, only))
+		return;
+	(void)snprintf(pattern, sizeof(pattern), "%.*s", VIEW_ARG(view_first(view_from(when, only.n), end)));
+	if (view_ends(when, VIEW(" may send")))
+		w.conf.allow_senders = list;
+	else
+		w.conf.allow_recipients = list;
+}
+
 static void
 begin_condition(struct view when)
 {
@@ -290,7 +308,7 @@ begin_condition(struct view when)
 	};
 	static char reply[100];
 
-	kept.refusal = VIEW("");
+	set_rules(when);
 	for (size_t i = 0; i < lengthof(refused); i++) {
 		if (!view_starts(when, refused[i].words))
 			continue;
@@ -299,7 +317,6 @@ begin_condition(struct view when)
 			relay_says(r, FRAME_POLICY, 0, view_str(reply));
 		else
 			kept.refusal = view_str(reply);
-		return;
 	}
 }
 
@@ -309,6 +326,7 @@ end_condition(struct view when)
 	if (view_starts(when, VIEW("new mail ")))
 		relay_says(r, FRAME_POLICY, 0, VIEW(""));
 	kept.refusal = VIEW("");
+	w.conf.allow_senders = w.conf.allow_recipients = NULL;
 }
 
 /* The time that a condition speaks of has passed once all is said. */
