@@ -385,8 +385,16 @@ fill_envelope(struct session *s, struct envelope *env)
 
 	envelope_init(env);		/* whether it is 8-bit the text itself says, at its end */
 	env->from = from->from;
-	for (size_t i = 0; i < from->nrcpt; i++)
-		envelope_add_rcpt(env, from->rcpt[i].address);
+	for (size_t i = 0; i < from->nrcpt; i++) {
+		const struct server_rcpt *r = &from->rcpt[i];
+
+		envelope_add_rcpt(env, r->address);
+		if (r->notify.n + r->orcpt.n > 0)
+			envelope_set_dsn(env, &(struct envelope_dsn){ r->notify, r->orcpt });
+	}
+	env->ret = from->ret;
+	env->envid = from->envid;
+	env->smtputf8 = from->utf8;
 	env->received_ms = loop_wall(s->host->loop);
 	env->peer = view_str(s->peer_text);
 	env->uid = s->peer.uid;

@@ -22,6 +22,8 @@
 
 struct bounce {
 	const struct bounce_facts *facts;
+	bool		 failed;	/* something did */
+	bool		 full;		/* the original goes back, not its header alone */
 	struct buf	 part;		/* under construction, with its own maximum */
 	char		 boundary[40];
 };
@@ -88,6 +90,34 @@ put_address(struct buf *out, struct view v)
 	return ok;
 }
 
+static int
+hex_digit(uint8_t c)
+{
+	return is_digit(c) ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* What ENVID and ORCPT stand for: xtext (RFC 3461 4), its "+XX" decoded. */
+static bool
+put_xtext(struct buf *out, struct view v)
+{
+	struct buf text;
+	bool ok = true;
+
+	buf_init(&text, ADDRESS_MAX);
+	for (size_t i = 0; ok && i < v.n; i++) {
+		uint8_t c = v.p[i];
+
+		if (c == '+' && v.n - i >= 3 && hex_digit(v.p[i + 1]) >= 0 && hex_digit(v.p[i + 2]) >= 0) {
+			c = (uint8_t)(hex_digit(v.p[i + 1]) * 16 + hex_digit(v.p[i + 2]));
+			i += 2;
+		}
+		ok = buf_add_byte(&text, c);
+	}
+	ok = ok && put_address(out, buf_view(&text));
+	buf_done(&text);
+	return ok;
+}
+
 /*
  * Words of v in lines of at most COLUMNS, indent in front of each line but the
  * first, which begins at column. A word longer than a line is cut.
@@ -144,6 +174,8 @@ is_status(struct view v)
 static struct view
 status_of(const struct bounce_rcpt *r)
 {
+	if (r->why == BOUNCE_RELAYED)
+		return VIEW("2.1.9");		/* RFC 3886 3.4 */
 	if (is_status(r->status))
 		return r->status;
 	return r->why == BOUNCE_EXPIRED ? VIEW("4.4.7") : VIEW("5.0.0");
@@ -183,6 +215,9 @@ put_reason(struct bounce *b, const struct bounce_rcpt *r)
 	case BOUNCE_EXPIRED:
 		return buf_addf(&b->part, "    It could not be delivered for %s.%s\r\n", period,
 		    r->text.n != 0 || r->code != 0 ? " What was heard last:" : "");
+	case BOUNCE_RELAYED:
+		return buf_add_str(&b->part, "    It was passed on to ") && put_flat(&b->part, r->remote, 255) &&
+		    buf_add_str(&b->part, ", which makes no reports of success:\r\n");
 	case BOUNCE_LOCAL:
 		break;
 	}
@@ -220,11 +255,14 @@ put_people(struct bounce *b)
 
 	if (!buf_addf(&b->part,
 	    "This is the mail system of %.255s.\r\n\r\n"
-	    "A message could not be delivered to the recipients below. It will not be\r\n"
-	    "tried again. The header of the message is attached.\r\n\r\n"
+	    "%sThe %smessage is attached.\r\n\r\n"
 	    "  Accepted: %s\r\n"
 	    "  Queue id: %.32s\r\n"
-	    "  From:     <", f->hostname, date_rfc5322(date, f->original->received_ms), f->id))
+	    "  From:     <", f->hostname, b->failed ?
+	    "A message could not be delivered to the recipients below. It will not be\r\n"
+	    "tried again. " :
+	    "A message was passed on to the recipients below, as far as this mail system\r\n"
+	    "can tell. ", b->full ? "" : "header of the ", date_rfc5322(date, f->original->received_ms), f->id))
 		return false;
 	if (!put_address(&b->part, f->original->from) || !buf_add_str(&b->part, ">\r\n\r\n"))
 		return false;
@@ -239,6 +277,16 @@ put_people(struct bounce *b)
 
 /* --- message/delivery-status --------------------------------------------------- */
 
+/* "rfc822;bob+40x": the type stays as it is (RFC 3464 2.3.1). */
+static bool
+put_original(struct buf *out, struct view orcpt)
+{
+	struct view type = view_first(orcpt, view_find(orcpt, ';'));
+
+	return put_flat(out, type, COLUMNS) && buf_add_str(out, "; ") &&
+	    put_xtext(out, view_from(orcpt, type.n + 1));
+}
+
 static bool
 put_status_rcpt(struct bounce *b, const struct bounce_rcpt *r)
 {
@@ -248,9 +296,13 @@ put_status_rcpt(struct bounce *b, const struct bounce_rcpt *r)
 	bool ok;
 
 	buf_init(&answer, TEXT_MAX + 64);
-	ok = buf_addf(&b->part, "\r\nFinal-Recipient: %s; ", is_ascii(r->address) ? "rfc822" : "utf-8") &&
+	ok = buf_add_str(&b->part, "\r\n");
+	if (ok && r->original.n != 0)
+		ok = buf_add_str(&b->part, "Original-Recipient: ") && put_original(&b->part, r->original) &&
+		    buf_add_str(&b->part, "\r\n");
+	ok = ok && buf_addf(&b->part, "Final-Recipient: %s; ", is_ascii(r->address) ? "rfc822" : "utf-8") &&
 	    put_address(&b->part, r->address) &&
-	    buf_add_str(&b->part, "\r\nAction: failed\r\nStatus: ") &&
+	    buf_addf(&b->part, "\r\nAction: %s\r\nStatus: ", r->why == BOUNCE_RELAYED ? "relayed" : "failed") &&
 	    buf_add(&b->part, status_of(r)) && buf_add_str(&b->part, "\r\n");
 	if (ok && r->remote.n != 0)
 		ok = buf_add_str(&b->part, "Remote-MTA: dns; ") && put_flat(&b->part, r->remote, 255) &&
@@ -277,6 +329,9 @@ put_status(struct bounce *b)
 	const struct bounce_facts *f = b->facts;
 	char date[DATE_MAX];
 
+	if (f->original->envid.n != 0 && (!buf_add_str(&b->part, "Original-Envelope-Id: ") ||
+	    !put_xtext(&b->part, f->original->envid) || !buf_add_str(&b->part, "\r\n")))
+		return false;
 	if (!buf_addf(&b->part, "Reporting-MTA: dns; %.255s\r\nX-Posthouse-Queue-Id: %.32s\r\nArrival-Date: %s\r\n",
 	    f->hostname, f->id, date_rfc5322(date, f->original->received_ms)))
 		return false;
@@ -347,6 +402,23 @@ put_field(struct buf *out, struct view field, bool quoted)
 	return true;
 }
 
+/* RFC 3461 4.3. What is beyond ASCII could not be quoted in a message within a message. */
+static bool
+goes_back_whole(const struct bounce *b)
+{
+	const struct bounce_facts *f = b->facts;
+
+	return b->failed && f->all && view_ieq(f->original->ret, VIEW("FULL")) &&
+	    f->message.n <= HEADER_PART_MAX - 256 && is_plain(f->message);
+}
+
+static bool
+put_whole(struct bounce *b)
+{
+	return buf_add_str(&b->part, "Content-Type: message/rfc822\r\n\r\n") &&
+	    put_field(&b->part, b->facts->message, false);
+}
+
 static bool
 put_header(struct bounce *b)
 {
@@ -375,9 +447,11 @@ put_top(struct buf *out, struct bounce *b)
 	const struct bounce_facts *f = b->facts;
 	char date[DATE_MAX];
 
+	const char *subject = b->failed ? "could not be delivered" : "was passed on";
+
 	return buf_addf(out, "From: \"Mail Delivery System\" <mailer-daemon@%s>\r\nTo: <", f->hostname) &&
 	    put_flat(out, f->to, ADDRESS_MAX) && buf_add_str(out, ">\r\n") &&
-	    buf_addf(out, "Subject: Your message could not be delivered\r\nDate: %s\r\nMessage-ID: ",
+	    buf_addf(out, "Subject: Your message %s\r\nDate: %s\r\nMessage-ID: ", subject,
 	    date_rfc5322(date, f->now_ms)) &&
 	    header_put_message_id(out, f->hostname, f->now_ms, f->nonce) &&
 	    buf_addf(out, "\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"
@@ -403,12 +477,15 @@ bounce_build(struct buf *out, const struct bounce_facts *f)
 	struct bounce b = { .facts = f };
 	size_t before = buf_len(out);
 
+	for (size_t i = 0; i < f->nrcpt; i++)
+		b.failed = b.failed || f->rcpt[i].why != BOUNCE_RELAYED;
+	b.full = goes_back_whole(&b);
 	/* "=_" can't be in quoted-printable, and nobody can guess the rest. */
 	(void)snprintf(b.boundary, sizeof(b.boundary), "=_%016llx", (unsigned long long)f->nonce);
 	if (put_top(out, &b) &&
 	    put_part(out, &b, "Content-Type: text/plain; charset=us-ascii\r\n\r\n", put_people, PEOPLE_MAX) &&
 	    put_part(out, &b, "Content-Type: message/delivery-status\r\n\r\n", put_status, STATUS_PART_MAX) &&
-	    put_part(out, &b, "", put_header, HEADER_PART_MAX) &&
+	    put_part(out, &b, "", b.full ? put_whole : put_header, HEADER_PART_MAX) &&
 	    buf_addf(out, "\r\n--%s--\r\n", b.boundary))
 		return true;
 	buf_truncate(out, before);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bounce - the report to a sender that a message could not be delivered
- * (RFC 3464, RFC 6522).
+ * bounce - the report to a sender that a message could not be delivered, or was
+ * passed on (RFC 3464, RFC 6522).
  *
  * Three parts: plain words, message/delivery-status, and the original's header.
  * The report is ASCII with lines of at most 998 bytes, whatever the upstream
  * or the original's header were made of, and never longer than BOUNCE_MAX: of
  * many recipients the first ones are listed and the others counted; of a long
- * header the fields that fit are kept.
+ * header the fields that fit are kept. All of the original goes back if the sender
+ * asked for it (RET=FULL), something failed, and it is short and plain enough.
  */
 #ifndef MAIL_BOUNCE_H
 #define MAIL_BOUNCE_H
@@ -19,11 +20,13 @@
 enum bounce_why {
 	BOUNCE_REFUSED,		/* a reply 5xx */
 	BOUNCE_EXPIRED,		/* tried for too long */
+	BOUNCE_RELAYED,		/* passed on, and the next server will not tell of success (RFC 3461 5.2.2) */
 	BOUNCE_LOCAL		/* we could not go on: the stored message is damaged, say */
 };
 
 struct bounce_rcpt {
 	struct view	address;
+	struct view	original;	/* ORCPT, as said; or "" */
 	enum bounce_why	why;
 	int		code;		/* of the reply; 0: none */
 	struct view	status;		/* "5.1.1"; anything malformed becomes 5.0.0 or 4.4.7 */
@@ -40,6 +43,7 @@ struct bounce_facts {
 	const struct bounce_rcpt *rcpt;
 	size_t			 nrcpt;
 	struct view		 message;	/* the original's beginning: at least its header, or what there is */
+	bool			 all;		/* that is all of it */
 	int64_t			 now_ms;	/* wall clock */
 	uint64_t		 nonce;		/* random, for the boundary and the Message-ID */
 };

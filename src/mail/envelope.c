@@ -26,19 +26,51 @@ void
 envelope_done(struct envelope *env)
 {
 	free(env->rcpt);
+	free(env->dsn);
 	envelope_init(env);
 }
 
 /* The capacity is the power of two that holds nrcpt: it needs no member. */
+static size_t
+capacity(uint32_t n)
+{
+	size_t cap = 1;
+
+	while (cap < n)
+		cap *= 2;
+	return cap;
+}
+
 void
 envelope_add_rcpt(struct envelope *env, struct view address)
 {
 	uint32_t n = env->nrcpt;
 
 	require(n < ENVELOPE_RCPT_MAX);
-	if ((n & (n - 1)) == 0)
-		env->rcpt = xrealloc(env->rcpt, (n != 0 ? (size_t)n * 2 : 1) * sizeof(*env->rcpt));
+	if (capacity(n) == n || n == 0) {
+		env->rcpt = xrealloc(env->rcpt, capacity(n + 1) * sizeof(*env->rcpt));
+		if (env->dsn != NULL)
+			env->dsn = xrealloc(env->dsn, capacity(n + 1) * sizeof(*env->dsn));
+	}
+	if (env->dsn != NULL)
+		env->dsn[n] = (struct envelope_dsn){ VIEW(""), VIEW("") };
 	env->rcpt[env->nrcpt++] = address;
+}
+
+void
+envelope_set_dsn(struct envelope *env, const struct envelope_dsn *dsn)
+{
+	require(env->nrcpt > 0);
+	if (env->dsn == NULL)
+		env->dsn = xcalloc(capacity(env->nrcpt), sizeof(*env->dsn));
+	env->dsn[env->nrcpt - 1] = *dsn;
+}
+
+struct envelope_dsn
+envelope_dsn(const struct envelope *env, uint32_t i)
+{
+	require(i < env->nrcpt);
+	return env->dsn != NULL ? env->dsn[i] : (struct envelope_dsn){ VIEW(""), VIEW("") };
 }
 
 /* --- to text -------------------------------------------------------------- */
@@ -57,29 +89,48 @@ put_line(struct buf *out, const char *key, struct view value)
 	    buf_add(out, value) && buf_add_byte(out, '\n');
 }
 
+/* A line that is left out if there is nothing to say. */
+static bool
+put_some(struct buf *out, const char *key, struct view value)
+{
+	return value.n == 0 || put_line(out, key, value);
+}
+
+static bool
+put_recipients(struct buf *out, const struct envelope *env)
+{
+	for (uint32_t i = 0; i < env->nrcpt; i++) {
+		struct envelope_dsn dsn = envelope_dsn(env, i);
+
+		if (env->rcpt[i].n == 0 || !put_line(out, "rcpt", env->rcpt[i]) ||
+		    !put_some(out, "notify", dsn.notify) || !put_some(out, "orcpt", dsn.orcpt))
+			return false;
+	}
+	return true;
+}
+
 static bool
 put_lines(struct buf *out, const struct envelope *env)
 {
 	char date[DATE_MAX];
 
-	if (!put_line(out, "from", env->from))
+	if (!put_line(out, "from", env->from) || !put_recipients(out, env))
 		return false;
-	for (uint32_t i = 0; i < env->nrcpt; i++)
-		if (env->rcpt[i].n == 0 || !put_line(out, "rcpt", env->rcpt[i]))
-			return false;
 	if (!put_line(out, "received", view_str(date_rfc3339(date, env->received_ms))))
 		return false;
-	if (env->peer.n != 0 && !put_line(out, "peer", env->peer))
+	if (!put_some(out, "peer", env->peer))
 		return false;
 	if (env->uid >= 0 && !buf_addf(out, "uid: %lld\n", (long long)env->uid))
 		return false;
 	if (env->pid >= 0 && !buf_addf(out, "pid: %lld\n", (long long)env->pid))
 		return false;
-	if (env->no_uid.n != 0 && !put_line(out, "no-uid", env->no_uid))
-		return false;
-	if (env->helo.n != 0 && !put_line(out, "helo", env->helo))
+	if (!put_some(out, "no-uid", env->no_uid) || !put_some(out, "helo", env->helo))
 		return false;
 	if (!put_line(out, "protocol", protocol_words[env->protocol]))
+		return false;
+	if (!put_some(out, "ret", env->ret) || !put_some(out, "envid", env->envid))
+		return false;
+	if (env->smtputf8 && !buf_add_str(out, "smtputf8: yes\n"))
 		return false;
 	if (env->eight_bit && !buf_add_str(out, "body: 8bitmime\n"))
 		return false;
@@ -101,14 +152,15 @@ envelope_encode(struct buf *out, const struct envelope *env)
 
 /* --- from text ------------------------------------------------------------ */
 
-/* Known keys that may come once at most; rcpt is apart. */
+/* Known keys that may come once at most; those of recipients are apart. */
 enum key {
 	KEY_FROM, KEY_RECEIVED, KEY_PEER, KEY_UID, KEY_PID, KEY_HELO, KEY_PROTOCOL, KEY_BODY,
-	KEY_BOUNCE, KEY_SIZE, KEY_NO_UID, KEY_COUNT
+	KEY_BOUNCE, KEY_SIZE, KEY_NO_UID, KEY_RET, KEY_ENVID, KEY_SMTPUTF8, KEY_COUNT
 };
 
 static const char *const key_words[KEY_COUNT] = {
-	"from", "received", "peer", "uid", "pid", "helo", "protocol", "body", "bounce", "size", "no-uid"
+	"from", "received", "peer", "uid", "pid", "helo", "protocol", "body", "bounce", "size", "no-uid",
+	"ret", "envid", "smtputf8"
 };
 
 static enum key
@@ -167,6 +219,14 @@ set_value(struct envelope *env, enum key key, struct view v)
 	case KEY_NO_UID:
 		env->no_uid = v;
 		return true;
+	case KEY_RET:
+		env->ret = v;
+		return true;
+	case KEY_ENVID:
+		env->envid = v;
+		return true;
+	case KEY_SMTPUTF8:
+		return parse_choice(v, VIEW("yes"), VIEW("no"), &env->smtputf8);
 	case KEY_RECEIVED:
 		return date_parse_rfc3339(v, &env->received_ms);
 	case KEY_UID:
@@ -188,6 +248,33 @@ set_value(struct envelope *env, enum key key, struct view v)
 }
 
 static int
+take_recipient(struct envelope *env, struct view value, struct err *e)
+{
+	if (value.n == 0)
+		return err_set(e, ERR_INPUT, "envelope: an empty recipient");
+	if (env->nrcpt == ENVELOPE_RCPT_MAX)
+		return err_set(e, ERR_INPUT, "envelope: more than %d recipients", ENVELOPE_RCPT_MAX);
+	envelope_add_rcpt(env, value);
+	return 0;
+}
+
+/* Of the recipient above; once. */
+static int
+take_dsn(struct envelope *env, bool notify, struct view value, struct err *e)
+{
+	struct envelope_dsn dsn;
+
+	if (env->nrcpt == 0)
+		return err_set(e, ERR_INPUT, "envelope: what is said of a recipient stands before it");
+	dsn = envelope_dsn(env, env->nrcpt - 1);
+	if ((notify ? dsn.notify.n : dsn.orcpt.n) != 0)
+		return err_set(e, ERR_INPUT, "envelope: the same is said twice of a recipient");
+	*(notify ? &dsn.notify : &dsn.orcpt) = value;
+	envelope_set_dsn(env, &dsn);
+	return 0;
+}
+
+static int
 take_line(struct envelope *env, struct view line, unsigned *seen, struct err *e)
 {
 	struct view word, value = line;
@@ -199,14 +286,10 @@ take_line(struct envelope *env, struct view line, unsigned *seen, struct err *e)
 		return err_set(e, ERR_INPUT, "envelope: a line without a key");
 	if (value.n > 0 && value.p[0] == ' ')
 		value = view_from(value, 1);
-	if (view_eq(word, VIEW("rcpt"))) {
-		if (value.n == 0)
-			return err_set(e, ERR_INPUT, "envelope: an empty recipient");
-		if (env->nrcpt == ENVELOPE_RCPT_MAX)
-			return err_set(e, ERR_INPUT, "envelope: more than %d recipients", ENVELOPE_RCPT_MAX);
-		envelope_add_rcpt(env, value);
-		return 0;
-	}
+	if (view_eq(word, VIEW("rcpt")))
+		return take_recipient(env, value, e);
+	if (view_eq(word, VIEW("notify")) || view_eq(word, VIEW("orcpt")))
+		return take_dsn(env, word.p[0] == 'n', value, e);
 	key = find_key(word);
 	if (key != KEY_COUNT) {
 		if ((*seen & (1u << key)) != 0)

@@ -5,12 +5,17 @@
  *
  *	from: alice@example.com
  *	rcpt: bob@example.net
+ *	notify: SUCCESS,FAILURE	(of the recipient above, as are orcpt lines)
+ *	orcpt: rfc822;bob@example.net
  *	received: 2026-11-22T07:30:23.120Z
  *	peer: 127.0.0.1:40112
  *	uid: 33			(or no-uid: closed)
  *	pid: 4711
  *	helo: web1
  *	protocol: ESMTP
+ *	ret: HDRS
+ *	envid: QQ314159
+ *	smtputf8: yes
  *	body: 8bitmime
  *	size: 4711
  *
@@ -27,9 +32,15 @@
 
 enum envelope_protocol { PROTOCOL_SMTP, PROTOCOL_ESMTP, PROTOCOL_LOCAL };
 
+/* What the sender wants to hear of a recipient (RFC 3461), as it was said; or "". */
+struct envelope_dsn {
+	struct view	notify, orcpt;
+};
+
 struct envelope {
 	struct view		 from;		/* "" is the null sender */
 	struct view		*rcpt;		/* owned array, views borrowed */
+	struct envelope_dsn	*dsn;		/* owned, of each recipient; NULL: nothing was said of any */
 	uint32_t		 nrcpt;
 	int64_t			 received_ms;	/* wall clock */
 	struct view		 peer;		/* "127.0.0.1:40112", "unix", or "" for our own bounces */
@@ -38,14 +49,20 @@ struct envelope {
 	struct view		 no_uid;	/* why uid is not known, in a word; or "" */
 	struct view		 helo;
 	enum envelope_protocol	 protocol;
+	struct view		 ret, envid;	/* RFC 3461, as said; or "" */
+	bool			 smtputf8;	/* said by the client: RFC 6531 */
 	bool			 eight_bit;
 	bool			 bounce;	/* made by us: a failure is never reported again */
 	uint64_t		 size;		/* bytes of the message; 0 while it is not known */
 };
 
 void envelope_init(struct envelope *);
-void envelope_done(struct envelope *);		/* frees the array, not the text */
+void envelope_done(struct envelope *);		/* frees the arrays, not the text */
 void envelope_add_rcpt(struct envelope *, struct view);
+/* What was said of the recipient added last. */
+void envelope_set_dsn(struct envelope *, const struct envelope_dsn *);
+/* Of recipient i; empty if nothing was said. */
+struct envelope_dsn envelope_dsn(const struct envelope *, uint32_t i);
 bool envelope_encode(struct buf *out, const struct envelope *) must_use;
 /* Views point into text, which must outlive *out. *out is initialised here. */
 int envelope_decode(struct envelope *out, struct view text, struct err *) must_use;

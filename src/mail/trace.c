@@ -77,6 +77,7 @@ trace_received(struct buf *out, const struct envelope *env, const char *hostname
 	static const char *const with[] = {
 		[PROTOCOL_SMTP] = "with SMTP", [PROTOCOL_ESMTP] = "with ESMTP", [PROTOCOL_LOCAL] = NULL
 	};
+	const char *protocol = env->smtputf8 ? "with UTF8SMTP" : with[env->protocol];	/* RFC 6531 4.3 */
 	struct folder f = { out, sizeof("Received:") - 1 };
 	size_t before = buf_len(out);
 	char date[DATE_MAX];
@@ -90,7 +91,7 @@ trace_received(struct buf *out, const struct envelope *env, const char *hostname
 	n = snprintf(text, sizeof(text), "by %.*s", WORD_MAX, hostname);
 	if (!put_piece(&f, text, (size_t)n))
 		goto full;
-	if (with[env->protocol] != NULL && !put_piece(&f, with[env->protocol], strlen(with[env->protocol])))
+	if (protocol != NULL && !put_piece(&f, protocol, strlen(protocol)))
 		goto full;
 	n = snprintf(text, sizeof(text), "id %.32s;", id);
 	if (!put_piece(&f, text, (size_t)n))

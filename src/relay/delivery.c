@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/require.h"
 #include "relay/relay_impl.h"
+#include "smtp/dsn.h"
 
 #include "base/banned.h"
 
@@ -37,7 +38,7 @@ delivery_give(struct session *s, struct spool_message *m)
 	d->cursor = 0;
 	d->n = 0;
 	memset(d->fates, 0, sizeof(d->fates));
-	d->sent = d->marked = d->read_all = false;
+	d->sent = d->marked = d->read_all = d->success_due = false;
 	d->chunk = view_of(NULL, 0);
 	s->idle = false;
 }
@@ -103,10 +104,14 @@ any_failed(struct spool_message *m)
 	return false;
 }
 
+/*
+ * Something failed; or success is to be told, and is perhaps ours to tell: the report finds out,
+ * from what is recorded.
+ */
 static bool
-fails_now(const struct delivery *d)
+is_reported(const struct delivery *d)
 {
-	return d->fates[FATE_FAILED] != 0 || any_failed(d->m);
+	return d->fates[FATE_FAILED] != 0 || any_failed(d->m) || d->success_due;
 }
 
 /* Back into the schedule. What is uncertain for good does not go out before the others have ended. */
@@ -171,7 +176,7 @@ conclude(struct session *s, size_t nresult)
 	struct delivery *d = &s->d;
 	struct spool_update u;
 	struct outcome_plan plan;
-	bool failed = fails_now(d);
+	bool reported = is_reported(d);
 	struct spool_message *m;
 
 	if (++s->messages >= s->up->conf->messages_per_connection)
@@ -182,7 +187,7 @@ conclude(struct session *s, size_t nresult)
 		return;
 	}
 	update_init(s, &u, nresult);
-	if (failed) {
+	if (reported) {
 		m = let_go(s);
 		report_result(r, m, &u);
 	} else {
@@ -243,6 +248,7 @@ fill_portion(struct session *s)
 {
 	struct delivery *d = &s->d;
 	uint32_t nrcpt = d->m->nrcpt, limit = portion_limit(s->up, d->m);
+	struct envelope_dsn dsn;
 
 	make_room(d, limit);
 	d->n = 0;
@@ -250,8 +256,8 @@ fill_portion(struct session *s)
 		if (!is_ours(d, d->cursor))
 			continue;
 		d->index[d->n] = d->cursor;
-		d->rcpt[d->n].address = d->envelope->rcpt[d->cursor];
-		d->n++;
+		dsn = envelope_dsn(d->envelope, d->cursor);
+		d->rcpt[d->n++] = (struct client_rcpt){ d->envelope->rcpt[d->cursor], dsn.notify, dsn.orcpt };
 	}
 }
 
@@ -295,28 +301,81 @@ unreadable(struct session *s, const struct err *e)
 	rest_unread(s, e);
 }
 
+static bool
+wants_success(const struct envelope *env)
+{
+	for (uint32_t i = 0; env->dsn != NULL && i < env->nrcpt; i++)
+		if (dsn_notifies(env->dsn[i].notify, VIEW("SUCCESS")))
+			return true;
+	return false;
+}
+
+/* Does the header go beyond ASCII? One that does not end in what is read is taken to. */
+static bool
+has_utf8_header(struct view text, bool all)
+{
+	struct view line;
+
+	while (view_split(&text, '\n', &line)) {
+		if (line.n <= 1)		/* the CR of the empty line */
+			return false;
+		for (size_t i = 0; i < line.n; i++)
+			if (line.p[i] >= 0x80)
+				return true;
+	}
+	return !all;
+}
+
+/*
+ * Envelope, and where it matters the beginning of the text: a client that said SMTPUTF8
+ * need not have used it, and then any server will do.
+ */
+static enum reader_result
+read_envelope(struct session *s, bool *needs_utf8, struct err *e)
+{
+	struct delivery *d = &s->d;
+	enum reader_result got;
+
+	*needs_utf8 = false;
+	if (d->reader == NULL) {
+		d->reader = spool_reader_new(s->r->spool, d->m, on_reader, s);
+		d->chunk = view_of(NULL, 0);
+		d->read_all = false;
+	}
+	got = spool_reader_envelope(d->reader, &d->envelope, e);
+	if (got != READER_DATA)
+		return got;
+	if (d->envelope->nrcpt != d->m->nrcpt) {
+		(void)err_set(e, ERR_DAMAGED, "the envelope has another number of recipients");
+		return READER_BAD;
+	}
+	if (!d->envelope->smtputf8 || (client_caps(s->client) & CAP_SMTPUTF8) != 0)
+		return READER_DATA;
+	if (d->chunk.n == 0)
+		got = spool_reader_next(d->reader, &d->chunk, e);
+	d->read_all = got == READER_END;
+	*needs_utf8 = got == READER_DATA && has_utf8_header(d->chunk, d->chunk.n >= d->m->size);
+	return got == READER_END ? READER_DATA : got;
+}
+
 bool
 delivery_send(struct session *s)
 {
 	struct delivery *d = &s->d;
 	struct client_message message;
 	enum reader_result got;
+	bool needs_utf8;
 	struct err e;
 
-	if (d->reader == NULL)
-		d->reader = spool_reader_new(s->r->spool, d->m, on_reader, s);
-	got = spool_reader_envelope(d->reader, &d->envelope, &e);
+	got = read_envelope(s, &needs_utf8, &e);
 	if (got == READER_WAIT)
 		return false;
-	if (got == READER_DATA && d->envelope->nrcpt != d->m->nrcpt) {
-		(void)err_set(&e, ERR_DAMAGED, "the envelope has another number of recipients");
-		got = READER_BAD;
-	}
 	if (got != READER_DATA) {
 		unreadable(s, &e);
 		return true;
 	}
 	users_learn(s->r, d->m, d->envelope);
+	d->success_due = wants_success(d->envelope);
 	fill_portion(s);
 	if (d->n == 0) {
 		conclude(s, 0);
@@ -328,9 +387,13 @@ delivery_send(struct session *s)
 		.nrcpt = d->n,
 		.size = d->m->size,
 		.eight_bit = (d->m->flags & SPOOL_EIGHT_BIT) != 0,
+		.ret = d->envelope->ret,
+		.envid = d->envelope->envid,
+		.utf8 = d->envelope->smtputf8,
+		.needs_utf8 = needs_utf8,
 	};
 	d->sent = true;
-	d->marked = d->read_all = false;
+	d->marked = false;
 	client_send(s->client, &message);
 	return true;
 }
@@ -468,8 +531,12 @@ judge(struct session *s, const struct client_result *res, uint32_t i, struct lif
 	out->code = (uint16_t)rc->code;
 	snprintf(out->status, sizeof(out->status), "%s", rc->status);
 	out->text = view_first(view_str(text), SPOOL_TEXT_MAX);
-	if (v->fate == FATE_DELIVERED)
+	if (v->fate == FATE_DELIVERED) {
 		out->state = SPOOL_DELIVERED;
+		/* RFC 3461 5.2.2: from here on nobody but us can say that it went well. */
+		if ((client_caps(s->client) & CAP_DSN) == 0 && dsn_notifies(d->rcpt[i].notify, VIEW("SUCCESS")))
+			snprintf(out->status, sizeof(out->status), RELAYED_STATUS);
+	}
 	else if (v->fate == FATE_FAILED)
 		out->state = SPOOL_FAILED;
 }

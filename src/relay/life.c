@@ -272,13 +272,13 @@ life_reported(struct relay *r, const struct spool_message *m, struct view from, 
 }
 
 void
-life_report_dropped(struct relay *r, const struct spool_message *m, struct view from)
+life_report_dropped(struct relay *r, const struct spool_message *m, struct view from, bool unwanted)
 {
 	struct log_line l;
 
 	begin(&l, r, LEVEL_WARNING, "report-dropped", m);
 	log_text(&l, "from", from);
-	log_word(&l, "why", (m->flags & SPOOL_BOUNCE) != 0 ? "a-report-is-never-reported" :
+	log_word(&l, "why", unwanted ? "not-wanted" : (m->flags & SPOOL_BOUNCE) != 0 ? "a-report-is-never-reported" :
 	    from.n == 0 ? "null-sender" : "sender-not-reachable-and-no-admin");
 	log_end(&l);
 }

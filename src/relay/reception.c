@@ -17,6 +17,7 @@
 #include "mail/trace.h"
 #include "relay/relay_impl.h"
 #include "smtp/address.h"
+#include "smtp/dsn.h"
 
 #include "base/banned.h"
 
@@ -209,11 +210,27 @@ on_written(void *owner, size_t pending)
 
 /* An address that may be given to the smarthost. */
 static bool
-address_is_good(struct view a)
+address_is_good(const struct envelope *env, struct view a)
 {
 	struct mailbox m;
 
-	return mailbox_parse(&m, a, NULL) == 0;
+	return mailbox_parse(&m, a, NULL) == 0 && (env->smtputf8 || !m.eight_bit);
+}
+
+static bool
+dsn_is_good(const struct envelope *env)
+{
+	if ((env->ret.n > 0 && !dsn_ret_is_good(env->ret)) ||
+	    (env->envid.n > 0 && !dsn_envid_is_good(env->envid)))
+		return false;
+	for (uint32_t i = 0; env->dsn != NULL && i < env->nrcpt; i++) {
+		const struct envelope_dsn *d = &env->dsn[i];
+
+		if ((d->notify.n > 0 && !dsn_notify_is_good(d->notify)) ||
+		    (d->orcpt.n > 0 && !dsn_orcpt_is_good(d->orcpt, env->smtputf8)))
+			return false;
+	}
+	return true;
 }
 
 static bool
@@ -222,12 +239,12 @@ envelope_is_good(const struct relay *r, const struct envelope *env)
 	if (env->nrcpt == 0 || env->nrcpt > r->conf->limits.recipients ||
 	    env->nrcpt > ENVELOPE_RCPT_MAX)
 		return false;
-	if (env->from.n != 0 && !address_is_good(env->from))
+	if (env->from.n != 0 && !address_is_good(env, env->from))
 		return false;
 	for (uint32_t i = 0; i < env->nrcpt; i++)
-		if (!address_is_good(env->rcpt[i]))
+		if (!address_is_good(env, env->rcpt[i]))
 			return false;
-	return true;
+	return dsn_is_good(env);
 }
 
 static bool
@@ -317,7 +334,7 @@ on_open(struct relay *r, const struct frame *f)
 	if (envelope_is_good(r, &env))
 		txn_open(r, f->transaction, &env);
 	else
-		channel_fault(r, "the envelope has too many recipients, none, or a bad address");
+		channel_fault(r, "the envelope has too many recipients, none, or a bad address or parameter");
 	envelope_done(&env);
 }
 

@@ -113,6 +113,7 @@ struct delivery {
 	struct spool_result	*result;
 	uint32_t		 fates[FATE_COUNT];	/* of this attempt */
 	struct view		 chunk;		/* body bytes not yet taken by the machine */
+	bool			 success_due;	/* somebody wants to hear of success */
 	bool			 read_all;
 	bool			 marked;	/* UNCERTAIN is recorded for this transaction */
 	bool			 sent;		/* the transaction is with the machine */
@@ -190,6 +191,12 @@ void overdue_init(struct session *);
 void overdue_await(struct session *);		/* it has begun to wait in s->at */
 void overdue_heard(struct session *);		/* and goes on */
 void overdue_done(struct session *);		/* it ends */
+
+/*
+ * What is recorded of a recipient whose success is to be told (RFC 3461 5.2.2) and whose next server
+ * will not tell it (RFC 3886 3.4).
+ */
+#define RELAYED_STATUS "2.1.9"
 
 /* --- delivery --------------------------------------------------------------- */
 
@@ -591,7 +598,7 @@ void life_waits(struct relay *, const struct spool_message *, enum outcome_when,
     int64_t for_ms);
 void life_given_up(struct relay *, const struct spool_message *, const struct life_end *);
 void life_reported(struct relay *, const struct spool_message *, struct view from, struct view to);
-void life_report_dropped(struct relay *, const struct spool_message *, struct view from);
+void life_report_dropped(struct relay *, const struct spool_message *, struct view from, bool unwanted);
 /* spool_finish(), and the last line; and the first one of the bounce. */
 void life_finish(struct relay *, struct spool_message *, const struct spool_update *,
     const struct spool_bounce *, void (*on_written)(void *owner), void *owner);

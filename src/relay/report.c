@@ -15,6 +15,7 @@
 #include "base/require.h"
 #include "mail/bounce.h"
 #include "relay/relay_impl.h"
+#include "smtp/dsn.h"
 
 #include "base/banned.h"
 
@@ -111,13 +112,50 @@ is_uncertain(const struct spool_result *res)
 	return res != NULL && res->code == 0;
 }
 
-/* All that failed or expire now, for report and log. now is in the recipients' order. */
-static size_t
-list_failed(struct report *p, const struct spool_result *now, size_t nnow, struct bounce_rcpt *out)
+/* What is told, and how much of it. */
+struct told {
+	struct bounce_rcpt	*rcpt;
+	size_t			 n, failed;
+	size_t			 unwanted;	/* failed, and nobody wants to hear of it */
+};
+
+/* RFC 3461 5.2.2: of what was passed on to a server without DSN only we can tell. */
+static bool
+is_relayed(const struct report *p, uint32_t i)
+{
+	return spool_rcpts(p->m)[i].state == SPOOL_DELIVERED && p->earlier[i] != NULL &&
+	    strcmp(p->earlier[i]->status, RELAYED_STATUS) == 0 &&
+	    dsn_notifies(envelope_dsn(p->envelope, i).notify, VIEW("SUCCESS"));
+}
+
+static void
+add_told(struct report *p, uint32_t i, enum bounce_why why, const struct spool_result *res, struct told *io)
+{
+	struct envelope_dsn dsn = envelope_dsn(p->envelope, i);
+
+	if (why != BOUNCE_RELAYED && !dsn_notifies(dsn.notify, VIEW("FAILURE"))) {
+		io->unwanted++;
+		return;
+	}
+	io->failed += why != BOUNCE_RELAYED;
+	io->rcpt[io->n++] = (struct bounce_rcpt){
+		.address = p->envelope->rcpt[i],
+		.original = dsn.orcpt,
+		.why = why,
+		.code = res != NULL ? res->code : spool_rcpts(p->m)[i].code,
+		.status = res != NULL ? view_str(res->status) : VIEW(""),
+		.text = res != NULL ? res->text : VIEW(""),
+		.remote = remote_of(p),
+	};
+}
+
+/* All that failed or expire now, for report and log, and what was passed on. now is in the recipients' order. */
+static void
+list_told(struct report *p, const struct spool_result *now, size_t nnow, struct told *out)
 {
 	struct spool_message *m = p->m;
 	const struct spool_rcpt *rc = spool_rcpts(m);
-	size_t n = 0, k = 0;
+	size_t k = 0;
 
 	for (uint32_t i = 0; i < m->nrcpt; i++) {
 		const struct spool_result *res = p->earlier[i];
@@ -127,17 +165,12 @@ list_failed(struct report *p, const struct spool_result *now, size_t nnow, struc
 			res = &now[k++];
 			expired = true;
 		}
+		if (is_relayed(p, i))
+			add_told(p, i, BOUNCE_RELAYED, res, out);
 		if (!expired && rc[i].state != SPOOL_FAILED)
 			continue;
-		out[n] = (struct bounce_rcpt){
-			.address = p->envelope->rcpt[i],
-			.why = expired ? BOUNCE_EXPIRED : is_uncertain(res) ? BOUNCE_LOCAL : BOUNCE_REFUSED,
-			.code = res != NULL ? res->code : rc[i].code,
-			.status = res != NULL ? view_str(res->status) : VIEW(""),
-			.text = res != NULL ? res->text : VIEW(""),
-			.remote = remote_of(p),
-		};
-		n++;
+		add_told(p, i, expired ? BOUNCE_EXPIRED : is_uncertain(res) ? BOUNCE_LOCAL : BOUNCE_REFUSED,
+		    res, out);
 		life_given_up(p->r, m, &(struct life_end){ .to = p->envelope->rcpt[i],
 		    .from = p->envelope->from, .expired = expired, .result = res });
 		if (expired)
@@ -145,12 +178,20 @@ list_failed(struct report *p, const struct spool_result *now, size_t nnow, struc
 		else
 			p->r->stats.bounced++;
 	}
-	return n;
+}
+
+static bool
+is_beyond_ascii(struct view v)
+{
+	for (size_t i = 0; i < v.n; i++)
+		if (v.p[i] >= 0x80)
+			return true;
+	return false;
 }
 
 /* True if text holds the report. */
 static bool
-write_report(struct report *p, const struct bounce_rcpt *failed, size_t n, struct view message,
+write_report(struct report *p, const struct told *told, struct view message,
     struct envelope *envelope, struct buf *text)
 {
 	struct relay *r = p->r;
@@ -160,21 +201,28 @@ write_report(struct report *p, const struct bounce_rcpt *failed, size_t n, struc
 	struct bounce_facts facts;
 	char id[17];
 
-	if (n == 0)
+	if (told->n == 0) {
+		if (told->unwanted > 0)
+			life_report_dropped(r, p->m, p->envelope->from, true);
+		return false;
+	}
+	/* Who can't be reached has lost nothing: the administrator is not told of success. */
+	if (told->failed == 0 && to != REPORT_SENDER)
 		return false;
 	facts = (struct bounce_facts){
 		.hostname = conf->hostname,
 		.original = p->envelope,
 		.id = spool_id_text(id, p->m->id),
 		.to = to == REPORT_SENDER ? p->envelope->from : view_str(conf->admin),
-		.rcpt = failed,
-		.nrcpt = n,
+		.rcpt = told->rcpt,
+		.nrcpt = told->n,
 		.message = message,
+		.all = message.n >= p->m->size,
 		.now_ms = loop_wall(r->env.loop),
 		.nonce = rng_u64(r->env.rng),
 	};
 	if (to == REPORT_NOBODY) {
-		life_report_dropped(r, p->m, p->envelope->from);
+		life_report_dropped(r, p->m, p->envelope->from, false);
 		return false;
 	}
 	life_reported(r, p->m, p->envelope->from, facts.to);
@@ -183,6 +231,7 @@ write_report(struct report *p, const struct bounce_rcpt *failed, size_t n, struc
 	envelope->uid = envelope->pid = -1;
 	envelope->protocol = PROTOCOL_LOCAL;
 	envelope->bounce = true;
+	envelope->smtputf8 = is_beyond_ascii(facts.to);
 	return bounce_build(text, &facts);
 }
 
@@ -194,15 +243,15 @@ report_finish(struct report *p, struct view message)
 	struct buf text;
 	struct spool_bounce bounce;
 	struct spool_update u;
-	struct bounce_rcpt *failed = xcalloc(p->m->nrcpt, sizeof(*failed));
-	size_t nnow, nfailed;
+	struct told told = { .rcpt = xcalloc(p->m->nrcpt, sizeof(*told.rcpt)) };
+	size_t nnow;
 	struct spool_result *now = expired_results(p, &nnow);
 	bool reported;
 
 	envelope_init(&envelope);
 	buf_init(&text, BOUNCE_MAX);
-	nfailed = list_failed(p, now, nnow, failed);
-	reported = write_report(p, failed, nfailed, message, &envelope, &text);
+	list_told(p, now, nnow, &told);
+	reported = write_report(p, &told, message, &envelope, &text);
 	u = (struct spool_update){
 		.result = now, .nresult = nnow, .attempts = p->m->attempts,
 		.endpoint = p->endpoint != NULL ? p->endpoint : "",
@@ -213,7 +262,7 @@ report_finish(struct report *p, struct view message)
 	envelope_done(&envelope);
 	buf_done(&text);
 	free(now);
-	free(failed);
+	free(told.rcpt);
 }
 
 /* --- reading ---------------------------------------------------------------------------- */

@@ -36,6 +36,7 @@ struct client_params {
 
 struct client_rcpt {
 	struct view	address;
+	struct view	notify, orcpt;	/* RFC 3461; "": not to be said */
 };
 
 struct client_message {
@@ -44,6 +45,9 @@ struct client_message {
 	size_t			 nrcpt;
 	uint64_t		 size;		/* bytes, for SIZE= */
 	bool			 eight_bit;
+	struct view		 ret, envid;	/* RFC 3461; "": not to be said */
+	bool			 utf8;		/* SMTPUTF8 is to be said, where it is offered ... */
+	bool			 needs_utf8;	/* ... and without it the message can't go: its header */
 };
 
 enum client_action {

@@ -74,21 +74,38 @@ keep_text(struct client *c, size_t i, const struct reply *r)
 	    (uint32_t)off : TEXT_CUT;
 }
 
-/* An address that would end the command, or mean another one, never leaves. */
+/* RFC 6531 3.1: only to a server that offers it, and only when it is said. */
 static bool
-is_sendable(struct view address)
+speaks_utf8(const struct client *c)
 {
-	for (size_t i = 0; i < address.n; i++)
-		if (!is_print(address.p[i]))
-			return false;
-	return address.n <= SENT_ADDRESS_MAX;
+	return c->mail.message.utf8 && (c->caps.flags & CAP_SMTPUTF8) != 0;
 }
+
+static bool
+is_beyond_ascii(struct view v)
+{
+	for (size_t i = 0; i < v.n; i++)
+		if (v.p[i] >= 0x80)
+			return true;
+	return false;
+}
+
+/* Text that would end the command, or mean another one, never leaves. */
+static bool
+is_sendable(const struct client *c, struct view text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if (!is_print(text.p[i]) && !(text.p[i] >= 0x80 && speaks_utf8(c)))
+			return false;
+	return text.n <= SENT_ADDRESS_MAX;
+}
+
+#define NO_UTF8 "the server takes no addresses beyond ASCII (SMTPUTF8)"
 
 /* Refuse recipients that can't be said; false if none is left. */
 static bool
 check_recipients(struct client *c)
 {
-	static const char why[] = "the address has bytes that can't be sent";
 	struct mail *m = &c->mail;
 	struct reply *r = &m->result.reply;
 	bool any = false;
@@ -96,11 +113,14 @@ check_recipients(struct client *c)
 	for (size_t i = 0; i < m->message.nrcpt; i++) {
 		struct view address = m->message.rcpt[i].address;
 
-		if (address.n > 0 && is_sendable(address)) {
+		if (address.n > 0 && is_sendable(c, address)) {
 			any = true;
 			continue;
 		}
-		refuse_here(r, 553, "5.1.3", why);
+		if (is_beyond_ascii(address) && !speaks_utf8(c))
+			refuse_here(r, 553, "5.6.7", NO_UTF8);
+		else
+			refuse_here(r, 553, "5.1.3", "the address has bytes that can't be sent");
 		set_code(&m->rcpt[i], r);
 		keep_text(c, i, r);
 	}
@@ -127,7 +147,13 @@ mail_begin(struct client *c, const struct client_message *message)
 	m->open = true;
 	dot_encoder_init(&m->encoder);
 
-	if (!is_sendable(message->from)) {
+	if (is_beyond_ascii(message->from) && !speaks_utf8(c)) {
+		refuse_here(&r, 553, "5.6.7", NO_UTF8);
+		decide(c, CL_MAIL, &r);
+	} else if (message->needs_utf8 && !speaks_utf8(c)) {
+		refuse_here(&r, 550, "5.6.7", "the server takes no header fields beyond ASCII (SMTPUTF8)");
+		decide(c, CL_MAIL, &r);
+	} else if (!is_sendable(c, message->from)) {
 		refuse_here(&r, 553, "5.1.7", "the sender has bytes that can't be sent");
 		decide(c, CL_MAIL, &r);
 	} else if (c->caps.size != 0 && message->size > c->caps.size) {
@@ -142,18 +168,36 @@ mail_begin(struct client *c, const struct client_message *message)
 	return !m->result.complete;
 }
 
+/* A parameter of DSN as it is to be said; "" if it is not. */
+static struct view
+dsn_param(const struct client *c, struct view value)
+{
+	return (c->caps.flags & CAP_DSN) != 0 && is_sendable(c, value) ? value : VIEW("");
+}
+
 void
 mail_say_from(struct client *c)
 {
 	const struct client_message *m = &c->mail.message;
 	char size[32] = "";
 	bool eight = m->eight_bit && (c->caps.flags & CAP_8BITMIME) != 0;
+	struct view ret = dsn_param(c, m->ret), envid = dsn_param(c, m->envid);
 
 	if ((c->caps.flags & CAP_SIZE) != 0 && m->size != 0)
 		(void)snprintf(size, sizeof(size), " SIZE=%" PRIu64, m->size);
-	client_say(c, "MAIL FROM:<%.*s>%s%s\r\n", VIEW_ARG(m->from), size,
-	    eight ? " BODY=8BITMIME" : "");
+	client_say(c, "MAIL FROM:<%.*s>%s%s%s%s%.*s%s%.*s\r\n", VIEW_ARG(m->from), size,
+	    eight ? " BODY=8BITMIME" : "", speaks_utf8(c) ? " SMTPUTF8" : "",
+	    ret.n > 0 ? " RET=" : "", VIEW_ARG(ret), envid.n > 0 ? " ENVID=" : "", VIEW_ARG(envid));
 	mail_pump(c);
+}
+
+static void
+say_recipient(struct client *c, const struct client_rcpt *r)
+{
+	struct view notify = dsn_param(c, r->notify), orcpt = dsn_param(c, r->orcpt);
+
+	client_say(c, "RCPT TO:<%.*s>%s%.*s%s%.*s\r\n", VIEW_ARG(r->address),
+	    notify.n > 0 ? " NOTIFY=" : "", VIEW_ARG(notify), orcpt.n > 0 ? " ORCPT=" : "", VIEW_ARG(orcpt));
 }
 
 void
@@ -170,8 +214,7 @@ mail_pump(struct client *c)
 		if (m->rcpt[m->sent].code == 0) {
 			if (!ahead && (c->state != CL_RCPT || m->sent > m->answered))
 				return;
-			client_say(c, "RCPT TO:<%.*s>\r\n",
-			    VIEW_ARG(m->message.rcpt[m->sent].address));
+			say_recipient(c, &m->message.rcpt[m->sent]);
 		}
 		m->sent++;
 	}

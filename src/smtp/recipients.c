@@ -44,7 +44,7 @@ recipients_reset(struct recipients *r)
 	if (r->slot != NULL)
 		memset(r->slot, 0, 2 * r->cap * sizeof(*r->slot));
 	r->n = 0;
-	r->from_len = 0;
+	r->from_len = r->envid_len = 0;
 	buf_clear(&r->text);
 	buf_shrink(&r->text, KEEP_TEXT);
 }
@@ -151,18 +151,20 @@ add_text(struct recipients *r, struct view name, struct view domain, struct view
 }
 
 bool
-recipients_set_from(struct recipients *r, struct view name, struct view domain)
+recipients_set_from(struct recipients *r, struct view name, struct view domain, struct view envid)
 {
 	struct view from;
 
-	if (!add_text(r, name, domain, &from))
+	if (!add_text(r, name, domain, &from) || !buf_add(&r->text, envid))
 		return false;
 	r->from_len = from.n;
+	r->envid_len = envid.n;
 	return true;
 }
 
 enum recipients_added
-recipients_add(struct recipients *r, struct view name, struct view domain, size_t max)
+recipients_add(struct recipients *r, struct view name, struct view domain,
+    const struct server_rcpt *params, size_t max)
 {
 	size_t before = buf_len(&r->text);
 	uint32_t hash, *slot;
@@ -178,7 +180,12 @@ recipients_add(struct recipients *r, struct view name, struct view domain, size_
 		buf_truncate(&r->text, before);
 		return *slot != 0 ? RECIPIENT_KNOWN : RECIPIENT_NO_ROOM;
 	}
-	r->entry[r->n] = (struct recipient){ (uint32_t)before, (uint32_t)v.n, hash };
+	r->entry[r->n] = (struct recipient){ (uint32_t)before, (uint32_t)v.n,
+	    (uint16_t)params->notify.n, (uint16_t)params->orcpt.n, hash };
+	if (!buf_add(&r->text, params->notify) || !buf_add(&r->text, params->orcpt)) {
+		buf_truncate(&r->text, before);
+		return RECIPIENT_NO_ROOM;
+	}
 	*slot = (uint32_t)++r->n;
 	return RECIPIENT_NEW;
 }
@@ -187,14 +194,22 @@ bool
 recipients_seal(struct recipients *r, struct server_envelope *out)
 {
 	struct server_rcpt *view = calloc(r->n, sizeof(*view));
+	struct view text = buf_view(&r->text);
 
 	if (view == NULL)
 		return false;
-	for (size_t i = 0; i < r->n; i++)
-		view[i].address = text_of(r, &r->entry[i]);
+	for (size_t i = 0; i < r->n; i++) {
+		const struct recipient *e = &r->entry[i];
+		struct view behind = view_from(text, e->off + e->len);
+
+		view[i].address = text_of(r, e);
+		view[i].notify = view_first(behind, e->notify_len);
+		view[i].orcpt = view_first(view_from(behind, e->notify_len), e->orcpt_len);
+	}
 	free(r->view);
 	r->view = view;
-	out->from = view_first(buf_view(&r->text), r->from_len);
+	out->from = view_first(text, r->from_len);
+	out->envid = view_first(view_from(text, r->from_len), r->envid_len);
 	out->rcpt = view;
 	out->nrcpt = r->n;
 	return true;

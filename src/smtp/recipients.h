@@ -15,13 +15,14 @@
 #define RECIPIENTS_TEXT_MAX	(7u << 20)	/* all addresses of a transaction */
 
 struct recipient {
-	uint32_t	off, len;	/* in text */
+	uint32_t	off, len;	/* in text; what NOTIFY and ORCPT say stands behind it */
+	uint16_t	notify_len, orcpt_len;
 	uint32_t	hash;
 };
 
 struct recipients {
-	struct buf	 text;		/* the sender, then the recipients */
-	size_t		 from_len;
+	struct buf	 text;		/* the sender, what ENVID says, then the recipients */
+	size_t		 from_len, envid_len;
 	struct recipient *entry;
 	size_t		 n, cap;
 	uint32_t	*slot;		/* entry + 1, or 0; twice cap, a power of two */
@@ -35,11 +36,14 @@ void recipients_done(struct recipients *);
 /* Empty; big memory is given back. */
 void recipients_reset(struct recipients *);
 /* The sender, at the beginning; name@domain, or name alone if domain is empty. */
-bool recipients_set_from(struct recipients *, struct view name, struct view domain) must_use;
-/* The same form. max: how many different ones there may be. */
+bool recipients_set_from(struct recipients *, struct view name, struct view domain, struct view envid) must_use;
+/*
+ * The same form. max: how many different ones there may be. Of one that is known already
+ * the parameters of the first time stand.
+ */
 enum recipients_added recipients_add(struct recipients *, struct view name, struct view domain,
-    size_t max) must_use;
-/* Fills from, rcpt and nrcpt of *out; views are valid until the next reset. */
+    const struct server_rcpt *params, size_t max) must_use;
+/* Fills from, envid, rcpt and nrcpt of *out; views are valid until the next reset. */
 bool recipients_seal(struct recipients *, struct server_envelope *out) must_use;
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * server - the SMTP server machine: RFC 5321, 1870 (SIZE), 2920 (PIPELINING),
- * 6152 (8BITMIME), 2034 (ENHANCEDSTATUSCODES), 3030 (CHUNKING).
+ * 6152 (8BITMIME), 2034 (ENHANCEDSTATUSCODES), 3030 (CHUNKING), 3461 (DSN),
+ * 6531 (SMTPUTF8).
  *
  * Feed it bytes, do what it says, write what it leaves in server_output().
  * It never blocks, reads no clock, and allocates only the bounded arena of one
@@ -55,6 +56,7 @@ enum server_body { BODY_7BIT, BODY_8BITMIME };
 
 struct server_rcpt {
 	struct view	address;	/* completed, without brackets */
+	struct view	notify, orcpt;	/* RFC 3461, as said; or "" */
 };
 
 /* The transaction, from SERVER_DATA until the first step after its last answer. Views into the arena. */
@@ -64,6 +66,8 @@ struct server_envelope {
 	size_t			 nrcpt;		/* duplicates removed */
 	uint64_t		 size;		/* SIZE= as declared, or 0 */
 	enum server_body	 body;		/* as declared */
+	bool			 utf8;		/* SMTPUTF8 was said */
+	struct view		 ret, envid;	/* RFC 3461, as said; or "" */
 	struct view		 helo;
 	bool			 esmtp;		/* EHLO rather than HELO */
 };

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/num.h"
 #include "base/quote.h"
+#include "smtp/dsn.h"
 
 #include "base/banned.h"
 
@@ -53,6 +54,8 @@ do_ehlo(struct server *s, struct view args)
 	    "250-SIZE %" PRIu64 "\r\n"
 	    "250-8BITMIME\r\n"
 	    "250-CHUNKING\r\n"
+	    "250-DSN\r\n"
+	    "250-SMTPUTF8\r\n"
 	    "250-ENHANCEDSTATUSCODES\r\n"
 	    "250 HELP\r\n", s->params.hostname, s->params.size_max))
 		s->state = SV_CLOSING;
@@ -86,10 +89,6 @@ take_path(struct server *s, struct view *io, struct view keyword, bool is_sender
 	}
 	if (rc < 0 || (used < v.n && v.p[used] != ' ')) {
 		server_say(s, 501, status, "Malformed address");
-		return false;
-	}
-	if (out->eight_bit) {
-		server_say(s, 553, "5.6.7", "Addresses with non-ASCII characters are not supported");
 		return false;
 	}
 	if (out->domain.n == 0 && out->whole.n + 1 + strlen(s->params.default_domain) > ADDR_MAX) {
@@ -129,82 +128,130 @@ is_refused(struct server *s, const struct mailbox *m, bool is_sender)
 	return true;
 }
 
-struct mail_params {
-	bool			 has_size, has_body;
-	uint64_t		 size;
-	enum server_body	 body;
-};
-
+/* RFC 6531 3.2: only where the client has said that it knows what it does. */
 static bool
-param_again(struct server *s)
+check_utf8(struct server *s, const struct mailbox *m, bool utf8)
 {
-	server_say(s, 501, "5.5.4", "Parameter given twice");
+	if (!m->eight_bit || utf8)
+		return true;
+	server_say(s, 553, "5.6.7", "Addresses with non-ASCII characters need SMTPUTF8");
 	return false;
 }
 
-static bool
-param_size(struct server *s, struct mail_params *p, struct view value)
+/* What MAIL and RCPT say behind the address; views into the line. */
+struct params {
+	unsigned		 seen;		/* bit i: row i of the table */
+	uint64_t		 size;
+	enum server_body	 body;
+	bool			 utf8;
+	struct view		 ret, envid;
+	struct server_rcpt	 rcpt;
+};
+
+/* Each gives what is wrong with the value, or NULL. */
+static const char *
+param_size(struct params *p, struct view value)
 {
-	if (p->has_size)
-		return param_again(s);
-	p->has_size = true;
 	for (size_t i = 0; i < value.n; i++)
 		if (!is_digit(value.p[i]))
 			value.n = 0;
-	if (value.n == 0 || value.n > SIZE_DIGITS_MAX) {
-		server_say(s, 501, "5.5.4", "SIZE wants a number");
-		return false;
-	}
+	if (value.n == 0 || value.n > SIZE_DIGITS_MAX)
+		return "SIZE wants a number";
 	/* beyond all numbers is beyond the limit too */
 	if (!num_parse_u64(value, 0, UINT64_MAX, &p->size))
 		p->size = UINT64_MAX;
-	return true;
+	return NULL;
 }
 
-static bool
-param_body(struct server *s, struct mail_params *p, struct view value)
+static const char *
+param_body(struct params *p, struct view value)
 {
-	if (p->has_body)
-		return param_again(s);
-	p->has_body = true;
-	if (view_ieq(value, VIEW("8BITMIME"))) {
+	if (view_ieq(value, VIEW("8BITMIME")))
 		p->body = BODY_8BITMIME;
-	} else if (view_ieq(value, VIEW("7BIT"))) {
-		p->body = BODY_7BIT;
-	} else {
-		server_say(s, 501, "5.5.4", "BODY wants 7BIT or 8BITMIME");
-		return false;
-	}
-	return true;
+	else if (!view_ieq(value, VIEW("7BIT")))
+		return "BODY wants 7BIT or 8BITMIME";
+	return NULL;
 }
 
-static const struct {
+static const char *
+param_utf8(struct params *p, struct view value)
+{
+	p->utf8 = value.n == 0;
+	return p->utf8 ? NULL : "SMTPUTF8 has no value";
+}
+
+static const char *
+param_ret(struct params *p, struct view value)
+{
+	p->ret = value;
+	return dsn_ret_is_good(value) ? NULL : "RET wants FULL or HDRS";
+}
+
+static const char *
+param_envid(struct params *p, struct view value)
+{
+	p->envid = value;
+	return dsn_envid_is_good(value) ? NULL : "ENVID wants xtext of 1 to 100 bytes";
+}
+
+static const char *
+param_notify(struct params *p, struct view value)
+{
+	p->rcpt.notify = value;
+	return dsn_notify_is_good(value) ? NULL : "NOTIFY wants NEVER, or some of SUCCESS,FAILURE,DELAY";
+}
+
+static const char *
+param_orcpt(struct params *p, struct view value)
+{
+	p->rcpt.orcpt = value;
+	return dsn_orcpt_is_good(value, p->utf8) ? NULL : "ORCPT wants type;xtext of at most 500 bytes";
+}
+
+struct param {
 	struct view	keyword;
-	bool		(*take)(struct server *, struct mail_params *, struct view value);
-} mail_params[] = {
-	{ VIEW("SIZE"), param_size },
-	{ VIEW("BODY"), param_body },
+	const char	*(*take)(struct params *, struct view value);
 };
 
+static const struct param mail_params[] = {
+	{ VIEW("SIZE"), param_size },
+	{ VIEW("BODY"), param_body },
+	{ VIEW("SMTPUTF8"), param_utf8 },
+	{ VIEW("RET"), param_ret },
+	{ VIEW("ENVID"), param_envid },
+};
+
+static const struct param rcpt_params[] = {
+	{ VIEW("NOTIFY"), param_notify },
+	{ VIEW("ORCPT"), param_orcpt },
+};
+
+/* The rest of the line. False after a refusal was said. */
 static bool
-take_params(struct server *s, struct view v, struct mail_params *out)
+take_params(struct server *s, struct view v, const struct param *known, size_t n, struct params *io)
 {
 	struct view word;
 
 	while (view_split(&v, ' ', &word)) {
 		size_t at = view_find(word, '=');
+		const char *wrong;
 		size_t i = 0;
 
 		if (word.n == 0)
 			continue;
-		while (i < lengthof(mail_params) && !view_ieq(view_first(word, at), mail_params[i].keyword))
+		while (i < n && !view_ieq(view_first(word, at), known[i].keyword))
 			i++;
-		if (i == lengthof(mail_params)) {
+		if (i == n) {
 			server_say(s, 555, "5.5.4", "Unknown parameter");
 			return false;
 		}
-		if (!mail_params[i].take(s, out, view_from(word, at + 1)))
+		wrong = (io->seen & (1u << i)) != 0 ? "Parameter given twice" :
+		    known[i].take(io, view_from(word, at + 1));
+		if (wrong != NULL) {
+			server_say(s, 501, "5.5.4", wrong);
 			return false;
+		}
+		io->seen |= 1u << i;
 	}
 	return true;
 }
@@ -214,10 +261,11 @@ take_params(struct server *s, struct view v, struct mail_params *out)
 static void
 do_mail(struct server *s, struct view args)
 {
-	struct mail_params p = { .size = 0 };
+	struct params p = { .size = 0 };
 	struct mailbox m;
 
-	if (!take_path(s, &args, VIEW("FROM:"), true, &m) || !take_params(s, args, &p))
+	if (!take_path(s, &args, VIEW("FROM:"), true, &m) ||
+	    !take_params(s, args, mail_params, lengthof(mail_params), &p) || !check_utf8(s, &m, p.utf8))
 		return;
 	if (s->params.size_max != 0 && p.size > s->params.size_max) {
 		server_say(s, 552, "5.3.4", "Message is larger than the limit");
@@ -231,11 +279,14 @@ do_mail(struct server *s, struct view args)
 	}
 	recipients_reset(&s->recipients);
 	s->over = false;
-	if (!recipients_set_from(&s->recipients, m.whole, missing_domain(s, &m))) {
+	if (!recipients_set_from(&s->recipients, m.whole, missing_domain(s, &m), p.envid)) {
 		server_say(s, 452, "4.3.1", "Out of memory");
 		return;
 	}
-	s->envelope = (struct server_envelope){ .size = p.size, .body = p.body, .esmtp = s->esmtp };
+	s->envelope = (struct server_envelope){ .size = p.size, .body = p.body, .utf8 = p.utf8,
+	    .esmtp = s->esmtp };
+	if (p.ret.n > 0)
+		s->envelope.ret = view_ieq(p.ret, VIEW("FULL")) ? VIEW("FULL") : VIEW("HDRS");
 	s->rcpt_seen = false;
 	s->state = SV_MAIL;
 	server_say(s, 250, "2.1.0", "Sender ok");
@@ -245,18 +296,16 @@ static void
 do_rcpt(struct server *s, struct view args)
 {
 	size_t max = s->params.recipients_max != 0 ? s->params.recipients_max : RECIPIENTS_DEFAULT;
+	struct params p = { .utf8 = s->envelope.utf8 };
 	struct mailbox m;
 
 	s->rcpt_seen = true;
-	if (!take_path(s, &args, VIEW("TO:"), false, &m))
+	if (!take_path(s, &args, VIEW("TO:"), false, &m) || !check_utf8(s, &m, p.utf8) ||
+	    !take_params(s, args, rcpt_params, lengthof(rcpt_params), &p))
 		return;
-	if (args.n > 0) {
-		server_say(s, 555, "5.5.4", "Unknown parameter");
-		return;
-	}
 	if (is_refused(s, &m, false))
 		return;
-	if (recipients_add(&s->recipients, m.whole, missing_domain(s, &m), max) == RECIPIENT_NO_ROOM) {
+	if (recipients_add(&s->recipients, m.whole, missing_domain(s, &m), &p.rcpt, max) == RECIPIENT_NO_ROOM) {
 		server_say(s, 452, "4.5.3", "Too many recipients");
 		return;
 	}

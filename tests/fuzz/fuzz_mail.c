@@ -121,13 +121,15 @@ fuzz_bounce(struct view in)
 	for (facts.nrcpt = 0; facts.nrcpt < lengthof(rcpt); facts.nrcpt++) {
 		struct bounce_rcpt *r = &rcpt[facts.nrcpt];
 
-		*r = (struct bounce_rcpt){ .why = (enum bounce_why)(fuzz_choice(&in) % 3) };
+		*r = (struct bounce_rcpt){ .why = (enum bounce_why)(fuzz_choice(&in) % 4) };
 		r->code = (int)(fuzz_choice(&in) * 3);
-		r->address = fuzz_piece(&in);
+		r->address = r->original = fuzz_piece(&in);
 		r->status = fuzz_piece(&in);
 		r->remote = fuzz_piece(&in);
 		r->text = fuzz_piece(&in);
 	}
+	env.envid = env.ret = rcpt[0].status;
+	facts.all = (rcpt[0].code & 1) != 0;
 	facts.message = in;
 	buf_init(&out, BOUNCE_MAX);
 	require(bounce_build(&out, &facts));

@@ -6,6 +6,7 @@
  */
 #include "base/buf.h"
 #include "fuzz.h"
+#include "smtp/dsn.h"
 #include "smtp/server.h"
 
 #include "base/banned.h"
@@ -51,8 +52,12 @@ check_envelope(const struct server *s)
 
 		require(a.n > 0);
 		for (size_t k = 0; k < a.n; k++)
-			require(is_print(a.p[k]));
+			require(is_print(a.p[k]) || (e->utf8 && a.p[k] >= 0x80));
+		require(e->rcpt[i].notify.n == 0 || dsn_notify_is_good(e->rcpt[i].notify));
+		require(e->rcpt[i].orcpt.n == 0 || dsn_orcpt_is_good(e->rcpt[i].orcpt, e->utf8));
 	}
+	require(e->ret.n == 0 || dsn_ret_is_good(e->ret));
+	require(e->envid.n == 0 || dsn_envid_is_good(e->envid));
 }
 
 /* One action; false when the input is used up or the session over. */

@@ -127,6 +127,7 @@ struct conn {
 	bool		 high;		/* 8-bit bytes were seen */
 	char		 user[256], from[1024], params[256];
 	struct buf	 rcpts;		/* one a line */
+	struct buf	 said;		/* lines "parameters-of: ADDRESS PARAMETERS" */
 	size_t		 nrcpt;
 	struct buf	 body;		/* not yet written */
 	int		 file;

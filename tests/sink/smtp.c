@@ -82,6 +82,7 @@ end_mail(struct conn *c)
 {
 	store_drop(c);
 	buf_clear(&c->rcpts);
+	buf_clear(&c->said);
 	c->nrcpt = 0;
 	c->has_mail = c->body_begun = c->line_begun = c->high = false;
 	c->from[0] = c->params[0] = '\0';
@@ -92,6 +93,7 @@ void
 smtp_init(struct conn *c)
 {
 	buf_init(&c->rcpts, 1u << 20);
+	buf_init(&c->said, 1u << 20);
 	buf_init(&c->body, 65536);
 	c->file = -1;
 }
@@ -101,6 +103,7 @@ smtp_done(struct conn *c)
 {
 	store_drop(c);
 	buf_done(&c->rcpts);
+	buf_done(&c->said);
 	buf_done(&c->body);
 }
 
@@ -312,6 +315,40 @@ parse_path(struct view arg, struct view word, struct view *path, struct view *pa
 	return true;
 }
 
+static bool
+has_word(struct view words, char between, struct view want)
+{
+	struct view one;
+
+	while (view_split(&words, between, &one))
+		if (view_ieq(view_first(one, view_find(one, '=')), want))
+			return true;
+	return false;
+}
+
+/* Who says what was not offered, or needs what it did not say, does so to other servers, too. */
+static void
+check_params(struct conn *c, struct view path, struct view params)
+{
+	static const struct {
+		const char *word, *extension;
+	} known[] = {
+		{ "RET", "DSN" }, { "ENVID", "DSN" }, { "NOTIFY", "DSN" }, { "ORCPT", "DSN" },
+		{ "SMTPUTF8", "SMTPUTF8" }, { "BODY", "8BITMIME" },
+	};
+	struct view offered = view_str(c->port->extensions);
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (has_word(params, ' ', view_str(known[i].word)) &&
+		    !has_word(offered, ',', view_str(known[i].extension)))
+			conn_violation(c, "a parameter that was not offered");
+	for (size_t i = 0; i < path.n; i++)
+		if (path.p[i] >= 0x80 && !has_word(view_str(c->params), ' ', VIEW("SMTPUTF8"))) {
+			conn_violation(c, "an address beyond ASCII without SMTPUTF8");
+			break;
+		}
+}
+
 static void
 do_mail(struct conn *c, struct view arg)
 {
@@ -339,6 +376,7 @@ do_mail(struct conn *c, struct view arg)
 	}
 	(void)snprintf(c->from, sizeof(c->from), "%.*s", VIEW_ARG(path));
 	(void)snprintf(c->params, sizeof(c->params), "%.*s", VIEW_ARG(params));
+	check_params(c, path, params);
 	if (strike(c, STEP_MAIL, subject))
 		return;
 	c->has_mail = true;
@@ -362,12 +400,15 @@ do_rcpt(struct conn *c, struct view arg)
 		return;
 	}
 	(void)snprintf(to, sizeof(to), "%.*s", VIEW_ARG(path));
+	check_params(c, path, params);
 	if (strike(c, STEP_RCPT, subject))
 		return;
 	if (c->nrcpt >= SINK_RCPTS_MAX || !buf_addf(&c->rcpts, "%s\n", to)) {
 		reply(c, "452 4.5.3 too many recipients");
 		return;
 	}
+	if (params.n > 0 && !buf_addf(&c->said, "parameters-of: %s %.*s\n", to, VIEW_ARG(params)))
+		c->dead = true;
 	c->nrcpt++;
 	reply(c, "250 2.1.5 recipient ok");
 }

@@ -77,6 +77,7 @@ write_envelope(int fd, struct conn *c, bool acknowledged)
 	while (view_split(&rest, '\n', &one))
 		if (one.n > 0)
 			dprintf(fd, "to: %.*s\n", VIEW_ARG(one));
+	write_all(fd, buf_view(&c->said));
 	return dprintf(fd, "acknowledged: %s\n\n", acknowledged ? "yes" : "no");
 }
 

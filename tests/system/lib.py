@@ -142,11 +142,15 @@ class Received:
         head, _, self.body = path.read_bytes().partition(b"\n\n")
         self.name = path.name
         self.to = []
+        self.parameters_of = {}                     # recipient -> what RCPT said behind it
         fields = {}
         for line in head.decode("utf-8", "surrogateescape").split("\n"):
             key, _, value = line.partition(": ")
             if key == "to":
                 self.to.append(value)
+            elif key == "parameters-of":
+                address, _, said = value.partition(" ")
+                self.parameters_of[address] = said
             fields[key] = value
         self.port = fields["port"]
         self.session = fields["session"]

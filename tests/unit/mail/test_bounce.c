@@ -160,6 +160,103 @@ test_other_reasons(void **state)
 	buf_done(&b);
 }
 
+/* RFC 3461 6.3, RFC 3464 2.2.1, 2.3.1: what the sender called the message and the recipient. */
+static void
+test_original_names(void **state)
+{
+	struct bounce_rcpt rcpt[] = {
+		{ .address = VIEW("b@c"), .original = VIEW("rfc822;Bob+20B+2Bx@c"), .why = BOUNCE_REFUSED, .code = 550 },
+		{ .address = VIEW("d@e"), .original = VIEW("utf-8;\xc3\xbc@e"), .why = BOUNCE_REFUSED, .code = 550 },
+		{ .address = VIEW("f@g"), .original = VIEW("x;+0D+0A+ff"), .why = BOUNCE_REFUSED, .code = 550 },
+	};
+	struct buf b;
+
+	facts.rcpt = rcpt;
+	facts.nrcpt = 3;
+	original.envid = VIEW("QQ+3D+201");
+	b = build();
+	assert_true(has(&b, "delivery-status\r\n\r\nOriginal-Envelope-Id: QQ= 1\r\nReporting-MTA: "));
+	assert_true(has(&b, "\r\n\r\nOriginal-Recipient: rfc822; Bob B+x@c\r\nFinal-Recipient: rfc822; b@c\r\n"));
+	assert_true(has(&b, "\r\n\r\nOriginal-Recipient: utf-8; \\x{FC}@e\r\nFinal-Recipient: rfc822; d@e\r\n"));
+	assert_true(has(&b, "\r\n\r\nOriginal-Recipient: x; "));
+	buf_done(&b);
+}
+
+/* RFC 3461 5.2.2: passed on to a server that can't tell more. */
+static void
+test_relayed(void **state)
+{
+	struct bounce_rcpt rcpt[] = {
+		{ .address = VIEW("b@c"), .why = BOUNCE_RELAYED, .code = 250, .status = VIEW("2.1.9"),
+		  .text = VIEW("taken"), .remote = VIEW("smtp.example.net") },
+		{ .address = VIEW("d@e"), .why = BOUNCE_REFUSED, .code = 550, .status = VIEW("5.1.1") },
+	};
+	struct buf b;
+
+	facts.rcpt = rcpt;
+	facts.nrcpt = 1;
+	original.ret = VIEW("FULL");
+	facts.all = true;
+	b = build();
+	assert_true(has(&b, "Subject: Your message was passed on\r\n"));
+	assert_true(has(&b, "<b@c>\r\n    It was passed on to smtp.example.net, which makes no reports of success:\r\n"));
+	assert_true(has(&b, "rfc822; b@c\r\nAction: relayed\r\nStatus: 2.1.9\r\nRemote-MTA: dns; smtp.example.net\r\n"));
+	assert_false(has(&b, "could not be delivered"));
+	assert_false(has(&b, "message/rfc822"));	/* nothing failed: the header is enough (4.3) */
+	buf_done(&b);
+	facts.nrcpt = 2;
+	b = build();
+	assert_true(has(&b, "Subject: Your message could not be delivered\r\n"));
+	assert_true(has(&b, "b@c\r\nAction: relayed\r\n"));
+	assert_true(has(&b, "d@e\r\nAction: failed\r\n"));
+	assert_true(has(&b, "message/rfc822"));
+	buf_done(&b);
+}
+
+/* RFC 3461 4.3, and our limits: short, plain, and all there. */
+static void
+test_ret_full(void **state)
+{
+	struct bounce_rcpt rcpt = { .address = VIEW("a@b"), .why = BOUNCE_REFUSED, .code = 550 };
+	struct buf text, b;
+
+	facts.rcpt = &rcpt;
+	facts.nrcpt = 1;
+	facts.all = true;
+	facts.message = VIEW("Subject: hello\r\n\r\n.body\r\nwithout an end");
+	original.ret = VIEW("full");
+	b = build();
+	assert_true(has(&b, "Content-Type: message/rfc822\r\n\r\nSubject: hello\r\n\r\n.body\r\nwithout an end\r\n\r\n--"));
+	assert_true(has(&b, "tried again. The message is attached.\r\n"));
+	buf_done(&b);
+	original.ret = VIEW("HDRS");
+	b = build();
+	assert_false(has(&b, "message/rfc822") || has(&b, "body"));
+	buf_done(&b);
+	original.ret = VIEW("FULL");
+	facts.all = false;
+	b = build();
+	assert_false(has(&b, "message/rfc822") || has(&b, "body"));
+	buf_done(&b);
+	facts.all = true;
+	facts.message = VIEW("Subject: hello\r\n\r\nbody caf\xc3\xa9\r\n");
+	b = build();
+	assert_false(has(&b, "message/rfc822") || has(&b, "body"));
+	buf_done(&b);
+	buf_init(&text, 100000);
+	assert_true(buf_add_str(&text, "Subject: hello\r\n\r\n"));
+	for (size_t i = 0; i < 30000; i++) {
+		assert_true(buf_add_str(&text, i % 60 == 0 ? "\r\n" : "x"));
+		if (i % 100 != 0)
+			continue;
+		facts.message = buf_view(&text);
+		b = build();
+		assert_int_equal(has(&b, "message/rfc822"), buf_len(&text) <= 20224);
+		buf_done(&b);
+	}
+	buf_done(&text);
+}
+
 /* 8-bit, of 60 lines, of 10 kB, without a space, with a forged boundary and NUL. */
 static void
 test_hostile_replies(void **state)
@@ -337,6 +434,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_whole, setup),
 		cmocka_unit_test_setup(test_other_reasons, setup),
+		cmocka_unit_test_setup(test_original_names, setup),
+		cmocka_unit_test_setup(test_relayed, setup),
+		cmocka_unit_test_setup(test_ret_full, setup),
 		cmocka_unit_test_setup(test_hostile_replies, setup),
 		cmocka_unit_test_setup(test_addresses_beyond_ascii, setup),
 		cmocka_unit_test_setup(test_wrapping, setup),

@@ -26,7 +26,11 @@ test_round_trip(void **state)
 	in.from = VIEW("alice@example.com");
 	envelope_add_rcpt(&in, VIEW("bob@example.net"));
 	envelope_add_rcpt(&in, VIEW("\"two: words \"@example.net"));
+	envelope_set_dsn(&in, &(struct envelope_dsn){ VIEW("NEVER"), VIEW("rfc822;two") });
 	envelope_add_rcpt(&in, VIEW("j\xc3\xb6rg@example.net"));
+	in.ret = VIEW("HDRS");
+	in.envid = VIEW("QQ+20");
+	in.smtputf8 = true;
 	in.received_ms = TIME_MS;
 	in.peer = VIEW("127.0.0.1:40112");
 	in.uid = 33;
@@ -44,6 +48,12 @@ test_round_trip(void **state)
 	assert_int_equal(out.nrcpt, 3);
 	for (uint32_t i = 0; i < 3; i++)
 		assert_true(view_eq(out.rcpt[i], in.rcpt[i]));
+	assert_int_equal(envelope_dsn(&out, 0).notify.n + envelope_dsn(&out, 2).orcpt.n, 0);
+	assert_true(view_eq(envelope_dsn(&out, 1).notify, VIEW("NEVER")));
+	assert_true(view_eq(envelope_dsn(&out, 1).orcpt, VIEW("rfc822;two")));
+	assert_true(view_eq(out.ret, in.ret));
+	assert_true(view_eq(out.envid, in.envid));
+	assert_true(out.smtputf8);
 	assert_int_equal(out.received_ms, in.received_ms);
 	assert_true(view_eq(out.peer, in.peer));
 	assert_int_equal(out.uid, 33);
@@ -124,6 +134,8 @@ test_decode_refuses(void **state)
 		GOOD "from: again@b\n", GOOD "uid: -1\n", GOOD "uid: 1 \n",
 		GOOD "uid: 99999999999999999999\n", GOOD "received: 2026-11-22T07:30:23Z\n",
 		GOOD "protocol: QMTP\n", GOOD "body: binary\n", GOOD "bounce: maybe\n",
+		GOOD "ret: FULL\nret: FULL\n", GOOD "smtputf8: x\n", GOOD "orcpt: a;b\norcpt: a;b\n",
+		GOOD "notify: NEVER\nnotify: NEVER\n", "from: a@b\nnotify: NEVER\nrcpt: c@d\nreceived: 2026-11-22T07:30:23Z\n",
 		GOOD "size: x\n", GOOD "rcpt: \n", GOOD "helo: a\rb\n",
 		"from: a@b\nrcpt: c@d\n", "from: a@b\nreceived: 2026-11-22T07:30:23Z\n",
 		"rcpt: c@d\nreceived: 2026-11-22T07:30:23Z\n",
@@ -142,6 +154,29 @@ test_decode_refuses(void **state)
 	assert_int_equal(envelope_decode(&out, VIEW(GOOD "helo: a\0b\n"), &e), -1);
 	assert_int_equal(envelope_decode(&out, VIEW(GOOD "later: anything\nlater: twice\n"), &e), 0);
 	envelope_done(&out);
+}
+
+/* Of each recipient its own, however many there are and in which order they begin to have any. */
+static void
+test_dsn_of_many(void **state)
+{
+	static char text[100][8];
+
+	for (uint32_t first = 0; first < 20; first++) {
+		struct envelope env;
+
+		envelope_init(&env);
+		for (uint32_t i = 0; i < 100; i++) {
+			(void)snprintf(text[i], sizeof(text[i]), "%u", i);
+			envelope_add_rcpt(&env, view_str(text[i]));
+			if (i >= first && i % 3 == 0)
+				envelope_set_dsn(&env, &(struct envelope_dsn){ view_str(text[i]), VIEW("x") });
+		}
+		for (uint32_t i = 0; i < 100; i++)
+			assert_true(view_eq(envelope_dsn(&env, i).notify,
+			    i >= first && i % 3 == 0 ? view_str(text[i]) : VIEW("")));
+		envelope_done(&env);
+	}
 }
 
 static void
@@ -183,6 +218,7 @@ main(void)
 		cmocka_unit_test(test_text_form),
 		cmocka_unit_test(test_encode_refuses_forged_lines),
 		cmocka_unit_test(test_decode_refuses),
+		cmocka_unit_test(test_dsn_of_many),
 		cmocka_unit_test(test_limits),
 	};
 

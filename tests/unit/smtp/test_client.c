@@ -91,6 +91,87 @@ test_eight_bit_is_declared_where_offered(void **state)
 	client_free(c);
 }
 
+/* RFC 3461: passed on where DSN is offered, and nowhere else. */
+static void
+test_dsn_is_passed_on_where_offered(void **state)
+{
+	static const struct client_rcpt rcpt[] = {
+		{ VIEW("a@x.example"), VIEW("NEVER"), VIEW("rfc822;a+40x") }, { VIEW("b@x.example") },
+		{ VIEW("c@x.example"), VIEW("SUCCESS,DELAY"), VIEW("") },
+	};
+	struct client_message m = { .from = VIEW("s@h.example"), .rcpt = rcpt, .nrcpt = 3, .ret = VIEW("HDRS"),
+	    .envid = VIEW("QQ+3D") };
+	struct client *c = ready("250-mx\r\n250-DSN\r\n250 PIPELINING\r\n");
+
+	client_send(c, &m);
+	assert_says(c, "MAIL FROM:<s@h.example> RET=HDRS ENVID=QQ+3D\r\nRCPT TO:<a@x.example> NOTIFY=NEVER ORCPT=rfc822;a+40x\r\n"
+	    "RCPT TO:<b@x.example>\r\nRCPT TO:<c@x.example> NOTIFY=SUCCESS,DELAY\r\nDATA\r\n");
+	client_free(c);
+	/* what would end the command is not said, wherever it comes from */
+	c = ready("250-mx\r\n250-DSN\r\n250 PIPELINING\r\n");
+	m.envid = VIEW("a\r\nRSET");
+	m.nrcpt = 1;
+	client_send(c, &m);
+	assert_says(c, "MAIL FROM:<s@h.example> RET=HDRS\r\nRCPT TO:<a@x.example> NOTIFY=NEVER ORCPT=rfc822;a+40x\r\nDATA\r\n");
+	client_free(c);
+	c = ready("250-mx\r\n250 PIPELINING\r\n");
+	m.envid = VIEW("QQ");
+	m.nrcpt = 3;
+	client_send(c, &m);
+	assert_says(c, "MAIL FROM:<s@h.example>\r\nRCPT TO:<a@x.example>\r\nRCPT TO:<b@x.example>\r\nRCPT TO:<c@x.example>\r\nDATA\r\n");
+	client_free(c);
+}
+
+/* RFC 6531 3.1, 3.2: addresses and header beyond ASCII only where SMTPUTF8 is offered. */
+static void
+test_smtputf8(void **state)
+{
+	static const struct client_rcpt mixed[] = { { VIEW("\xc3\xbc@x.example") }, { VIEW("b@x.example") } };
+	struct client_message m = { .from = VIEW("s@h.example"), .rcpt = mixed, .nrcpt = 2, .utf8 = true };
+	struct client *c = ready("250-mx\r\n250-SMTPUTF8\r\n250 PIPELINING\r\n");
+
+	client_send(c, &m);
+	assert_says(c, "MAIL FROM:<s@h.example> SMTPUTF8\r\nRCPT TO:<\xc3\xbc@x.example>\r\nRCPT TO:<b@x.example>\r\nDATA\r\n");
+	client_free(c);
+
+	/* not offered: the one recipient fails, the other gets it as any message */
+	c = ready("250-mx\r\n250 PIPELINING\r\n");
+	client_send(c, &m);
+	assert_says(c, "MAIL FROM:<s@h.example>\r\nRCPT TO:<b@x.example>\r\nDATA\r\n");
+	assert_int_equal(hear(c, "250 a\r\n250 b\r\n354 c\r\n"), CLIENT_NEED_BODY);
+	send_body(c, "");
+	assert_says(c, ".\r\n");
+	assert_int_equal(hear(c, "250 ok\r\n"), CLIENT_RESULT);
+	assert_int_equal(client_result(c)->rcpt[0].code, 553);
+	assert_string_equal(client_result(c)->rcpt[0].status, "5.6.7");
+	assert_int_equal(client_result(c)->rcpt[1].code, 250);
+	assert_int_equal(hear(c, ""), CLIENT_IDLE);
+
+	/* sender, header: the whole message */
+	m.from = VIEW("\xc3\xa9@h.example");
+	client_send(c, &m);
+	assert_says(c, "");
+	assert_int_equal(hear(c, ""), CLIENT_RESULT);
+	assert_int_equal(client_result(c)->rcpt[1].code, 553);
+	assert_string_equal(client_result(c)->rcpt[1].status, "5.6.7");
+	assert_int_equal(hear(c, ""), CLIENT_IDLE);
+	m.from = VIEW("");
+	m.needs_utf8 = true;
+	client_send(c, &m);
+	assert_says(c, "");
+	assert_int_equal(hear(c, ""), CLIENT_RESULT);
+	assert_int_equal(client_result(c)->rcpt[1].code, 550);
+	assert_string_equal(client_result(c)->rcpt[1].status, "5.6.7");
+	client_free(c);
+
+	/* offered, but the client never said it: such an address is none */
+	c = ready("250-mx\r\n250-SMTPUTF8\r\n250 PIPELINING\r\n");
+	m = (struct client_message){ .from = VIEW("s@h.example"), .rcpt = mixed, .nrcpt = 2 };
+	client_send(c, &m);
+	assert_says(c, "MAIL FROM:<s@h.example>\r\nRCPT TO:<b@x.example>\r\nDATA\r\n");
+	client_free(c);
+}
+
 /* All recipients refused: a pipelined DATA may be refused too ... */
 static void
 test_all_refused_and_data_refused(void **state)
@@ -274,6 +355,8 @@ main(void)
 		cmocka_unit_test(test_pipelined_message),
 		cmocka_unit_test(test_one_by_one),
 		cmocka_unit_test(test_eight_bit_is_declared_where_offered),
+		cmocka_unit_test(test_dsn_is_passed_on_where_offered),
+		cmocka_unit_test(test_smtputf8),
 		cmocka_unit_test(test_all_refused_and_data_refused),
 		cmocka_unit_test(test_all_refused_and_data_taken),
 		cmocka_unit_test(test_mail_refused_reads_the_other_answers),

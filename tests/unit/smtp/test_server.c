@@ -58,10 +58,19 @@ note_envelope(struct session *x)
 	const struct server_envelope *e = server_envelope(x->s);
 
 	assert_true(buf_addf(&x->got, "{%.*s:", VIEW_ARG(e->from)));
-	for (size_t i = 0; i < e->nrcpt; i++)
-		assert_true(buf_addf(&x->got, "%s%.*s", i > 0 ? "," : "", VIEW_ARG(e->rcpt[i].address)));
-	assert_true(buf_addf(&x->got, ":%llu:%d:%.*s:%d}", (unsigned long long)e->size, e->body,
+	for (size_t i = 0; i < e->nrcpt; i++) {
+		const struct server_rcpt *r = &e->rcpt[i];
+
+		assert_true(buf_addf(&x->got, "%s%.*s", i > 0 ? "," : "", VIEW_ARG(r->address)));
+		if (r->notify.n + r->orcpt.n > 0)
+			assert_true(buf_addf(&x->got, "(%.*s|%.*s)", VIEW_ARG(r->notify), VIEW_ARG(r->orcpt)));
+	}
+	assert_true(buf_addf(&x->got, ":%llu:%d:%.*s:%d", (unsigned long long)e->size, e->body,
 	    VIEW_ARG(e->helo), e->esmtp));
+	if (e->utf8 || e->ret.n + e->envid.n > 0)
+		assert_true(buf_addf(&x->got, ":%.*s|%.*s%s", VIEW_ARG(e->ret), VIEW_ARG(e->envid),
+		    e->utf8 ? "|utf8" : ""));
+	assert_true(buf_add_byte(&x->got, '}'));
 }
 
 static void
@@ -189,8 +198,28 @@ static const struct dialogue dialogues[] = {
 	{ VIEW(HI "MAIL FROM:<a@b> SIZE=1 SIZE=1\r\nMAIL FROM:<a@b> BODY=7BIT BODY=7BIT\r\nMAIL FROM:<a@b> SIZE=x\r\n"
 	    "MAIL FROM:<a@b> SIZE\r\nMAIL FROM:<a@b> BODY=BINARYMIME\r\nMAIL FROM:<a@b> SIZE=-1\r\n"),
 	    "250 501 501 501 501 501 501 ", "", false },
-	{ VIEW(HI "MAIL FROM:<a@b> AUTH=<>\r\nMAIL FROM:<a@b> SMTPUTF8\r\nMAIL FROM:<a@b> X=1 SIZE=1\r\n"
-	    "MAIL FROM:<a@b>\r\nRCPT TO:<a@b> NOTIFY=NEVER\r\n"), "250 555 555 555 250 555 ", "", false },
+	{ VIEW(HI "MAIL FROM:<a@b> AUTH=<>\r\nMAIL FROM:<a@b> NOTIFY=NEVER\r\nMAIL FROM:<a@b> X=1 SIZE=1\r\n"
+	    "MAIL FROM:<a@b>\r\nRCPT TO:<a@b> RET=FULL\r\nRCPT TO:<a@b> NOTIFY=NEVER X\r\n"),
+	    "250 555 555 555 250 555 555 ", "", false },
+	/* DSN (RFC 3461): kept as said; the first time stands */
+	{ VIEW(HI "MAIL FROM:<a@b> RET=hdrs ENVID=QQ+2B314 SIZE=9\r\nRCPT TO:<c@d> NOTIFY=success,DELAY ORCPT=rfc822;C+40d\r\n"
+	    "RCPT TO:<e@f>\r\nRCPT TO:<c@D> NOTIFY=NEVER\r\nRCPT TO:<g@h> ORCPT=x-y;z\r\nRCPT TO:<i@j> NOTIFY=never\r\nDATA\r\n.\r\n"),
+	    "250 250 250 250 250 250 250 354 250 ",
+	    "{a@b:c@d(success,DELAY|rfc822;C+40d),e@f,g@h(|x-y;z),i@j(never|):9:0:c:1:HDRS|QQ+2B314}[commit]", false },
+	{ VIEW(HI "MAIL FROM:<a@b> RET=FULL RET=FULL\r\nMAIL FROM:<a@b> ENVID=a ENVID=a\r\nMAIL FROM:<a@b> RET\r\n"
+	    "MAIL FROM:<a@b> RET=ALL\r\nMAIL FROM:<a@b> ENVID=\r\nMAIL FROM:<a@b> ENVID=a+0A\r\n"),
+	    "250 501 501 501 501 501 501 ", "", false },
+	{ VIEW(HI "MAIL FROM:<a@b>\r\nRCPT TO:<c@d> NOTIFY=NEVER,SUCCESS\r\nRCPT TO:<c@d> NOTIFY=\r\n"
+	    "RCPT TO:<c@d> NOTIFY=DELAY NOTIFY=DELAY\r\nRCPT TO:<c@d> ORCPT=rfc822\r\nRCPT TO:<c@d> ORCPT=rfc822;c=d\r\nDATA\r\n"),
+	    "250 250 501 501 501 501 501 554 ", "", false },
+	/* SMTPUTF8 (RFC 6531): said, or no address beyond ASCII */
+	{ VIEW(HI "MAIL FROM:<j\xc3\xbc@b\xc3\xbc.x> SMTPUTF8 BODY=8BITMIME\r\nRCPT TO:<\"\xe2\x82\xac \"@d> ORCPT=utf-8;\xc3\xbc\r\nDATA\r\n.\r\n"),
+	    "250 250 250 354 250 ",
+	    "{j\xc3\xbc@b\xc3\xbc.x:\"\xe2\x82\xac \"@d(|utf-8;\xc3\xbc):0:1:c:1:||utf8}[commit]", false },
+	{ VIEW(HI "MAIL FROM:<\xfc@b> SMTPUTF8\r\nMAIL FROM:<a@b> SMTPUTF8=1\r\nMAIL FROM:<a@b> SMTPUTF8 SMTPUTF8\r\n"
+	    "MAIL FROM:<a@b> smtputf8\r\nRCPT TO:<\xc3@b>\r\nRCPT TO:<a@b> SMTPUTF8\r\nRSET\r\nMAIL FROM:<a@b>\r\n"
+	    "RCPT TO:<\xc3\xbc@b>\r\nRCPT TO:<a@b> ORCPT=utf-8;\xc3\xbc\r\n"),
+	    "250 501 501 501 250 501 555 250 250 553 501 ", "", false },
 	{ VIEW("RSET x\r\nQUIT x\r\nVRFY\r\n"), "501 501 501 ", "", false },
 	{ VIEW("STARTTLS\r\nAUTH PLAIN AGEAYg==\r\nEXPN x\r\nWHAT\r\n\r\n"),
 	    "502 502 502 500 500 ", "", false },

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""DSN and SMTPUTF8, from a client of Python's own to the smarthost, or to our reports."""
+
+import email.message
+
+import lib
+
+DSN = "PIPELINING,SIZE_52428800,8BITMIME,ENHANCEDSTATUSCODES,DSN"
+UTF8 = "PIPELINING,SIZE_52428800,8BITMIME,SMTPUTF8"
+BOB, CAROL = "bob@example.net", "carol@example.net"
+
+
+def offering(extensions):
+    def before(sink):
+        for port in sink.ports:
+            sink.set(port, "extensions", extensions)
+    return before
+
+
+def submit(posthouse, token, options=(), to=((BOB, ()),), sender="alice@example.com", body=None):
+    """One message with parameters; bytes of addresses as they are."""
+    with posthouse.client() as c:
+        c.command_encoding = "utf-8"
+        c.ehlo()
+        for extension in ("dsn", "smtputf8", "chunking"):
+            assert c.has_extn(extension), c.ehlo_resp
+        posthouse._expect(c.mail(sender, options), 250)
+        for rcpt, said in to:
+            posthouse._expect(c.rcpt(rcpt, said), 250)
+        code, text = c.data(body or lib.message(token))
+        posthouse._expect((code, text), 250)
+        return lib.queue_id(text)
+
+
+def of_sender(sink, sender):
+    return [m for m in sink.messages() if m.sender == sender]
+
+
+def no_violations(sink):
+    for port in sink.ports:
+        assert sink.stats(port)["violations"] == 0, (port, sink.stats(port))
+
+
+def test_passed_on():
+    """A server with DSN gets it all, and the reports are its business."""
+    with lib.world("dsn", before=offering(DSN)) as (sink, posthouse):
+        token = lib.new_token()
+        submit(posthouse, token, ["RET=FULL", "ENVID=QQ+2B3"], (
+            (BOB, ["NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;Bob+40example.net"]), (CAROL, [])))
+        sink.wait_received(1)
+        posthouse.stop()
+        [m] = sink.messages()
+        assert "RET=FULL" in m.parameters and "ENVID=QQ+2B3" in m.parameters, m.parameters
+        assert m.parameters_of == {BOB: "NOTIFY=SUCCESS,DELAY ORCPT=rfc822;Bob+40example.net"}
+        assert lib.is_whole(m, token)
+        no_violations(sink)
+
+
+def test_reports_of_ours():
+    """A server without DSN gets nothing of it: refusals and success are ours to tell."""
+    with lib.world("reports") as (sink, posthouse):
+        for port in sink.ports:
+            sink.fault(port, "rcpt", 550, match="no*", text="5.1.1 unknown")
+        token = lib.new_token()
+        name = submit(posthouse, token, ["RET=FULL", "ENVID=QQ+20one"], (
+            (BOB, ["NOTIFY=SUCCESS", "ORCPT=rfc822;Bob+2Bx@example.net"]), (CAROL, ["NOTIFY=NEVER"]),
+            ("no1@example.net", ["NOTIFY=NEVER"]), ("no2@example.net", ["NOTIFY=SUCCESS"]),
+            ("no3@example.net", ["ORCPT=rfc822;Three@example.net"])))
+        sink.wait_received(2)
+        [m] = of_sender(sink, "alice@example.com")
+        assert m.to == [BOB, CAROL] and not m.parameters_of, (m.to, m.parameters_of)
+        assert "RET" not in m.parameters and "ENVID" not in m.parameters, m.parameters
+        [report] = of_sender(sink, "")
+        text = report.body.decode()
+        assert report.to == ["alice@example.com"]
+        assert "\r\nOriginal-Envelope-Id: QQ one\r\n" in text, text
+        assert ("Original-Recipient: rfc822; Bob+x@example.net\r\nFinal-Recipient: rfc822; bob@example.net\r\n"
+                "Action: relayed\r\nStatus: 2.1.9\r\n") in text, text
+        assert ("Original-Recipient: rfc822; Three@example.net\r\nFinal-Recipient: rfc822; no3@example.net\r\n"
+                "Action: failed\r\nStatus: 5.1.1\r\n") in text, text
+        for other in ("carol@", "no1@", "no2@"):
+            assert f"Final-Recipient: rfc822; {other}" not in text, text
+        assert "Content-Type: message/rfc822\r\n" in text and f"end {token}\r\n" in text, text
+        posthouse.process.wait_line(f"reported .*id={name}")
+
+        # success alone, the header alone; and nothing at all
+        name = submit(posthouse, lib.new_token(), ["RET=HDRS"], ((BOB, ["NOTIFY=SUCCESS,FAILURE"]),))
+        sink.wait_received(4)
+        [report] = [m for m in of_sender(sink, "") if name in m.body.decode()]
+        text = report.body.decode()
+        assert report.header("Subject") == "Your message was passed on", text
+        assert "Action: relayed" in text and "message/rfc822" not in text and "\r\nbegin " not in text, text
+        name = submit(posthouse, lib.new_token(), to=(("no4@example.net", ["NOTIFY=NEVER"]),))
+        posthouse.process.wait_line(f"report-dropped .*id={name} .*why=not-wanted")
+        name = submit(posthouse, lib.new_token(), ["RET=FULL"], ((BOB, ["NOTIFY=NEVER"]),))
+        posthouse.process.wait_line(f"delivered .*id={name}")
+        posthouse.stop()
+        assert len(sink.messages()) == 5, [m.sender for m in sink.messages()]
+        no_violations(sink)
+
+
+def test_success_is_told_after_a_restart():
+    """What was said, and what became of the first recipient, is in the spool."""
+    with lib.world("later") as (sink, posthouse):
+        for port in sink.ports:
+            sink.fault(port, "rcpt", 450, match="carol*", text="4.2.0 later")
+        name = submit(posthouse, lib.new_token(), ["ENVID=late"], (
+            (BOB, ["NOTIFY=SUCCESS"]), (CAROL, ["NOTIFY=SUCCESS"])))
+        posthouse.process.wait_line(f"deferred .*id={name}")
+        sink.wait_received(1)
+        posthouse.kill()
+        for port in sink.ports:
+            sink.command(f"reset {port}")
+        posthouse.start()
+        posthouse.ctl("flush")
+        sink.wait_received(3)
+        posthouse.stop()
+        [report] = of_sender(sink, "")
+        text = report.body.decode()
+        assert text.count("Action: relayed") == 2 and "Original-Envelope-Id: late\r\n" in text, text
+
+
+UTF8_BODY = "From: é@example.com\r\nX-Token: %s\r\nSubject: größer\r\n\r\nbody\r\n"
+
+
+def test_utf8():
+    with lib.world("utf8", before=offering(UTF8)) as (sink, posthouse):
+        token = lib.new_token()
+        submit(posthouse, token, ["SMTPUTF8", "BODY=8BITMIME"], (("jürgen@müller.example", ["ORCPT=utf-8;jürgen@x"]),),
+               "é@example.com", (UTF8_BODY % token).encode())
+        with posthouse.client() as c:           # as smtplib does it
+            c.send_message(_letter(), "alice@example.com", ["größe@example.net"])
+        sink.wait_received(2)
+        posthouse.stop()
+        [m] = of_sender(sink, "é@example.com")
+        assert m.to == ["jürgen@müller.example"] and "SMTPUTF8" in m.parameters, (m.to, m.parameters)
+        assert m.body.decode().endswith((UTF8_BODY % token).partition("\r\n")[2]), m.body
+        assert "with UTF8SMTP id" in m.header("Received"), m.header("Received")
+        [m] = of_sender(sink, "alice@example.com")
+        assert m.to == ["größe@example.net"], m.to
+        no_violations(sink)
+
+
+def _letter():
+    letter = email.message.EmailMessage()
+    letter["Subject"] = "hello"
+    letter.set_content("body\n")
+    return letter
+
+
+def test_utf8_where_it_is_not_taken():
+    """What needs it fails with its reason; what does not goes as any message."""
+    with lib.world("ascii") as (sink, posthouse):
+        submit(posthouse, "x", ["SMTPUTF8"], (("ü@example.net", []), (BOB, [])))
+        sink.wait_received(2)
+        [m] = of_sender(sink, "alice@example.com")
+        assert m.to == [BOB] and "SMTPUTF8" not in m.parameters, (m.to, m.parameters)
+        [report] = of_sender(sink, "")
+        text = report.body.decode("ascii")
+        assert "Final-Recipient: utf-8; \\x{FC}@example.net\r\nAction: failed\r\nStatus: 5.6.7\r\n" in text, text
+        assert "SMTPUTF8" in text and "rfc822; bob@" not in text, text
+
+        # a header beyond ASCII
+        name = submit(posthouse, "x", ["SMTPUTF8"], body=(UTF8_BODY % "x").encode())
+        sink.wait_received(3)
+        [report] = [m for m in of_sender(sink, "") if name in m.body.decode()]
+        assert "Status: 5.6.7\r\n" in report.body.decode("ascii"), report.body
+        # the same without SMTPUTF8 is sent as ever, and a body is no header
+        submit(posthouse, "y", body=(UTF8_BODY % "y").encode())
+        submit(posthouse, "z", ["SMTPUTF8"], body=b"X-Token: z\r\n\r\n" + "größer\r\n".encode())
+        sink.wait_received(5)
+        posthouse.stop()
+        got = sorted(m.header("X-Token") for m in of_sender(sink, "alice@example.com") if m.to == [BOB])
+        assert got[-2:] == ["y", "z"], got
+
+
+lib.run_tests(globals())
