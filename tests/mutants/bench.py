@@ -6,6 +6,7 @@ whatever differs from the first tree is copied back from there, with its times, 
 sees no more to do than before.
 """
 
+import dataclasses
 import filecmp
 import os
 import pathlib
@@ -36,37 +37,49 @@ def is_script(test):
     return test.endswith((".py", ".sh"))
 
 
-def wait_for_end(p, log, begin, seconds, stop_early):
+@dataclasses.dataclass
+class Ended:
+    """How a program ended, and what it needed."""
+    why: str = None     # it is no success
+    seconds: float = 0
+    cpu: float = 0
+
+
+def wait_for_end(p, seconds, has_failed, ended):
     """Why it is no success; None: it is one."""
-    deadline = time.monotonic() + seconds
-    while p.poll() is None:
-        if stop_early and FAILED.search(log.read_bytes(), begin):
+    begin, pause = time.monotonic(), 0.001
+    while True:
+        pid, status, usage = os.wait4(p.pid, os.WNOHANG)
+        ended.seconds = time.monotonic() - begin
+        if pid != 0:
+            p.returncode = os.waitstatus_to_exitcode(status)
+            ended.cpu = usage.ru_utime + usage.ru_stime
+            break
+        if has_failed():
             return "failed"
-        left = deadline - time.monotonic()
-        if left <= 0:
+        if ended.seconds > seconds:
             return f"no end within {seconds:.0f} s"
-        try:
-            p.wait(min(left, 0.1))
-        except subprocess.TimeoutExpired:
-            pass
+        time.sleep(pause)
+        pause = min(2 * pause, 0.1)
     if p.returncode != 0:
         return f"exit {p.returncode}" if p.returncode > 0 else f"signal {-p.returncode}"
-    return "failed" if stop_early and FAILED.search(log.read_bytes(), begin) else None
+    return "failed" if has_failed() else None
 
 
-def run(argv, cwd, log, seconds=None, env=None, stop_early=False):
-    """None for success, else why not; with seconds also so much processor time, roughly halved."""
+def run(argv, cwd, log, seconds=3600, cpu=3600, env=None, stop_early=False):
+    """In time, and in no more than so much processor time."""
     begin = log.stat().st_size if log.exists() else 0
+    ended = Ended()
     with open(log, "ab") as out:
         p = subprocess.Popen(argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                              env=env, start_new_session=True)
     try:
-        if seconds is not None:
-            limit = int(seconds / 2) + 1
-            resource.prlimit(p.pid, resource.RLIMIT_CPU, (limit, limit))
-        return wait_for_end(p, log, begin, seconds or 3600, stop_early)
+        resource.prlimit(p.pid, resource.RLIMIT_CPU, (int(cpu), int(cpu)))
+        ended.why = wait_for_end(p, seconds, lambda: stop_early and FAILED.search(log.read_bytes(), begin),
+                                 ended)
+        return ended
     finally:
-        if p.poll() is None:
+        if p.returncode is None:
             os.killpg(p.pid, 9)
             p.wait()
 
@@ -111,22 +124,21 @@ class Tree:
         targets = [t for t in tests if not is_script(t)]
         if scripts:
             targets += ["all", *HELPERS]
-        why = run(["make", f"-j{jobs}", *targets], self.place, log)
+        why = run(["make", f"-j{jobs}", *targets], self.place, log).why
         if why is not None:
             raise Broken(f"make {' '.join(targets)}: {why}; see {log}")
 
-    def run_test(self, name, log, seconds):
-        """None: it succeeds; else why not."""
-        env = dict(os.environ, top_srcdir=str(self.place), top_builddir=str(self.place),
-                   PYTHON=sys.executable, TMPDIR=str(self.tmp), POSTHOUSE_TEST_ROUNDS="2",
-                   POSTHOUSE_TEST_PATIENCE="20", MALLOC_PERTURB_="90")
+    def run_test(self, name, log, seconds, cpu):
+        env = {"POSTHOUSE_TEST_PATIENCE": "20", "POSTHOUSE_TEST_ROUNDS": "2", "MALLOC_PERTURB_": "90",
+               **os.environ, "top_srcdir": str(self.place), "top_builddir": str(self.place),
+               "PYTHON": sys.executable, "TMPDIR": str(self.tmp)}
         if name.endswith(".py"):
             argv = [sys.executable, "-B", name]
         elif name.endswith(".sh"):
             argv = ["sh", name]
         else:
             argv = ["./" + name]
-        return run(argv, self.place, log, seconds, env, stop_early=not is_script(name))
+        return run(argv, self.place, log, seconds, cpu, env, stop_early=not is_script(name))
 
 
 class Copy(Tree):
@@ -162,22 +174,18 @@ class Usual:
     def __init__(self, base, test, log):
         self.base, self.test, self.log = base, test, log
         self.lock = threading.Lock()
-        self.tried = False
-        self.seconds = None     # it can't run here
-        self.why = None         # it fails, which proves nothing about mutants
+        self.ended = None
 
     def get(self):
+        """None: it can't run here."""
         with self.lock:
-            if not self.tried:
-                self.tried = True
-                begin = time.monotonic()
-                self.why = self.base.run_test(self.test, self.log, 600)
-                self.seconds = time.monotonic() - begin
-                if self.why == f"exit {SKIPPED}":
-                    self.seconds = self.why = None
-        if self.why is not None:
-            raise Broken(f"{self.test} fails without any mutant ({self.why}); see {self.log}")
-        return self.seconds
+            if self.ended is None:
+                self.ended = self.base.run_test(self.test, self.log, 1800, 1800)
+        if self.ended.why == f"exit {SKIPPED}":
+            return None
+        if self.ended.why is not None:
+            raise Broken(f"{self.test} fails without any mutant ({self.ended.why}); see {self.log}")
+        return self.ended
 
 
 class Bench:
@@ -188,8 +196,8 @@ class Bench:
         base = Tree(work / "base", work / "t")
         copy_source(top, base.place)
         log = work / "build.log"
-        configure = ["./configure", "-q", "--disable-hardening", "--enable-fatal-weird", "CFLAGS=-O0"]
-        if run(configure, base.place, log) is not None:
+        configure = ["./configure", "-q", "--disable-hardening", "--enable-fatal-weird", "CFLAGS=-O1"]
+        if run(configure, base.place, log).why is not None:
             raise Broken(f"configure fails; see {log}")
         base.make(tests, log, jobs)
         self.usual = {t: Usual(base, t, work / f"{t.replace('/', '-')}.log") for t in tests}
@@ -209,7 +217,8 @@ class Bench:
                     result, why = "survived", "the compiler makes the same of it"
                 continue
             result, why = "survived", ""
-            failure = copy.run_test(test, log, 10 + 6 * usual)
+            # What spins is told by its processor time, also on a busy machine.
+            failure = copy.run_test(test, log, 20 + 10 * usual.seconds, 3 + 3 * usual.cpu).why
             if failure is not None:
                 return "killed", f"{test}: {failure}"
         return result, why

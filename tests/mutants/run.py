@@ -39,7 +39,7 @@ def parse_arguments():
     p.add_argument("--count", type=int, help="only that many, chosen by the seed")
     p.add_argument("--seed", type=int, default=seed_of_commit(), help="default: from the commit")
     p.add_argument("--seconds", type=float, help="begin no further mutant after that time")
-    p.add_argument("--only", default="", help="only lists or files whose name has this in it")
+    p.add_argument("--only", default="", help="only lists or files whose name has one of these words, with commas")
     p.add_argument("--results", type=argparse.FileType("a"), help="append a line for each as it ends")
     return p.parse_args()
 
@@ -90,7 +90,7 @@ def main():
     every, complaints = mutants.load(TOP)
     if complaints:
         sys.exit("\n".join(complaints))
-    chosen = [m for m in every if args.only in m.where or args.only in m.file]
+    chosen = [m for m in every if any(w in m.where or w in m.file for w in args.only.split(","))]
     random.Random(args.seed).shuffle(chosen)
     chosen = chosen[:args.count]
     if not chosen:
