@@ -120,13 +120,16 @@ class Tree:
 
     def make(self, tests, log, jobs=1):
         """What these tests need."""
-        scripts = [t for t in tests if is_script(t)]
-        targets = [t for t in tests if not is_script(t)]
-        if scripts:
-            targets += ["all", *HELPERS]
-        why = run(["make", f"-j{jobs}", *targets], self.place, log).why
+        goals = [t for t in tests if not is_script(t)]
+        if len(goals) < len(tests):
+            goals += HELPERS
+            self.make_goals(["all"], log, jobs)     # alone: it calls a make of its own
+        self.make_goals(goals, log, jobs)
+
+    def make_goals(self, goals, log, jobs):
+        why = run(["make", f"-j{jobs}", *goals], self.place, log).why
         if why is not None:
-            raise Broken(f"make {' '.join(targets)}: {why}; see {log}")
+            raise Broken(f"make {' '.join(goals[:3])}...: {why}; see {log}")
 
     def run_test(self, name, log, seconds, cpu):
         env = {"POSTHOUSE_TEST_PATIENCE": "20", "POSTHOUSE_TEST_ROUNDS": "2", "MALLOC_PERTURB_": "90",
