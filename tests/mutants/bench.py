@@ -13,6 +13,7 @@ import pathlib
 import queue
 import re
 import resource
+import select
 import shutil
 import subprocess
 import sys
@@ -47,20 +48,20 @@ class Ended:
 
 def wait_for_end(p, seconds, has_failed, ended):
     """Why it is no success; None: it is one."""
-    begin, pause = time.monotonic(), 0.001
-    while True:
-        pid, status, usage = os.wait4(p.pid, os.WNOHANG)
-        ended.seconds = time.monotonic() - begin
-        if pid != 0:
-            p.returncode = os.waitstatus_to_exitcode(status)
-            ended.cpu = usage.ru_utime + usage.ru_stime
-            break
-        if has_failed():
-            return "failed"
-        if ended.seconds > seconds:
-            return f"no end within {seconds:.0f} s"
-        time.sleep(pause)
-        pause = min(2 * pause, 0.1)
+    begin = time.monotonic()
+    end = os.pidfd_open(p.pid)
+    try:
+        while not select.select([end], [], [], 0.1)[0]:
+            if has_failed():
+                return "failed"
+            if time.monotonic() - begin > seconds:
+                return f"no end within {seconds:.0f} s"
+    finally:
+        os.close(end)
+    _, status, usage = os.wait4(p.pid, 0)
+    p.returncode = os.waitstatus_to_exitcode(status)
+    ended.seconds = time.monotonic() - begin
+    ended.cpu = usage.ru_utime + usage.ru_stime
     if p.returncode != 0:
         return f"exit {p.returncode}" if p.returncode > 0 else f"signal {-p.returncode}"
     return "failed" if has_failed() else None
