@@ -10,10 +10,8 @@ view_eq(struct view a, struct view b)
 }
 
 bool
-view_ieq(struct view a, struct view b)
+view_ieq_bytes(struct view a, struct view b)
 {
-	if (a.n != b.n)
-		return false;
 	for (size_t i = 0; i < a.n; i++)
 		if (to_lower(a.p[i]) != to_lower(b.p[i]))
 			return false;

@@ -36,7 +36,7 @@ view_str(const char *s)
 }
 
 bool view_eq(struct view a, struct view b);
-bool view_ieq(struct view a, struct view b);		/* ASCII case ignored */
+bool view_ieq_bytes(struct view a, struct view b);	/* of the same length; for view_ieq() */
 bool view_starts(struct view v, struct view prefix);
 bool view_istarts(struct view v, struct view prefix);
 bool view_ends(struct view v, struct view suffix);
@@ -89,6 +89,13 @@ static inline uint8_t
 to_upper(uint8_t c)
 {
 	return c >= 'a' && c <= 'z' ? (uint8_t)(c - 32) : c;
+}
+
+/* ASCII case ignored. Most pairs differ in length already, or at once. */
+static inline bool
+view_ieq(struct view a, struct view b)
+{
+	return a.n == b.n && (a.n == 0 || (to_lower(a.p[0]) == to_lower(b.p[0]) && view_ieq_bytes(a, b)));
 }
 
 #endif

@@ -19,12 +19,12 @@ port_file_put_head(struct buf *b, int64_t wall_ms, const struct switch_log *l)
 bool
 port_file_put_port(struct buf *b, const char *relay, unsigned port, const enum port_mark mark[PORT_SLOTS])
 {
-	if (!buf_addf(b, "port %s %u ", relay, port))
-		return false;
+	uint8_t sign[PORT_SLOTS];
+
 	for (size_t i = 0; i < PORT_SLOTS; i++)
-		if (!buf_add_byte(b, (uint8_t)port_mark_sign(mark[i])))
-			return false;
-	return buf_add_byte(b, '\n');
+		sign[i] = (uint8_t)port_mark_sign(mark[i]);
+	return buf_addf(b, "port %s %u ", relay, port) && buf_add(b, view_of(sign, sizeof(sign))) &&
+	    buf_add_byte(b, '\n');
 }
 
 static bool

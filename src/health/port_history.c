@@ -91,6 +91,11 @@ port_history_note(struct port_history *h, enum port_mark mark, int64_t now_ms)
 {
 	bool blind = h->seen_ms < 0 || now_ms - h->seen_ms > PORT_BLIND_MS;
 
+	/* Nearly always: as it was, in the same slot. */
+	if (!blind && mark == h->mark && now_ms < (h->newest + 1) * PORT_SLOT_MS) {
+		h->seen_ms = now_ms;
+		return;
+	}
 	if (!blind)	/* up to now, which belongs to what is now */
 		advance(h, (now_ms - 1) / PORT_SLOT_MS, h->mark);
 	advance(h, now_ms / PORT_SLOT_MS, PORT_UNSEEN);

@@ -230,22 +230,11 @@ tell(struct relay *r, const struct relay_alarm *a, bool raised)
 }
 
 static void
-note(struct relay *r, enum alarm_kind kind, size_t i)
+change(struct relay *r, enum alarm_kind kind, size_t i, struct alarms_one *one, enum alarm_action action,
+    bool was_active)
 {
-	enum verdict verdict = causes[kind].cause(r, i);
-	struct alarms_one *one = kind < ALARM_OF_RELAY_COUNT ? &r->alarms.of_relay[kind][i] :
-	    &r->alarms.of_all[kind - ALARM_OF_RELAY_COUNT];
-	bool was_active = alarm_is_active(&one->alarm);
-	enum alarm_action action;
 	struct buf why;
 
-	if (verdict == UNKNOWN) {
-		alarm_note_unknown(&one->alarm);
-		return;
-	}
-	action = alarm_note(&one->alarm, verdict == YES, r->conf->alarm_hold_ms, now_of(r));
-	if (action == ALARM_NOTHING)
-		return;
 	one->told.kind = kind;
 	one->told.index = i;
 	one->told.relay = kind < ALARM_OF_RELAY_COUNT ? r->up[i].conf->name : NULL;
@@ -259,6 +248,24 @@ note(struct relay *r, enum alarm_kind kind, size_t i)
 	if (action == ALARM_RAISE || was_active)
 		log_alarm(r, &one->told, action == ALARM_RAISE);
 	tell(r, &one->told, action == ALARM_RAISE);
+}
+
+static void
+note(struct relay *r, enum alarm_kind kind, size_t i)
+{
+	enum verdict verdict = causes[kind].cause(r, i);
+	struct alarms_one *one = kind < ALARM_OF_RELAY_COUNT ? &r->alarms.of_relay[kind][i] :
+	    &r->alarms.of_all[kind - ALARM_OF_RELAY_COUNT];
+	bool was_active = alarm_is_active(&one->alarm);
+	enum alarm_action action;
+
+	if (verdict == UNKNOWN) {
+		alarm_note_unknown(&one->alarm);
+		return;
+	}
+	action = alarm_note(&one->alarm, verdict == YES, r->conf->alarm_hold_ms, now_of(r));
+	if (action != ALARM_NOTHING)
+		change(r, kind, i, one, action, was_active);
 }
 
 /* --- when ---------------------------------------------------------------------- */

@@ -289,8 +289,8 @@ first_of(const struct schedule *s, uint32_t routes)
 {
 	struct heap_node *best = NULL;
 
-	for (unsigned i = 0; i < lengthof(s->due); i++) {
-		struct heap_node *n = (routes & ROUTE_BIT(i)) != 0 ? heap_first(&s->due[i]) : NULL;
+	for (; routes != 0; routes &= routes - 1) {
+		struct heap_node *n = heap_first(&s->due[__builtin_ctz(routes)]);
 
 		if (n != NULL && (best == NULL || n->key < best->key))
 			best = n;

@@ -108,14 +108,17 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 void
 watch_tls(struct session *s)
 {
+	struct watch_port *port = &s->up->watch.port[s->endpoint];
 	struct tls_info info;
 
 	if (s->up->conf->insecure)
 		return;		/* it was not verified, so it says nothing */
 	if (!stream_tls_info(s->stream, &info) || info.not_after_ms <= 0)
 		return;		/* not told: what was seen before stands */
-	s->up->watch.port[s->endpoint].not_after_ms = info.not_after_ms;
 	remark_issuer(s, info.issuer);
+	if (port->not_after_ms == info.not_after_ms)
+		return;
+	port->not_after_ms = info.not_after_ms;
 	relay_status_changed(s->r);
 }
 

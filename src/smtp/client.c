@@ -24,6 +24,14 @@ client_say(struct client *c, const char *fmt, ...)
 	c->outstanding++;
 }
 
+void
+client_say_line(struct client *c, struct view line)
+{
+	if (!buf_add(&c->out, line))
+		c->no_memory = true;
+	c->outstanding++;
+}
+
 /* --- what is said on entering a state -------------------------------------- */
 
 static void
@@ -43,7 +51,7 @@ say_helo(struct client *c)
 static void
 say_starttls(struct client *c)
 {
-	client_say(c, "STARTTLS\r\n");
+	client_say_line(c, VIEW("STARTTLS\r\n"));
 }
 
 static void
@@ -55,13 +63,13 @@ want_login(struct client *c)
 static void
 say_rset(struct client *c)
 {
-	client_say(c, "RSET\r\n");
+	client_say_line(c, VIEW("RSET\r\n"));
 }
 
 static void
 say_quit(struct client *c)
 {
-	client_say(c, "QUIT\r\n");
+	client_say_line(c, VIEW("QUIT\r\n"));
 }
 
 /* --- what is learned from a reply before the move --------------------------- */
@@ -69,7 +77,10 @@ say_quit(struct client *c)
 static void
 note_greeting(struct client *c)
 {
-	(void)snprintf(c->greeting, sizeof(c->greeting), "%.255s", c->parser.reply.text);
+	size_t n = strnlen(c->parser.reply.text, sizeof(c->greeting) - 1);
+
+	memcpy(c->greeting, c->parser.reply.text, n);
+	c->greeting[n] = '\0';
 }
 
 static void

@@ -220,7 +220,7 @@ mail_pump(struct client *c)
 	}
 	if (m->sent == m->message.nrcpt && !m->data_sent && buf_room(&c->out) >= COMMAND_MAX &&
 	    (ahead || c->state == CL_DATA)) {
-		client_say(c, "DATA\r\n");
+		client_say_line(c, VIEW("DATA\r\n"));
 		m->data_sent = true;
 	}
 }
@@ -288,7 +288,7 @@ mail_go_ahead(struct client *c)
 	if (!m->result.complete)
 		return CL_BODY;
 	m->lone_dot = true;
-	client_say(c, ".\r\n");
+	client_say_line(c, VIEW(".\r\n"));
 	return CL_DOT;
 }
 

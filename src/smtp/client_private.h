@@ -67,6 +67,7 @@ enum {
 
 /* One command into the output; counts it as outstanding. */
 void client_say(struct client *, const char *fmt, ...) printf_like(2, 3);
+void client_say_line(struct client *, struct view line);	/* ends in CRLF */
 
 void mail_init(struct mail *);
 void mail_done(struct mail *);

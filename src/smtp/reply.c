@@ -74,17 +74,16 @@ static void
 add_text(struct reply_parser *p, struct view v)
 {
 	size_t room = REPLY_TEXT_MAX - 1;
+	char *at;
 
 	if (p->text_len > 0 && v.n > 0 && p->text_len < room)
 		p->reply.text[p->text_len++] = ' ';
-	for (size_t i = 0; i < v.n && p->text_len < room; i++) {
-		uint8_t c = v.p[i];
-
-		if (c == '\t')
-			c = ' ';
-		p->reply.text[p->text_len++] = is_print(c) ? (char)c : '?';
-	}
-	p->reply.text[p->text_len] = '\0';
+	at = p->reply.text + p->text_len;
+	v = view_first(v, room - p->text_len);
+	for (size_t i = 0; i < v.n; i++)
+		at[i] = is_print(v.p[i]) ? (char)v.p[i] : v.p[i] == '\t' ? ' ' : '?';
+	at[v.n] = '\0';
+	p->text_len += v.n;
 }
 
 /* RFC 5321 4.2: three digits, then "-" (more lines follow), space, or the end. */

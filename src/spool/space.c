@@ -189,6 +189,8 @@ tell_health(void *arg)
 		if (!timer_is_set(&s->upkeep_timer))
 			timer_set(s->env.loop, &s->upkeep_timer, UPKEEP_MS);
 	}
+	if (h == SPOOL_OK && s->health == SPOOL_OK)
+		return;
 	(void)snprintf(s->why, sizeof(s->why), "%.*s", (int)sizeof(s->why) - 1, e.text);
 	if (h == s->health)
 		return;

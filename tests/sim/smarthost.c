@@ -69,9 +69,16 @@ conn_free(struct conn *c, bool abort)
 }
 
 static void
+write_out(struct conn *c, const char *text)
+{
+	require(stream_write(c->stream, view_str(text)));
+}
+
+static void
 say(struct conn *c, const char *text)
 {
-	require(stream_write(c->stream, view_str(text)) && stream_write(c->stream, VIEW("\r\n")));
+	write_out(c, text);
+	write_out(c, "\r\n");
 }
 
 static bool
@@ -259,15 +266,15 @@ say_offers(struct conn *c)
 {
 	const struct smarthost *h = c->host;
 
-	say(c, "250-twin.example greets you");
-	if (!c->tls && !h->implicit && !h->no_starttls)
-		say(c, "250-STARTTLS");
-	if ((c->tls || h->careless) && !h->no_auth)
-		say(c, "250-AUTH PLAIN LOGIN");
-	say(c, "250-PIPELINING");
-	say(c, "250-8BITMIME");
-	say(c, "250-SIZE 52428800");
-	say(c, "250 ENHANCEDSTATUSCODES");
+	bool starttls = !c->tls && !h->implicit && !h->no_starttls;
+	bool auth = (c->tls || h->careless) && !h->no_auth;
+
+	write_out(c, "250-twin.example greets you\r\n");
+	if (starttls)
+		write_out(c, "250-STARTTLS\r\n");
+	if (auth)
+		write_out(c, "250-AUTH PLAIN LOGIN\r\n");
+	write_out(c, "250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE 52428800\r\n250 ENHANCEDSTATUSCODES\r\n");
 }
 
 static bool

@@ -85,6 +85,18 @@ make(struct twin_fs *t, const char *name)
 	return n;
 }
 
+/* Zeros that nobody touches cost nothing when they are fresh. */
+static uint8_t *
+enlarge(uint8_t *p, uint64_t from, uint64_t to)
+{
+	uint8_t *q = xcalloc((size_t)to, 1);
+
+	if (from != 0)
+		memcpy(q, p, (size_t)from);
+	free(p);
+	return q;
+}
+
 static void
 grow(struct twin_file *f, uint64_t size)
 {
@@ -92,10 +104,8 @@ grow(struct twin_file *f, uint64_t size)
 
 	if (size <= f->cap)
 		return;
-	f->data = xrealloc(f->data, (size_t)cap);
-	f->disk = xrealloc(f->disk, (size_t)cap);
-	memset(f->data + f->cap, 0, (size_t)(cap - f->cap));
-	memset(f->disk + f->cap, 0, (size_t)(cap - f->cap));
+	f->data = enlarge(f->data, f->cap, cap);
+	f->disk = enlarge(f->disk, f->cap, cap);
 	f->cap = cap;
 }
 

@@ -60,8 +60,7 @@ struct twin_stream {
 
 struct twin_host {
 	struct list	 link;
-	char		*name;
-	struct address	 address;
+	char		*name, *address;
 };
 
 struct resolve {
@@ -712,7 +711,7 @@ twin_net_host(struct twin_net *n, const char *name, const char *address)
 	struct twin_host *h = xzalloc(sizeof(*h));
 
 	h->name = xstrdup(name);
-	require(address_from_host(&h->address, view_str(address), 0));
+	h->address = xstrdup(address);
 	list_init(&h->link);
 	list_push(&n->hosts, &h->link);
 }
@@ -722,6 +721,7 @@ host_free(struct twin_host *h)
 {
 	list_remove(&h->link);
 	free(h->name);
+	free(h->address);
 	free(h);
 }
 
@@ -749,7 +749,6 @@ resolve_free(struct resolve *r)
 static size_t
 collect(struct resolve *r, struct address out[RESOLVE_MAX])
 {
-	char text[ADDRESS_TEXT_MAX];
 	size_t n = 0;
 
 	if (address_from_host(&out[0], view_str(r->host), r->port))
@@ -758,7 +757,7 @@ collect(struct resolve *r, struct address out[RESOLVE_MAX])
 		struct twin_host *h = list_entry(it, struct twin_host, link);
 
 		if (n < RESOLVE_MAX && view_ieq(view_str(h->name), view_str(r->host)) &&
-		    address_from_host(&out[n], view_str(address_host_text(text, &h->address)), r->port))
+		    address_from_host(&out[n], view_str(h->address), r->port))
 			n++;
 	}
 	return n;
