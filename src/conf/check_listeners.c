@@ -74,6 +74,9 @@ check_listener(struct loader *ld, const config_setting_t *s, size_t i)
 	if (config_setting_get_member(s, "networks") == NULL && !address_is_loopback(&l->address))
 		complain(ld, config_setting_source_line(s), "listeners[].networks is missing: say who may send "
 		    "mail through %s, like networks = [ \"172.17.0.0/16\", \"!172.17.0.1\" ];", l->where);
+	if (l->auth == CONF_AUTH_ACCEPT_ANY && !address_is_loopback(&l->address))
+		complain(ld, line_of(s, "auth"), "listeners[].auth: \"accept_any\" is for loopback addresses: "
+		    "elsewhere it would look like a protection, and send passwords over the network in clear");
 	while (conf_listener_danger(l, &pos, text))
 		caution(ld, line_of(s, "networks"), "%s", text);
 }

@@ -36,6 +36,9 @@ enum conf_received_user { CONF_RECEIVED_UID, CONF_RECEIVED_HASH, CONF_RECEIVED_N
 /* Where mail goes in place of the smarthosts. */
 enum conf_staging { CONF_STAGING_OFF, CONF_STAGING_HOLD, CONF_STAGING_SINK };
 
+/* What a client that wants to log in is told. */
+enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_ACCEPT_ANY };
+
 /* What becomes of mail beyond the limits of its user. */
 enum conf_over { CONF_OVER_HOLD, CONF_OVER_DEFER, CONF_OVER_REFUSE };
 
@@ -71,6 +74,7 @@ struct conf_listener {
 	char		**networks;		/* as written; NULL: this host */
 	struct subnet	 network[CONF_NETWORKS_MAX];
 	size_t		 nnetwork;		/* 0: this host */
+	enum conf_auth	 auth;
 	char		**allow_senders, **allow_recipients;	/* besides those for all */
 };
 
@@ -92,6 +96,7 @@ struct conf {
 	char		*default_domain;	/* completes bare names; default: hostname */
 	struct address	 listen[CONF_LISTEN_MAX];
 	size_t		 nlisten;
+	enum conf_auth	 auth;			/* of these, and of socket */
 	struct conf_listener listener[CONF_LISTENERS_MAX];
 	size_t		 nlistener;
 	/* Patterns (conf/pattern.h), NULL-terminated; NULL: all may send, all may get mail. */

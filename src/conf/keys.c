@@ -21,6 +21,7 @@ static const char *const sandbox_words[] = { "required", "best-effort", "off", N
 static const char *const uncertain_words[] = { "resend", "hold", "bounce", NULL };
 static const char *const received_words[] = { "uid", "hash", "none", NULL };
 static const char *const staging_words[] = { "off", "hold", "sink", NULL };
+static const char *const auth_words[] = { "none", "accept_any", NULL };
 static const char *const over_words[] = { "hold", "defer", "refuse", NULL };
 static const char *const tls_words[] = { "starttls", "implicit", "none", NULL };
 
@@ -51,6 +52,8 @@ const struct key keys[] = {
 	  .help = "Completes addresses without a domain." },
 	{ TOP("listen", listen), .type = KEY_ADDRESSES, .max = CONF_LISTEN_MAX,
 	  .def = "127.0.0.1:25 [::1]:25", .help = "Loopback addresses that take SMTP." },
+	{ TOP("auth", auth), .type = KEY_CHOICE, .words = auth_words, .def = "none",
+	  .help = "For programs that insist on a login: any is taken, and means nothing." },
 	{ GROUP_TOP, "listeners", .type = KEY_SUBGROUP, .min = GROUP_LISTENER,
 	  .help = "Further addresses that take SMTP, for containers; each with its networks." },
 	{ LISTENER("name", name), STRING(ANY, 1, 64), .derived = "its address",
@@ -60,6 +63,8 @@ const struct key keys[] = {
 	{ LISTENER("networks", networks), .type = KEY_LIST, .form = FORM_NETWORK,
 	  .max = CONF_NETWORKS_MAX, .derived = "this host, if address is loopback; else it must be given",
 	  .help = "Who may connect: networks and addresses; with ! in front, who may not." },
+	{ LISTENER("auth", auth), .type = KEY_CHOICE, .words = auth_words, .def = "none",
+	  .help = "The same as auth, of a loopback address." },
 	{ LISTENER("allow_senders", allow_senders), .type = KEY_LIST, .form = FORM_SENDER,
 	  .max = CONF_PATTERNS_MAX, .derived = "all",
 	  .help = "Senders that are taken here, besides the rule for all." },

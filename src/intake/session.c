@@ -560,7 +560,10 @@ run(struct session *s)
 			arm(s);
 		if (!act(s, action, &ev))
 			return;
-		stream_consume(s->stream, used);
+		if (ev.secret)
+			stream_consume_secret(s->stream, used);
+		else
+			stream_consume(s->stream, used);
 		more = action != SERVER_WANT_INPUT && action != SERVER_WAIT;
 	}
 	s->running = false;
@@ -616,6 +619,7 @@ session_start(struct session_host *host, struct stream *stream, const struct ses
 		.recipients_max = host->conf->limits.recipients,
 		.errors_max = host->conf->limits.errors,
 		.default_domain = host->conf->default_domain,
+		.any_login = (peer->by != NULL ? peer->by->auth : host->conf->auth) == CONF_AUTH_ACCEPT_ANY,
 		.refuses = refuses,
 	};
 	struct session *s = xzalloc(sizeof(*s));

@@ -202,6 +202,9 @@ void stream_end_set(struct stream_end *, enum stream_end_kind, const char *fmt, 
 /* Drop n bytes of input; reading goes on if it had stopped for want of room. */
 void stream_consume(struct stream *, size_t n);
 
+/* The same, and wipe them: they may be a password. */
+void stream_consume_secret(struct stream *, size_t n);
+
 /* False when output_max would be passed: nothing was written; wait for on_drained. */
 bool stream_write(struct stream *, struct view) must_use;
 

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/alloc.h"
+
 #include "base/banned.h"
 
 #define KEEP_EMPTY 4096		/* an empty buffer that grew beyond this gives its memory back */
@@ -37,6 +39,14 @@ stream_consume(struct stream *s, size_t n)
 	buf_consume(&s->in, n);
 	buf_shrink(&s->in, KEEP_EMPTY);
 	s->ops->consumed(s);
+}
+
+void
+stream_consume_secret(struct stream *s, size_t n)
+{
+	if (n > 0)
+		secret_wipe(s->in.data + s->in.off, n);
+	stream_consume(s, n);
 }
 
 bool

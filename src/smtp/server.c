@@ -168,12 +168,21 @@ skip_chunk(struct server *s, struct view in, size_t *used)
 
 /* --- command lines ---------------------------------------------------------- */
 
+/* It may have held a password. */
+static void
+wipe_line(struct server *s)
+{
+	if (buf_len(&s->line) > 0)
+		secret_wipe(s->line.data, s->line.len);
+	buf_clear(&s->line);
+}
+
 /*
  * One line, or what there is of it. A line ends with LF, with or without a CR
  * before it (doc/smtp.md). The tail of an over-long one is skipped, never run.
  */
 static void
-take_line(struct server *s, struct view in, size_t *used)
+take_line(struct server *s, struct view in, size_t *used, struct server_event *ev)
 {
 	size_t lf = view_find(in, '\n');
 	bool whole = lf < in.n;
@@ -187,8 +196,11 @@ take_line(struct server *s, struct view in, size_t *used)
 	}
 	if (buf_len(&s->line) + *used > LINE_MAX_BYTES) {
 		s->skip_line = lf == in.n;
-		buf_clear(&s->line);
-		server_say(s, 500, "5.5.2", "Line too long");
+		wipe_line(s);
+		if (s->state == SV_AUTH)
+			server_auth_too_long(s);
+		else
+			server_say(s, 500, "5.5.2", "Line too long");
 		return;
 	}
 	if (!whole || buf_len(&s->line) > 0) {
@@ -198,12 +210,16 @@ take_line(struct server *s, struct view in, size_t *used)
 		}
 		line = buf_view(&s->line);
 	}
+	ev->secret = ev->secret || s->state == SV_AUTH || view_istarts(line, VIEW("AUTH"));
 	if (!whole)
 		return;
 	if (line.n > 0 && line.p[line.n - 1] == '\r')
 		line.n--;
-	server_run(s, line);
-	buf_clear(&s->line);
+	if (s->state == SV_AUTH)
+		server_auth_line(s, line);
+	else
+		server_run(s, line);
+	wipe_line(s);
 }
 
 /* RFC 8446 5.1: a TLS client begins with a handshake record. */
@@ -263,7 +279,7 @@ server_step(struct server *s, struct view in, size_t *used, struct server_event 
 			put(s, 554, "5.5.1", "TLS is not spoken on this port");
 			s->state = SV_CLOSING;
 		} else {
-			take_line(s, rest, &n);
+			take_line(s, rest, &n, ev);
 			act = s->state == SV_DATA_WAIT || s->abort_due;
 			action = s->abort_due ? SERVER_ABORT : SERVER_DATA;
 			s->abort_due = false;
@@ -380,7 +396,7 @@ server_free(struct server *s)
 	if (s == NULL)
 		return;
 	recipients_done(&s->recipients);
-	buf_done(&s->line);
+	buf_wipe(&s->line);
 	buf_done(&s->out);
 	free(s->helo);
 	free(s);

@@ -28,6 +28,7 @@ struct server_params {
 	uint64_t	 size_max;	/* bytes of a message as received */
 	unsigned	 recipients_max;
 	unsigned	 errors_max;	/* refused commands before 421 (default 20) */
+	bool		 any_login;	/* AUTH is offered, and whatever is said is taken */
 	const char	*default_domain; /* completes bare names; "" leaves them */
 	/*
 	 * True: the whole address ("<>" is the null sender) is refused at MAIL or RCPT with 550 and
@@ -75,6 +76,7 @@ struct server_envelope {
 struct server_event {
 	struct view	body;		/* SERVER_BODY */
 	bool		eight_bit;	/* SERVER_COMMIT: a byte above 127 was seen */
+	bool		secret;		/* what was taken of in may be a password: wipe it */
 };
 
 /* What the caller answers; also what a refusal at MAIL time says. */

@@ -57,7 +57,9 @@ do_ehlo(struct server *s, struct view args)
 	    "250-DSN\r\n"
 	    "250-SMTPUTF8\r\n"
 	    "250-ENHANCEDSTATUSCODES\r\n"
-	    "250 HELP\r\n", s->params.hostname, s->params.size_max))
+	    "%s"
+	    "250 HELP\r\n", s->params.hostname, s->params.size_max,
+	    s->params.any_login ? "250-AUTH PLAIN LOGIN\r\n" : ""))
 		s->state = SV_CLOSING;
 }
 
@@ -109,6 +111,7 @@ missing_domain(const struct server *s, const struct mailbox *m)
 }
 
 #define SIZE_DIGITS_MAX	20		/* RFC 1870 4 */
+#define AUTH_VALUE_MAX	500		/* RFC 4954 5 */
 
 /* A rule of the caller has no place for it: 550 was said. */
 static bool
@@ -194,6 +197,13 @@ param_envid(struct params *p, struct view value)
 	return dsn_envid_is_good(value) ? NULL : "ENVID wants xtext of 1 to 100 bytes";
 }
 
+/* RFC 4954 5: who is said to have sent it first. Nobody asks. */
+static const char *
+param_auth(struct params *p, struct view value)
+{
+	return value.n > 0 && value.n <= AUTH_VALUE_MAX ? NULL : "AUTH wants xtext of 1 to 500 bytes";
+}
+
 static const char *
 param_notify(struct params *p, struct view value)
 {
@@ -219,6 +229,7 @@ static const struct param mail_params[] = {
 	{ VIEW("SMTPUTF8"), param_utf8 },
 	{ VIEW("RET"), param_ret },
 	{ VIEW("ENVID"), param_envid },
+	{ VIEW("AUTH"), param_auth },	/* the last: not known where AUTH is not offered */
 };
 
 static const struct param rcpt_params[] = {
@@ -265,7 +276,7 @@ do_mail(struct server *s, struct view args)
 	struct mailbox m;
 
 	if (!take_path(s, &args, VIEW("FROM:"), true, &m) ||
-	    !take_params(s, args, mail_params, lengthof(mail_params), &p) || !check_utf8(s, &m, p.utf8))
+	    !take_params(s, args, mail_params, lengthof(mail_params) - !s->params.any_login, &p) || !check_utf8(s, &m, p.utf8))
 		return;
 	if (s->params.size_max != 0 && p.size > s->params.size_max) {
 		server_say(s, 552, "5.3.4", "Message is larger than the limit");
@@ -452,6 +463,18 @@ do_not_here(struct server *s, struct view args)
 	server_say(s, 502, "5.5.1", "Not offered here");
 }
 
+/* Between two messages, and after EHLO (RFC 4954 4). */
+static void
+do_auth(struct server *s, struct view args)
+{
+	if (!s->params.any_login)
+		do_not_here(s, args);
+	else if (s->state != SV_READY)
+		server_say(s, 503, "5.5.1", s->state == SV_START ? "EHLO first" : "A transaction is open; RSET first");
+	else
+		server_auth(s, args);
+}
+
 static void
 do_http(struct server *s, struct view args)
 {
@@ -483,7 +506,7 @@ static const struct command_rule rules[] = {
 	{ VIEW("HELP"),	ANY,		"",		do_help },
 	{ VIEW("QUIT"),	ANY,		"",		do_quit },
 	{ VIEW("STARTTLS"), ANY,	"",		do_not_here },
-	{ VIEW("AUTH"),	ANY,		"",		do_not_here },
+	{ VIEW("AUTH"),	ANY,		"",		do_auth },
 	{ VIEW("EXPN"),	ANY,		"",		do_not_here },
 	/* a page or a program was talked into sending a request here */
 	{ VIEW("GET"),	ANY,		"",		do_http },

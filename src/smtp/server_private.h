@@ -19,6 +19,7 @@
 enum server_state {
 	SV_START,		/* no HELO yet */
 	SV_READY,		/* no transaction */
+	SV_AUTH,		/* AUTH was said: a response is awaited */
 	SV_MAIL,		/* MAIL was taken */
 	SV_RCPT,		/* and a recipient */
 	SV_DATA_WAIT,		/* DATA or the first BDAT: the caller's answer is awaited */
@@ -29,6 +30,8 @@ enum server_state {
 	SV_CLOSING,
 	SV_COUNT
 };
+
+enum server_auth { AUTH_NONE, AUTH_PLAIN, AUTH_USER, AUTH_PASSWORD };	/* the response that is awaited */
 
 /* The caller's answer, kept until it is said. */
 struct kept_answer {
@@ -52,6 +55,8 @@ struct server {
 	bool			 rcpt_seen;
 	bool			 over;		/* the transaction ended: the next step forgets it */
 	bool			 esmtp;
+	bool			 logged_in;	/* AUTH was taken, whatever it said */
+	enum server_auth	 auth;		/* of SV_AUTH */
 	char			*helo;
 	struct buf		 line;		/* a command that is not whole yet */
 	struct buf		 out;
@@ -68,6 +73,10 @@ void server_say(struct server *, int code, const char *status, const char *text)
 void server_say_answer(struct server *, const struct server_answer *);
 /* No transaction any more; the envelope stays readable until the next step. */
 void server_forget(struct server *);
+/* AUTH with its arguments; and a response to it. */
+void server_auth(struct server *, struct view args);
+void server_auth_line(struct server *, struct view line);
+void server_auth_too_long(struct server *);
 /* One command without its line end. */
 void server_run(struct server *, struct view line);
 /* The message under way is refused at its end, or at the end of its chunk; the first reason stands. */

@@ -3,12 +3,19 @@
 """Listeners with networks of their own, and the rules of senders and recipients. Clients from
 other hosts are played by other addresses of 127/8, which no list here has unless it says so."""
 
+import base64
 import contextlib
+import os
 import smtplib
 import subprocess
 
 import lib
 from lib import Failure
+
+
+# A sanitizer keeps freed memory.
+SANITIZED = any(word in lib.program("posthoused").read_bytes()
+                for word in (b"__asan_init", b"__tsan_init"))
 
 
 def expect(condition, what):
@@ -107,6 +114,56 @@ def test_rules():
         sink.wait_received(2)
         got = sorted(m.to for m in sink.messages())
         expect(len(got) == 2 and "bob@example.net" in str(got) and "carol@" in str(got), f"{got}")
+        posthouse.stop()
+
+
+def memory_has(pid, words):
+    """Those of the words that are in what this process could read of itself; root only."""
+    found = set()
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            area, access = line.split()[:2]
+            begin, end = (int(x, 16) for x in area.split("-"))
+            if access[:2] != "rw" or "[v" in line:
+                continue
+            memory.seek(begin)
+            with contextlib.suppress(OSError):
+                text = memory.read(end - begin)
+                found |= {w for w in words if w in text}
+    return found
+
+
+def test_any_login_will_do():
+    guest = lib.HeldPort()
+    listeners = [{"address": f"127.0.0.1:{guest.number}"}]
+    with lib.world("login", auth="accept_any", listeners=listeners) as (sink, posthouse):
+        secret = "correct-" + lib.new_token() + "-staple"
+        coded = {word: base64.b64encode(word) for word in
+                 (secret.encode(), b"\0alice\0" + secret.encode())}
+        for how in ("plain", "login"):
+            client = posthouse.client()
+            client.ehlo()
+            expect(client.esmtp_features.get("auth") == " PLAIN LOGIN", f"{client.esmtp_features}")
+            client.user, client.password = "alice", secret
+            code, _ = client.auth(how, getattr(client, f"auth_{how}"))
+            expect(code == 235, f"{how}: {code}")
+            expect(client.noop()[0] == 250, "the session ended")
+            if os.getuid() == 0 and not SANITIZED:
+                left = memory_has(posthouse.roles()["intake"], {*coded, *coded.values()})
+                expect(left == set(), f"{how}: intake still has {left}")
+            number = posthouse.submit(lib.new_token(), client=client)
+            client.quit()
+            told = posthouse.ctl("explain", number)
+            expect(told["uid"] == os.getuid(), f"the login changed who it is: {told}")
+        sink.wait_received(2)
+        expect(all("with ESMTP " in m.header("Received") for m in sink.messages()), "Received tells of a login")
+        log = posthouse.process.text()
+        expect(not any(word in log for word in (secret, coded[secret.encode()].decode())), "the log has it")
+        client, (code, _) = connect(guest, "127.0.0.1")
+        client.ehlo()
+        expect(code == 220 and not client.has_extn("auth"), "a listener that does not say so offers AUTH")
+        expect(client.docmd("AUTH", "LOGIN")[0] == 502, "and takes it")
+        client.quit()
         posthouse.stop()
 
 

@@ -235,6 +235,14 @@ test_listeners(void **state)
 	assert_refused(ALSO("address = \"172.17.0.1\";"), "is not an address like");
 	assert_refused(ALSO("address = \"/run/x\";"), "is not an address like");
 	assert_refused(ALSO("address = \"unix:/run/x\";"), "is not an address like");
+	assert_refused(ALSO("address = \"10.0.0.1:9\"; networks = [ \"10.0.0.0/8\" ]; auth = \"accept_any\";"),
+	    "\"accept_any\" is for loopback addresses");
+	assert_refused(ALSO("address = \"0.0.0.0:9\"; networks = [ \"127.0.0.1\" ]; auth = \"accept_any\";"),
+	    "\"accept_any\" is for loopback addresses");
+	c = load(ALSO("address = \"[::1]:9\"; auth = \"accept_any\";") "auth = \"accept_any\";");
+	assert_non_null(c);
+	assert_true(c->auth == CONF_AUTH_ACCEPT_ANY && c->listener[0].auth == CONF_AUTH_ACCEPT_ANY);
+	conf_free(c);
 	assert_refused(ALSO("address = \"127.0.0.1:25\";"), "127.0.0.1:25 is listed twice");
 	assert_refused(ALSO("address = \"127.0.0.1:9\"; }, { address = \"127.0.0.1:9\";"), "127.0.0.1:9 is listed twice");
 	assert_refused(ALSO("address = \"10.0.0.1:9\"; networks = [ \"10.0.0.1/8\" ];"), "number 1 is not a network like");

@@ -133,7 +133,8 @@ codes(struct session *x, char *text, size_t cap)
 			assert_true(is_print(line.p[i]));
 		/* RFC 2034: an enhanced code of the same class on each, but for these */
 		hello = hello || line.p[3] == '-' || view_eq(line, VIEW("250 h.example\r"));
-		if (!view_starts(line, VIEW("220 ")) && !view_starts(line, VIEW("354 ")) && !hello) {
+		if (!view_starts(line, VIEW("220 ")) && !view_starts(line, VIEW("354 ")) &&
+		    !view_starts(line, VIEW("334 ")) && !hello) {
 			assert_int_equal(line.p[4], line.p[0]);
 			assert_int_equal(line.p[5], '.');
 		}
@@ -282,16 +283,16 @@ static const struct dialogue dialogues[] = {
 };
 
 static void
-test_dialogues_at_every_split(void **state)
+check_dialogues(const struct dialogue *list, size_t n, const struct server_params *p)
 {
-	for (size_t i = 0; i < lengthof(dialogues); i++) {
-		const struct dialogue *k = &dialogues[i];
+	for (size_t i = 0; i < n; i++) {
+		const struct dialogue *k = &list[i];
 
 		for (size_t split = 0; split <= k->in.n; split++) {
 			struct session x;
 			char text[200];
 
-			session_open(&x);
+			session_open_with(&x, p);
 			feed(&x, view_first(k->in, split));
 			feed(&x, view_from(k->in, split));
 			(void)codes(&x, text, sizeof(text));
@@ -304,6 +305,90 @@ test_dialogues_at_every_split(void **state)
 			session_done(&x);
 		}
 	}
+}
+
+static void
+test_dialogues_at_every_split(void **state)
+{
+	check_dialogues(dialogues, lengthof(dialogues), &params);
+}
+
+#define GOOD	"AGFsaWNlAHNlc2FtZQ=="		/* \0alice\0sesame */
+
+/* Where any login is taken (RFC 4954): the form counts, and who it is stays as it was. */
+static const struct dialogue logins[] = {
+	{ VIEW(HI "AUTH PLAIN " GOOD "\r\nMAIL FROM:<a@b> AUTH=<>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\r\n.\r\n"),
+	    "250 235 250 250 354 250 ", GOT_ENV "x\r\n[commit]", false },
+	{ VIEW(HI "auth plain\r\n" GOOD "\r\nAUTH PLAIN " GOOD "\r\n"), "250 334 235 503 ", "", false },
+	{ VIEW(HI "AUTH LOGIN\r\nYWxpY2U=\r\nc2VzYW1l\r\nEHLO c\r\nAUTH LOGIN\r\n"), "250 334 334 235 250 503 ", "", false },
+	{ VIEW(HI "AUTH LOGIN YWxpY2U=\r\n\r\nNOOP\r\n"), "250 334 235 250 ", "", false },
+	{ VIEW(HI "AUTH PLAIN YQBhbGljZQBzZXNhbWU=\r\n"), "250 235 ", "", false },		/* a\0alice\0sesame */
+	/* not whole, or taken back: what comes is a command again */
+	{ VIEW(HI "AUTH PLAIN\r\n*\r\nAUTH LOGIN\r\n*\r\nAUTH LOGIN YQ==\r\n*\r\nNOOP\r\n"),
+	    "250 334 501 334 501 334 501 250 ", "", false },
+	{ VIEW(HI "AUTH PLAIN !\r\nAUTH PLAIN AGFsaWNl\r\nAUTH PLAIN =\r\nAUTH PLAIN YWxpY2U=\r\nAUTH PLAIN AABz\r\n"
+	    "AUTH LOGIN YWxpY2U\r\nAUTH PLAIN\r\nQUIT\r\nNOOP\r\n"), "250 501 501 501 501 501 501 334 501 250 ", "", false },
+	{ VIEW(HI "AUTH PLAIN AGFsaWNlAHNlAHNhbWU=\r\n"), "250 501 ", "", false },	/* \0alice\0se\0same */
+	{ VIEW(HI "AUTH\r\nAUTH CRAM-MD5\r\nAUTH XOAUTH2 eA==\r\nMAIL FROM:<a@b> AUTH=\r\nMAIL FROM:<a@b> AUTH=a AUTH=a\r\n"),
+	    "250 501 504 504 501 501 ", "", false },
+	/* out of place */
+	{ VIEW("AUTH PLAIN " GOOD "\r\n" HI "MAIL FROM:<a@b>\r\nAUTH PLAIN " GOOD "\r\nRCPT TO:<c@d>\r\nAUTH LOGIN\r\nQUIT\r\n"),
+	    "503 250 250 503 250 503 221 ", "", true },
+};
+
+static void
+test_any_login(void **state)
+{
+	struct server_params p = params;
+	struct session x;
+
+	p.any_login = true;
+	check_dialogues(logins, lengthof(logins), &p);
+	session_open_with(&x, &p);
+	feed(&x, VIEW(HI "AUTH LOGIN\r\n"));
+	assert_non_null(strstr(buf_cstr(&x.said), "\r\n250-AUTH PLAIN LOGIN\r\n"));
+	assert_non_null(strstr(buf_cstr(&x.said), "\r\n334 VXNlcm5hbWU6\r\n"));
+	buf_clear(&x.said);
+	feed(&x, VIEW("YWxpY2U=\r\n"));
+	assert_string_equal(buf_cstr(&x.said), "334 UGFzc3dvcmQ6\r\n");
+	for (size_t i = 0; i < 300; i++)
+		feed(&x, VIEW("c2VzYW1l"));
+	feed(&x, VIEW("\r\nNOOP\r\n"));
+	assert_non_null(strstr(buf_cstr(&x.said), "\r\n500 5.5.6 Response too long\r\n250 2.0.0 "));
+	session_done(&x);
+	session_open(&x);
+	feed(&x, VIEW(HI));
+	assert_null(strstr(buf_cstr(&x.said), "AUTH"));
+	session_done(&x);
+}
+
+/* The caller is told of every piece that may be a password, and of nothing else. */
+static void
+test_passwords_are_to_be_wiped(void **state)
+{
+	static const struct {
+		const char	*in;
+		bool		 secret;
+	} steps[] = {
+		{ "EHLO c\r\n", false }, { "AUTH PL", true }, { "AIN", true }, { " " GOOD, true }, { "!\r\n", true },
+		{ "NOOP\r\n", false }, { "auth login\r\n", true }, { "YWxp", true }, { "Y2U=\r\n", true },
+		{ "c2VzYW1l\r\nNOOP\r\n", true }, { "NOOP\r\n", false }, { "MAIL FROM:<a@b>\r\n", false },
+	};
+	struct server_params p = params;
+	struct server *s;
+
+	p.any_login = true;
+	s = server_new(&p);
+	for (size_t i = 0; i < lengthof(steps); i++) {
+		struct server_event ev;
+		size_t used;
+
+		assert_int_equal(server_step(s, view_str(steps[i].in), &used, &ev), SERVER_WANT_INPUT);
+		assert_int_equal(used, strlen(steps[i].in));
+		if (ev.secret != steps[i].secret)
+			fail_msg("%s", steps[i].in);
+	}
+	server_free(s);
 }
 
 /* Every command in every state: one whole reply, and the session is as it should be. */
@@ -823,6 +908,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dialogues_at_every_split),
+		cmocka_unit_test(test_any_login),
+		cmocka_unit_test(test_passwords_are_to_be_wiped),
 		cmocka_unit_test(test_every_command_in_every_state),
 		cmocka_unit_test(test_long_lines),
 		cmocka_unit_test(test_size_limit_in_the_data),
