@@ -66,6 +66,8 @@ hear(struct child *c, struct packet *p)
 		c->events->on_status(c->owner, c);
 	} else if (view_eq(p->word, VIEW("alarm"))) {
 		c->events->on_alarm(c->owner, c, p->rest);
+	} else if (view_eq(p->word, VIEW("who"))) {
+		c->events->on_who(c->owner, c, p->rest);
 	} else if (view_eq(p->word, VIEW("reload"))) {
 		c->events->on_reload(c->owner, c);
 	} else if (view_eq(p->word, VIEW("sandbox"))) {

@@ -25,6 +25,8 @@ struct child_events {
 	void (*on_reload)(void *owner, struct child *);
 	void (*on_status)(void *owner, struct child *);
 	void (*on_alarm)(void *owner, struct child *, struct view words);
+	/* It asks for the name of a process: "NUMBER PID UID". */
+	void (*on_who)(void *owner, struct child *, struct view words);
 	/* Its spawner has gone: it can't be started any more. */
 	void (*on_lost)(void *owner, struct child *);
 };

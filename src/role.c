@@ -176,6 +176,8 @@ obey(struct role *r, struct packet *p)
 	} else if (view_eq(p->word, VIEW("handover")) && p->fd >= 0) {
 		r->on_handover(r->owner, p->fd);
 		return;
+	} else if (view_eq(p->word, VIEW("process")) && r->on_process != NULL) {
+		r->on_process(r->owner, p->rest);
 	} else if (view_eq(p->word, VIEW("drain"))) {
 		drain(r);
 	}

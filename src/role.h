@@ -12,7 +12,8 @@
  * "debug" if -d; relay: "secret" + memory file (secrets.h), "spool" + directory,
  * "history" + directory, "control" + listening socket, "status" + listening socket; intake:
  * "listen N" + socket, for each: N is the listener of the configuration, "-" one for this host
- * alone; then "start".
+ * alone; then "start". To intake, asked by "who NUMBER PID UID":
+ * "process NUMBER TEXT" (sys/process.h; no TEXT: not known).
  * Both, at any time: "handover" + stream socket (again whenever the other role
  * is replaced). After "start": "ping", "drain".
  * From a role: "sandbox LEVEL", "ready", "pong TURNS", "status TEXT",
@@ -48,6 +49,7 @@ struct role {
 	/* set by the main before role_run() */
 	void		(*on_handover)(void *owner, int fd);
 	void		(*on_drain)(void *owner);	/* at most once */
+	void		(*on_process)(void *owner, struct view words);	/* NULL: it does not ask */
 	void		*owner;
 	struct io_watch	*watch;
 	bool		 draining;

@@ -2,10 +2,14 @@
 /* The main of intake: build its environment, lock the door behind it, run. */
 #include "role.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "intake/intake.h"
+#include "base/num.h"
 #include "sys/peer.h"
+#include "sys/process.h"
 
 #include "base/banned.h"
 
@@ -73,6 +77,28 @@ find_peer(void *arg, int fd, const struct address *peer, int64_t *uid, int64_t *
 	return peer_find(arg, fd, (const struct sockaddr *)&peer->ss, uid, pid);
 }
 
+static void
+ask_process(void *arg, uint64_t number, int64_t pid, int64_t uid)
+{
+	struct role *r = arg;
+	char text[80];
+
+	(void)snprintf(text, sizeof(text), "%" PRIu64 " %" PRId64 " %" PRId64, number, pid, uid);
+	role_tell(r, "who", view_str(text));
+}
+
+static void
+on_process(void *owner, struct view words)
+{
+	struct intake_main *m = owner;
+	char name[PROCESS_NAME_MAX];
+	struct view number;
+	uint64_t n;
+
+	if (view_split(&words, ' ', &number) && num_parse_u64(number, 1, UINT64_MAX, &n))
+		intake_process(m->intake, n, process_name(words, name));
+}
+
 int
 role_intake_main(void)
 {
@@ -86,6 +112,7 @@ role_intake_main(void)
 		return EXIT_FAILURE;
 	r->on_handover = on_handover;
 	r->on_drain = on_drain;
+	r->on_process = on_process;
 	r->owner = &m;
 	if (peer_finder_init(&m.peers, &e) != 0)
 		log_simple(r->log, LEVEL_WARNING, "users-not-known", "%s", e.text);
@@ -95,7 +122,8 @@ role_intake_main(void)
 	}
 	m.net = net_new(r->loop, NULL);		/* looks no name up: no resolver */
 	env = (struct intake_env){ .loop = r->loop, .net = m.net, .rng = &r->rng, .log = r->log,
-		.sandbox = r->sandbox, .find_peer = find_peer, .find_arg = &m.peers };
+		.sandbox = r->sandbox, .find_peer = find_peer, .find_arg = &m.peers,
+		.ask_process = ask_process, .ask_arg = r };
 	m.intake = intake_new(&env, r->conf);
 	for (size_t i = 0; i < r->nlisten; i++)
 		m.listener[i] = listener_new(m.net, r->listen[i], &intake_stream_limits, &listener_events, &m);

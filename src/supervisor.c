@@ -22,6 +22,7 @@
 #include "secrets.h"
 #include "spawn.h"
 #include "sys/listen.h"
+#include "sys/process.h"
 #include "sys/sandbox.h"
 
 #include "base/banned.h"
@@ -434,6 +435,29 @@ on_alarm(void *owner, struct child *c, struct view words)
 		hook_hear(&s->hook, words);
 }
 
+/*
+ * Intake opens no file. It gets the bytes, and has to make sense of them; what it can learn here
+ * of any process is its name and its unit.
+ */
+static void
+on_who(void *owner, struct child *c, struct view words)
+{
+	struct supervisor *s = owner;
+	struct view number, pid;
+	uint64_t p, u;
+	struct buf text;
+
+	if (c != &s->intake.child || !view_split(&words, ' ', &number) || !view_split(&words, ' ', &pid) ||
+	    !num_parse_u64(pid, 1, INT32_MAX, &p) || !num_parse_u64(words, 0, UINT32_MAX, &u))
+		return;
+	buf_init(&text, 32 + PROCESS_TEXT_MAX);
+	if (number.n <= 20 && buf_add(&text, number) && buf_add_byte(&text, ' ')) {
+		ignore_result(process_read((int64_t)p, (int64_t)u, &text));	/* nothing: not known */
+		child_tell(c, "process", buf_view(&text), -1);
+	}
+	buf_done(&text);
+}
+
 static void
 on_lost(void *owner, struct child *c)
 {
@@ -447,7 +471,7 @@ on_lost(void *owner, struct child *c)
 }
 
 static const struct child_events events = {
-	on_started, on_ready, on_ended, on_reload, on_status, on_alarm, on_lost
+	on_started, on_ready, on_ended, on_reload, on_status, on_alarm, on_who, on_lost
 };
 
 /* --- signals and watchdog ------------------------------------------------- */

@@ -145,6 +145,7 @@ put_recipients(struct explain *x, struct spool_message *m, const struct envelope
 struct facts {
 	struct view	from, peer;	/* peer "": we made it */
 	struct view	no_uid;		/* why uid is not known */
+	struct view	process;	/* of the client, as far as it is known */
 	int64_t		received_ms, uid, next_ms;
 	uint64_t	size, attempts;
 	const char	*state, *endpoint;
@@ -168,6 +169,8 @@ put_facts(struct explain *x, const struct facts *f)
 		report_word(r, "uid", NULL);
 	if (f->no_uid.n != 0)
 		report_text(r, "no_uid", f->no_uid);
+	if (f->process.n != 0)
+		report_text(r, "process", f->process);
 	report_size(r, "size", f->size);
 	report_word(r, "state", f->state);
 	report_num(r, "attempts", (int64_t)f->attempts);
@@ -223,7 +226,7 @@ put_queued(struct explain *x, struct spool_message *m, const struct stored *st)
 	answer_why(x->relay, m, &way, st->result, st->n, why, sizeof(why));
 	put_facts(x, &(struct facts){
 		.from = st->env->from, .peer = st->env->peer, .received_ms = m->received_ms,
-		.uid = st->env->uid, .no_uid = st->env->no_uid, .size = m->size, .state = answer_state_word(x->relay, m),
+		.uid = st->env->uid, .no_uid = st->env->no_uid, .process = st->env->process, .size = m->size, .state = answer_state_word(x->relay, m),
 		.attempts = m->attempts, .next_ms = m->next_ms, .endpoint = st->endpoint,
 		.why = view_str(why), .relays = way.relays });
 	put_recipients(x, m, st->env, st->result, st->n);
@@ -238,7 +241,7 @@ struct last {
 };
 
 struct ending {
-	struct buf	from, peer, no_uid, endpoint;
+	struct buf	from, peer, no_uid, process, endpoint;
 	int64_t		received_ms, uid;
 	uint64_t	size, attempts, delivered, failed, expired, removed;
 	struct buf	report;		/* id */
@@ -291,6 +294,7 @@ learn_queued(struct ending *g, const struct story_fact *f)
 	story_value(f, "from", &g->from);
 	story_value(f, "peer", &g->peer);
 	story_value(f, "no_uid", &g->no_uid);
+	story_value(f, "process", &g->process);
 }
 
 /* Which events tell what became of a recipient. */
@@ -343,6 +347,7 @@ ending_init(struct ending *g, struct view lines)
 	buf_init(&g->from, STORY_VALUE_MAX);
 	buf_init(&g->peer, STORY_VALUE_MAX);
 	buf_init(&g->no_uid, STORY_VALUE_MAX);
+	buf_init(&g->process, STORY_VALUE_MAX);
 	buf_init(&g->endpoint, STORY_VALUE_MAX);
 	buf_init(&g->report, STORY_VALUE_MAX);
 	while (story_next(&lines, &f))
@@ -358,6 +363,7 @@ ending_done(struct ending *g)
 	buf_done(&g->from);
 	buf_done(&g->peer);
 	buf_done(&g->no_uid);
+	buf_done(&g->process);
 	buf_done(&g->endpoint);
 	buf_done(&g->report);
 }
@@ -455,7 +461,7 @@ put_gone(struct explain *x)
 	end_why(&g, &why);
 	put_facts(x, &(struct facts){
 		.from = buf_view(&g.from), .peer = buf_view(&g.peer), .received_ms = g.received_ms,
-		.uid = g.uid, .no_uid = buf_view(&g.no_uid), .size = g.size, .attempts = g.attempts, .state = end_word(&g),
+		.uid = g.uid, .no_uid = buf_view(&g.no_uid), .process = buf_view(&g.process), .size = g.size, .attempts = g.attempts, .state = end_word(&g),
 		.endpoint = buf_cstr(&g.endpoint), .why = buf_view(&why) });
 	report_list(&x->report, "recipients");
 	for (size_t i = 0; i < g.nlast; i++)

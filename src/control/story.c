@@ -238,6 +238,7 @@ tell_queued(struct buf *out, const struct story_fact *f)
 	ignore_result(buf_addf(out, " %llu bytes", (unsigned long long)story_number(f, "size")));
 	if (say_value(out, f, ", handed in by ", "peer", "") && !say_value(out, f, " (uid ", "uid", ")"))
 		(void)say_value(out, f, " (user unknown: ", "no_uid", ")");
+	(void)say_value(out, f, ", by the process ", "process", "");
 	(void)say_value(out, f, ", by the script ", "script", "");
 	sender = say_value(out, f, ", from <", "from", ">");
 	if (!sender)

@@ -242,6 +242,16 @@ intake_accept(struct intake *in, struct stream *s, const struct address *peer,
 	on_change(&in->host);
 }
 
+void
+intake_process(struct intake *in, uint64_t number, const char *name)
+{
+	list_foreach_safe(link, &in->host.sessions)
+		if (session_number(session_of_link(link)) == number) {
+			session_named(session_of_link(link), name);
+			return;
+		}
+}
+
 /* --- life -------------------------------------------------------------------------------- */
 
 static void
@@ -285,6 +295,8 @@ intake_new(const struct intake_env *env, const struct conf *conf)
 	};
 	in->find_peer = env->find_peer;
 	in->find_arg = env->find_arg;
+	in->host.ask_process = env->ask_process;
+	in->host.ask_arg = env->ask_arg;
 	in->sandbox = xstrdup(env->sandbox != NULL ? env->sandbox : "none");
 	list_init(&in->host.sessions);
 	list_init(&in->host.waiting);

@@ -25,6 +25,9 @@ struct intake_env {
 	enum peer_found	(*find_peer)(void *arg, int fd, const struct address *peer, int64_t *uid,
 			    int64_t *pid);
 	void		*find_arg;
+	/* What a process is called: the answer comes by intake_process(), or not. NULL: nobody knows. */
+	void		(*ask_process)(void *arg, uint64_t number, int64_t pid, int64_t uid);
+	void		*ask_arg;
 };
 
 /* conf must outlive the intake. */
@@ -35,6 +38,8 @@ struct intake *intake_new(const struct intake_env *, const struct conf *);
  */
 void intake_accept(struct intake *, struct stream *s, const struct address *peer,
     const struct conf_listener *by);
+/* The answer to the question with this number: printable, or "". */
+void intake_process(struct intake *, uint64_t number, const char *name);
 /* How a stream for intake_accept is to be limited. */
 extern const struct stream_limits intake_stream_limits;
 /* And the stream for intake_set_relay. */

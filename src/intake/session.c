@@ -14,6 +14,9 @@
 
 #define SESSION_MAGIC	0x5e551014u
 #define DRAIN_COMMAND_MS 2000	/* for who has sent no message yet */
+#define NAME_MAX_BYTES	112
+#define NAME_WAIT_MS	500		/* for the name of the client's process */
+#define ASKED_MAX	64		/* such names awaited at one time; others are sent without */
 #define RELAY_WAIT_MS	30000		/* for a relay to begin a message with */
 #define RELAY_ANSWER_MS	300000		/* for a relay that is there, but says nothing */
 
@@ -51,6 +54,9 @@ struct session {
 	uint64_t		 number;
 	struct session_peer	 peer;
 	char			 peer_text[ADDRESS_TEXT_MAX];
+	char			 process[NAME_MAX_BYTES];	/* or "" */
+	bool			 asks;		/* for it: no message is opened before the answer */
+	struct timer		 patience;	/* or the end of this */
 };
 
 static const struct server_answer too_slow = { 421, "4.4.2", "Timeout, closing the connection" };
@@ -158,6 +164,8 @@ session_free(struct session *s)
 	message_done(&s->message);
 	timer_cancel(host->loop, &s->timer);
 	timer_cancel(host->loop, &s->total);
+	timer_cancel(host->loop, &s->patience);
+	host->asked -= s->asks;
 	list_remove(&s->link);
 	list_remove(&s->wait);
 	admission_leave(&host->admission, s->peer.client);
@@ -217,6 +225,8 @@ log_accepted(struct session *s, uint64_t id)
 	log_num(&line, "rcpts", (int64_t)env->nrcpt);
 	log_num(&line, "size", (int64_t)s->message.txn.size);
 	log_who(s, &line);
+	if (s->process[0] != '\0')
+		log_text(&line, "process", view_str(s->process));
 	if (s->message.script[0] != '\0')
 		log_text(&line, "script", view_str(s->message.script));
 	if (s->stream == NULL)
@@ -400,6 +410,7 @@ fill_envelope(struct session *s, struct envelope *env)
 	env->uid = s->peer.uid;
 	env->pid = s->peer.pid;
 	env->no_uid = view_str(s->peer.no_uid != NULL ? s->peer.no_uid : "");
+	env->process = view_str(s->process);
 	env->helo = from->helo;
 	env->protocol = from->esmtp ? PROTOCOL_ESMTP : PROTOCOL_SMTP;
 }
@@ -413,7 +424,7 @@ try_open(struct session *s)
 	struct envelope env;
 	bool opened, too_big;
 
-	if (!channel_is_ready(host->channel))
+	if (s->asks || !channel_is_ready(host->channel))
 		return;
 	fill_envelope(s, &env);
 	opened = channel_open_txn(host->channel, &s->message.txn, &env, &too_big);
@@ -569,6 +580,47 @@ run(struct session *s)
 	s->running = false;
 }
 
+/* --- the client's process ---------------------------------------------------------------- */
+
+static void
+no_name(void *arg)
+{
+	session_named(own(arg), "");
+}
+
+/* At once, while it is there: its number may soon be another one's. */
+static void
+ask_name(struct session *s)
+{
+	struct session_host *host = s->host;
+
+	timer_init(&s->patience, no_name, s);
+	if (host->ask_process == NULL || s->peer.pid <= 0 || s->peer.uid < 0 || host->asked >= ASKED_MAX)
+		return;
+	s->asks = true;
+	host->asked++;
+	timer_set(host->loop, &s->patience, NAME_WAIT_MS);
+	host->ask_process(host->ask_arg, s->number, s->peer.pid, s->peer.uid);
+}
+
+uint64_t
+session_number(const struct session *s)
+{
+	return s->number;
+}
+
+void
+session_named(struct session *s, const char *name)
+{
+	if (!s->asks)
+		return;		/* it came too late */
+	s->asks = false;
+	s->host->asked--;
+	timer_cancel(s->host->loop, &s->patience);
+	(void)snprintf(s->process, sizeof(s->process), "%s", name);
+	session_retry(s);
+}
+
 /* --- events ------------------------------------------------------------------------------ */
 
 static void
@@ -642,6 +694,7 @@ session_start(struct session_host *host, struct stream *stream, const struct ses
 	list_push(&host->sessions, &s->link);
 	timer_init(&s->timer, on_timer, s);
 	timer_init(&s->total, on_total, s);
+	ask_name(s);
 	stream_own(stream, &stream_events, s);
 	server_set_policy(s->server, host->policy);
 	server_greet(s->server, NULL);

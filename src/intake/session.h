@@ -37,6 +37,10 @@ struct session_host {
 	struct refusals		 refusals;
 	uint64_t		 numbers;
 	uint64_t		 accepted, refused;
+	/* intake.h; and how many answers are awaited. */
+	void			(*ask_process)(void *arg, uint64_t number, int64_t pid, int64_t uid);
+	void			*ask_arg;
+	unsigned		 asked;
 	/* A session began or ended, or a count changed. */
 	void			(*on_change)(struct session_host *);
 };
@@ -64,6 +68,9 @@ void session_end(struct session *);
 /* At once and without a word. */
 void session_kill(struct session *);
 
+uint64_t session_number(const struct session *);
+/* The name of the process that is the client, or "". */
+void session_named(struct session *, const char *name);
 struct session *session_of_link(struct list *);		/* in host->sessions */
 struct session *session_of_wait(struct list *);		/* in host->waiting */
 

@@ -124,7 +124,8 @@ put_lines(struct buf *out, const struct envelope *env)
 		return false;
 	if (env->pid >= 0 && !buf_addf(out, "pid: %lld\n", (long long)env->pid))
 		return false;
-	if (!put_some(out, "no-uid", env->no_uid) || !put_some(out, "helo", env->helo))
+	if (!put_some(out, "no-uid", env->no_uid) || !put_some(out, "process", env->process) ||
+	    !put_some(out, "helo", env->helo))
 		return false;
 	if (!put_line(out, "protocol", protocol_words[env->protocol]))
 		return false;
@@ -155,12 +156,12 @@ envelope_encode(struct buf *out, const struct envelope *env)
 /* Known keys that may come once at most; those of recipients are apart. */
 enum key {
 	KEY_FROM, KEY_RECEIVED, KEY_PEER, KEY_UID, KEY_PID, KEY_HELO, KEY_PROTOCOL, KEY_BODY,
-	KEY_BOUNCE, KEY_SIZE, KEY_NO_UID, KEY_RET, KEY_ENVID, KEY_SMTPUTF8, KEY_COUNT
+	KEY_BOUNCE, KEY_SIZE, KEY_NO_UID, KEY_PROCESS, KEY_RET, KEY_ENVID, KEY_SMTPUTF8, KEY_COUNT
 };
 
 static const char *const key_words[KEY_COUNT] = {
 	"from", "received", "peer", "uid", "pid", "helo", "protocol", "body", "bounce", "size", "no-uid",
-	"ret", "envid", "smtputf8"
+	"process", "ret", "envid", "smtputf8"
 };
 
 static enum key
@@ -215,6 +216,9 @@ set_value(struct envelope *env, enum key key, struct view v)
 		return true;
 	case KEY_HELO:
 		env->helo = v;
+		return true;
+	case KEY_PROCESS:
+		env->process = v;
 		return true;
 	case KEY_NO_UID:
 		env->no_uid = v;

@@ -11,6 +11,7 @@
  *	peer: 127.0.0.1:40112
  *	uid: 33			(or no-uid: closed)
  *	pid: 4711
+ *	process: php-fpm8.2 in php8.2-fpm.service	(a hint)
  *	helo: web1
  *	protocol: ESMTP
  *	ret: HDRS
@@ -47,6 +48,7 @@ struct envelope {
 	int64_t			 uid;		/* of the peer; -1 unknown */
 	int64_t			 pid;		/* -1 unknown */
 	struct view		 no_uid;	/* why uid is not known, in a word; or "" */
+	struct view		 process;	/* its name and unit, as far as they are known; or "" */
 	struct view		 helo;
 	enum envelope_protocol	 protocol;
 	struct view		 ret, envid;	/* RFC 3461, as said; or "" */

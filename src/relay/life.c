@@ -38,7 +38,8 @@ life_origin_init(struct life_origin *o, const struct envelope *env)
 	o->script[0] = '\0';
 	if (!put_word(&o->words, view_first(env->from, 254)) ||	/* as long as an address may be */
 	    !put_word(&o->words, view_first(env->peer, 64)) ||
-	    !put_word(&o->words, view_first(env->no_uid, 32)))
+	    !put_word(&o->words, view_first(env->no_uid, 32)) ||
+	    !put_word(&o->words, view_first(env->process, 112)))
 		more = false;
 	for (uint32_t i = 0; i < env->nrcpt && more; i++)
 		more = put_word(&o->words, env->rcpt[i]);
@@ -62,6 +63,8 @@ put_origin(struct log_line *l, const struct life_origin *o)
 		log_num(l, "uid", o->uid);
 	if (view_split(&words, '\0', &word) && word.n > 0)
 		log_text(l, "no_uid", word);
+	if (view_split(&words, '\0', &word) && word.n > 0)
+		log_text(l, "process", word);
 	if (o->script[0] != '\0')
 		log_text(l, "script", view_str(o->script));
 	log_num(l, "rcpts", o->nrcpt);

@@ -577,10 +577,10 @@ struct life_end {
 };
 
 /* What the first line tells of the envelope, kept until the message is on disk. */
-#define LIFE_ORIGIN_MAX	512
+#define LIFE_ORIGIN_MAX	640
 
 struct life_origin {
-	struct buf	words;		/* from, peer, no_uid and recipients that fit, each with a NUL */
+	struct buf	words;		/* from, peer, no_uid, process and recipients that fit, each with a NUL */
 	uint32_t	nrcpt;
 	int64_t		uid;
 	char		script[FRAME_SCRIPT_MAX + 1];	/* known at the end; or "" */

@@ -82,6 +82,7 @@ fuzz_envelope(struct view in)
 	require(envelope_decode(&again, buf_view(&text), NULL) == 0);
 	require(again.nrcpt == env.nrcpt && again.received_ms == env.received_ms);
 	require(view_eq(again.from, env.from) && view_eq(again.helo, env.helo));
+	require(view_eq(again.process, env.process));
 	require(again.uid == env.uid && again.size == env.size && again.bounce == env.bounce);
 	require(trace_received(&field, &env, "host", "0123456789abcdef", "uid 33"));
 	io = buf_view(&field);

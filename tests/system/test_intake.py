@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 
 import lib
@@ -308,6 +309,29 @@ def test_users():
         line = log.wait_line(r"accepted .* peer=127\.0\.0\.1:\d+ no_uid=closed s=")
         told = posthouse.ctl("explain", lib.queue_id(line.encode()))
         expect(told["uid"] is None and told["no_uid"] == "closed", told)
+
+
+def test_process():
+    """Of a client of the unix socket its process is told, by the supervisor; whatever it is called."""
+    with lib.world("process", before=lib.Sink.refuse_all) as (_, posthouse):
+        log = posthouse.process
+        mark = log.mark()
+        posthouse.sendmail(["bob@example.net"], b"Subject: x\n\nx\n")
+        line = log.wait_line(r"accepted .* peer=unix uid=\d+ s=\d+ process=\"posthouse-sendm", mark)
+        told = posthouse.ctl("explain", lib.queue_id(line.encode()))
+        expect(told["process"].startswith("posthouse-sendm"), told)
+        expect("by the process posthouse-sendm" in told["history"][0]["what"], told)
+        # With a name that would forge a line.
+        script = ("import ctypes, socket, sys\n"
+                  "ctypes.CDLL(None).prctl(15, b'x\\n\"id=1 uid=0', 0, 0, 0)\n"
+                  "s = socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\ns.recv(99)\n"
+                  "s.sendall(b'HELO x\\r\\nMAIL FROM:<a@b.c>\\r\\nRCPT TO:<b@b.c>\\r\\nDATA\\r\\nx: y\\r\\n\\r\\n.\\r\\n')\n"
+                  "s.recv(999)\ns.shutdown(socket.SHUT_WR)\nwhile s.recv(999): pass")
+        mark = log.mark()
+        subprocess.run([sys.executable, "-c", script, posthouse.sendmail_env()["POSTHOUSE_SOCKET"]],
+                       check=True, timeout=lib.PATIENCE)
+        line = log.wait_line("accepted .* peer=unix ", mark)
+        expect('process="x?\\"id=1 uid=0' in line, line)
 
 
 # --- what it costs ----------------------------------------------------------------------

@@ -93,6 +93,94 @@ test_unix_peer(void **state)
 	assert_true(world_logged(&w, "peer=unix uid=33 s=1\n"));
 }
 
+static void
+assert_opens(struct wire *r, uint64_t transaction, const char *process)
+{
+	struct frame f = relay_expects(r, FRAME_OPEN, transaction);
+	struct envelope env;
+
+	assert_int_equal(envelope_decode(&env, f.payload, NULL), 0);
+	assert_true(view_eq(env.process, view_str(process)));
+	envelope_done(&env);
+}
+
+static struct wire *
+with_names(void)
+{
+	w.names = true;
+	world_renew(&w);
+	return relay(&w);
+}
+
+/* It is asked at once; no message is opened before the answer. */
+static void
+test_process(void **state)
+{
+	struct wire *r = with_names();
+	struct wire *c = client_at(&w, "unix:/somewhere");
+	struct frame f;
+
+	assert_int_equal(w.asked, 1);
+	begin_message(c);
+	assert_quiet(r);
+	intake_process(w.intake, w.question + 1, "another");	/* no such question */
+	world_run(&w, 400);
+	assert_quiet(r);
+	intake_process(w.intake, w.question, "cron in cron.service");
+	world_run(&w, 0);
+	assert_opens(r, 1, "cron in cron.service");
+	says(c, HEAD "\r\n.\r\n");
+	relay_says(r, FRAME_DURABLE, 1, ID);
+	assert_true(world_logged(&w, "s=1 process=\"cron in cron.service\"\n"));
+	/* Once for all messages of a connection; a second answer changes nothing. */
+	intake_process(w.intake, w.question, "late");
+	(void)hear(c);
+	while (relay_hears(r, &f))
+		;			/* the rest of the first one */
+	says(c, "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n");
+	assert_opens(r, 2, "cron in cron.service");
+	assert_int_equal(w.asked, 1);
+}
+
+static void
+test_no_answer(void **state)
+{
+	struct wire *r = with_names();
+	struct wire *c = client_at(&w, "unix:/somewhere"), *tcp = client(&w);
+
+	assert_int_equal(w.asked, 1);		/* of TCP there is no number to ask for */
+	begin_message(tcp);
+	assert_opens(r, 1, "");
+	begin_message(c);
+	world_run(&w, 499);
+	assert_quiet(r);
+	world_run(&w, 2);
+	assert_opens(r, 2, "");
+	intake_process(w.intake, w.question, "too late");
+	hang_up(c, STREAM_RESET);
+	intake_process(w.intake, w.question, "gone");
+}
+
+/* Many at once: the supervisor has more to do than that. */
+static void
+test_few_are_asked_for(void **state)
+{
+	struct wire *r = with_names();
+	struct wire *c[66];
+
+	w.conf.limits.connections = w.conf.limits.connections_per_client = 100;
+	world_renew(&w);
+	r = relay(&w);
+	for (size_t i = 0; i < lengthof(c); i++)
+		c[i] = client_at(&w, "unix:/somewhere");
+	assert_int_equal(w.asked, 64);
+	begin_message(c[65]);
+	assert_opens(r, 1, "");
+	hang_up(c[0], STREAM_RESET);		/* it gives back its place */
+	(void)client_at(&w, "unix:/somewhere");
+	assert_int_equal(w.asked, 65);
+}
+
 /* Whose it is can't be told: that is in the envelope and in the log, and there is no number. */
 static void
 test_unknown_user(void **state)
@@ -408,6 +496,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_connection_limits), T(test_flood_of_refusals), T(test_unix_peer),
+		T(test_process), T(test_no_answer), T(test_few_are_asked_for),
 		T(test_unknown_user),
 		T(test_trickled_command), T(test_commands_prolong), T(test_data_timeout),
 		T(test_transaction_timeout), T(test_client_that_never_reads), T(test_slow_reader),

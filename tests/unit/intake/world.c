@@ -283,6 +283,17 @@ find_peer(void *arg, int fd, const struct address *peer, int64_t *uid, int64_t *
 	return w->uid >= 0 ? PEER_FOUND : PEER_CLOSED;
 }
 
+static void
+ask_process(void *arg, uint64_t number, int64_t pid, int64_t uid)
+{
+	struct world *w = arg;
+
+	assert_int_equal(pid, 4711);
+	assert_int_equal(uid, w->uid);
+	w->asked++;
+	w->question = number;
+}
+
 void
 world_run(struct world *w, int64_t ms)
 {
@@ -307,6 +318,7 @@ world_renew(struct world *w)
 	struct intake_env env = {
 		.loop = &w->loop.loop, .rng = &w->rng, .log = &w->log, .sandbox = "full",
 		.find_peer = find_peer, .find_arg = w,
+		.ask_process = w->names ? ask_process : NULL, .ask_arg = w,
 	};
 
 	intake_free(w->intake);

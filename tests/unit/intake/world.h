@@ -33,6 +33,9 @@ struct world {
 	size_t		 nwires;
 	unsigned	 drained;
 	int64_t		 uid;		/* of who comes next; -1: it is not known */
+	bool		 names;		/* for world_renew(): it can be asked what a process is called */
+	unsigned	 asked;		/* how often it was, and the last time: */
+	uint64_t	 question;
 };
 
 /* Relay is not there yet. */

@@ -36,6 +36,7 @@ test_round_trip(void **state)
 	in.uid = 33;
 	in.pid = 4711;
 	in.no_uid = VIEW("closed");
+	in.process = VIEW("php in php.service");
 	in.helo = VIEW("web1");
 	in.protocol = PROTOCOL_ESMTP;
 	in.eight_bit = true;
@@ -59,6 +60,7 @@ test_round_trip(void **state)
 	assert_int_equal(out.uid, 33);
 	assert_int_equal(out.pid, 4711);
 	assert_true(view_eq(out.no_uid, VIEW("closed")));
+	assert_true(view_eq(out.process, VIEW("php in php.service")));
 	assert_true(view_eq(out.helo, in.helo));
 	assert_int_equal(out.protocol, PROTOCOL_ESMTP);
 	assert_true(out.eight_bit);
