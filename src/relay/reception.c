@@ -106,8 +106,10 @@ hide_names(char *text)
 	while (view_split(&rest, ' ', &word)) {
 		bool last = rest.n == 0;
 
+		if (is_path(word) && view_ends(word, VIEW(":")))
+			continue;	/* "FILE: what is wrong" */
 		if (is_path(word))	/* which is not shorter */
-			word = view_ends(word, VIEW(":")) ? VIEW("it:") : VIEW("it");
+			word = VIEW("it");
 		memmove(to, word.p, word.n);
 		to += word.n;
 		if (!last)

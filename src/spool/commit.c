@@ -651,6 +651,7 @@ kick(void *arg)
 	if (s->busy || s->sealing)
 		return;
 	txn_tell_failed(s);
+	spool_tell_kept(s);
 	if (!plan(s, &s->job) && !upkeep) {
 		spool_check_closed(s);
 		return;

@@ -56,6 +56,30 @@ spool_update(struct spool *s, struct spool_message *m, const struct spool_update
 	buf_done(&text);
 }
 
+/*
+ * Delivery goes on when the spool is degraded and there is no segment to write to: what became of messages is
+ * in memory then, up to a limit, and counts as written (doc/spool-format.md, "When a write or sync fails").
+ */
+void
+spool_tell_kept(struct spool *s)
+{
+	if (!s->degraded || s->current != NULL || s->gathered_bytes > KEPT_MAX)
+		return;
+	list_foreach(link, &s->batches) {
+		struct batch *b = list_entry(link, struct batch, link);
+
+		for (uint32_t i = 0; i < b->n; i++) {
+			void (*on_written)(void *) = b->entry[i].on_written;
+			void *owner = b->entry[i].owner;
+
+			if (on_written == NULL || b->entry[i].type != RECORD_UPDATE)
+				continue;
+			b->entry[i].on_written = NULL;
+			on_written(owner);	/* may gather more */
+		}
+	}
+}
+
 /* M of the bounce, as a part of a group. */
 static void
 put_bounce(struct buf *out, struct entry *x, const struct spool_bounce *bounce)

@@ -19,6 +19,7 @@
 #define SPARES_MAX		64u
 #define SPARES_AHEAD		2u		/* finished segments kept beyond the spares that are needed */
 #define UNSYNCED_MAX		(8u << 20)	/* bytes written and not synced, then a sync is due */
+#define KEPT_MAX		(16u << 20)	/* bytes in memory that count as written, while degraded */
 #define OPEN_MAX		48u		/* segments open for reading */
 #define TXN_PENDING_MAX		(24u << 20)	/* of one transaction that ignores its credit */
 #define WAITING_MAX		(32u << 20)	/* of one user's new mail, then he begins no more */
@@ -290,5 +291,6 @@ uint64_t recover_messages(const struct spool *s) must_use;
 
 /* --- spool.c ------------------------------------------------------------------------------ */
 void spool_check_closed(struct spool *s);
+void spool_tell_kept(struct spool *s);
 
 #endif

@@ -2,6 +2,7 @@
 /* The queue through kills, stops, time and the operator's hands. */
 #include "sim/scenario.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/banned.h"
@@ -72,6 +73,33 @@ killed_in_a_long_text_is_no_doubt(void **state)
 	assert_true(world_settle(w, SECONDS(20)));
 	assert_int_equal(world_logged(w, "uncertain", ""), 0);
 	assert_int_equal(world_logged(w, "delivered", ""), 2);
+}
+
+static int
+writes_fail(void *arg, enum twin_op op, const char *name)
+{
+	return op == TWIN_WRITE || op == TWIN_SYNC ? EIO : 0;
+}
+
+/* Not a byte can be written: what is queued goes out all the same, once. */
+static void
+delivery_goes_on_while_the_disk_fails(void **state)
+{
+	struct world *w = *state;
+
+	world_start(w);
+	world_all(w, TWIN_REFUSE);
+	mail_many(w, 10, "disk-");
+	w->fs->sicken = writes_fail;
+	world_all(w, TWIN_ACCEPT);
+	world_run(w, MINUTES(10));
+	w->fs->sicken = NULL;
+	assert_int_equal(count_many(w, 10, "disk-"), 10);
+	world_run(w, MINUTES(2));
+	world_crash(w, TWIN_KEEP_SYNCED);
+	assert_true(world_settle(w, MINUTES(1)));
+	assert_int_equal(count_many(w, 10, "disk-"), 10);
+	assert_int_equal(world_logged(w, "uncertain", ""), 0);
 }
 
 static void
@@ -210,6 +238,7 @@ main(void)
 		T(killed_relay_loses_nothing),
 		T(killed_before_the_reply_is_uncertain),
 		T(killed_in_a_long_text_is_no_doubt),
+		T(delivery_goes_on_while_the_disk_fails),
 		T(drained_relay_leaves_the_rest_for_the_next),
 		T(drain_waits_for_what_is_being_sent),
 		T(old_messages_expire_and_are_reported),

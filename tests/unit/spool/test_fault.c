@@ -276,6 +276,55 @@ test_degraded(void **state)
 	teardown(&p);
 }
 
+static void
+count_call(void *owner)
+{
+	++*(unsigned *)owner;
+}
+
+/* Nothing can be written for a while: the mark in front of a final dot counts all the same, up to a limit. */
+static void
+test_kept_in_memory(void **state)
+{
+	struct spool_update u = { .attempts = 1, .flags = SPOOL_UNCERTAIN, .endpoint = "" };
+	struct spool_message *m;
+	struct spool_stats st;
+	unsigned told = 0, gathered = 0;
+	struct commit a, b;
+	struct pair p;
+
+	setup(&p);
+	world_accept(&p.w, 100, 1, &a);
+	m = spool_find(p.w.spool, a.id);
+	twin_fs_fail(&p.fs, TWIN_SYNC, 0, UINT64_MAX, EIO);
+	world_accept(&p.w, 200, 2, &b);
+	world_run(&p.w, 100);
+	assert_int_equal(p.w.health, SPOOL_DEGRADED);
+	spool_update(p.w.spool, m, &u, count_call, &told);
+	assert_int_equal(told, 0);		/* never from within the call */
+	world_run(&p.w, 10);
+	assert_int_equal(told, 1);
+	while (told == gathered + 1) {
+		spool_update(p.w.spool, m, &u, count_call, &told);
+		gathered++;
+		world_run(&p.w, 1);
+		assert_true(gathered < 200000);
+	}
+	assert_true(gathered > 10000);
+	twin_fs_fail(&p.fs, TWIN_SYNC, 0, 0, 0);
+	world_finish(&p.w, a.id);
+	world_run(&p.w, 90000);
+	assert_int_equal(p.w.health, SPOOL_OK);
+	assert_int_equal(told, gathered + 1);	/* each once, also those that were kept */
+	spool_stats(p.w.spool, &st);
+	assert_int_equal(st.messages, 0);
+	world_kill(&p.w);
+	world_open(&p.w);
+	world_run(&p.w, 100);
+	assert_int_equal(p.w.ntold, 0);
+	teardown(&p);
+}
+
 /* Rotation fails at each of its steps: nothing is lost, and it goes on by itself. */
 static void
 check_rotation_fault(enum twin_op op, uint64_t after)
@@ -586,6 +635,7 @@ main(void)
 		cmocka_unit_test(test_chunks_in_lost_range),
 		cmocka_unit_test(test_commit_withdrawn),
 		cmocka_unit_test(test_degraded),
+		cmocka_unit_test(test_kept_in_memory),
 		cmocka_unit_test(test_rotation_faults),
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_restart_on_full_disk),
