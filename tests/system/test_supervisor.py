@@ -628,6 +628,29 @@ def test_open_socket_from_systemd_is_refused():
         expect("only this host is served" in p.process.text(), p.process.text())
 
 
+def test_open_socket_from_systemd_with_a_listener():
+    """Beside the others; and a reload without the listener leaves it to this host alone."""
+    with posthoused("passed-listener") as p:
+        wide = passable(socket.AF_INET, ("0.0.0.0", 0))
+        near = passable(socket.AF_INET, ("127.0.0.1", 0))
+        p.settings["listeners"] = [{"address": f"0.0.0.0:{wide.getsockname()[1]}", "networks": ["127.0.0.2"]}]
+        p.write_config()
+        p.start(**activated(p, wide, near))
+        p.submit(near.getsockname()[1])
+
+        def greeting(source):
+            with socket.create_connection(("127.0.0.1", wide.getsockname()[1]), lib.PATIENCE, (source, 0)) as s:
+                return s.recv(3)
+
+        expect(greeting("127.0.0.1") == b"554", "the list does not hold")
+        expect(greeting("127.0.0.2") == b"220", "who is in the list is not served")
+        del p.settings["listeners"]
+        p.write_config()
+        p.reload()
+        expect(greeting("127.0.0.1") == b"220", "the socket is lost")
+        p.stop()
+
+
 def test_names_of_sockets_from_systemd():
     """What is meant for another purpose is not served as SMTP."""
     for name, fine in (("posthouse.socket", True), ("", True), ("control", False), ("x" * 200, False)):
