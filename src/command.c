@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -18,6 +19,7 @@
 #include "base/banned.h"
 
 #define ENV_MAX 16
+#define SEARCHED "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static int
 moved(int fd)
@@ -28,7 +30,7 @@ moved(int fd)
 static void noreturn_fn
 become_command(const struct command *c)
 {
-	static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	static char path[] = "PATH=" SEARCHED;
 	char *env[ENV_MAX + 2] = { path };
 	int null = moved(open("/dev/null", O_RDWR | O_CLOEXEC));
 	/* Out of the way first: any of them may sit where another has to be. */
@@ -103,6 +105,37 @@ command_check(int status, const char *what, const char *name, struct err *e)
 	    WIFEXITED(status) && WEXITSTATUS(status) == 127 ? ": can't be run" : "");
 }
 
+static bool
+is_in_path(struct view program)
+{
+	struct view dirs = VIEW(SEARCHED), dir;
+	char name[512];
+
+	while (view_split(&dirs, ':', &dir)) {
+		(void)snprintf(name, sizeof(name), "%.*s/%.*s", VIEW_ARG(dir), VIEW_ARG(program));
+		if (access(name, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* "/usr/bin/env [-S] php -q": env is there, but is what it looks for? Other options of env are not read. */
+static int
+check_env(struct view line, const char *what, const char *path, struct err *e)
+{
+	struct view word = VIEW("");
+
+	line = view_trim(line);
+	if (view_starts(line, VIEW("-S ")))
+		line = view_trim(view_from(line, 3));
+	if (!view_split(&line, ' ', &word) || word.n == 0)
+		return err_set(e, ERR_CONFIG, "%s %s: its first line names no program", what, path);
+	if (word.p[0] == '-' || view_find(word, '=') < word.n || view_find(word, '/') < word.n || is_in_path(word))
+		return 0;
+	return err_set(e, ERR_CONFIG, "%s %s: its first line names %.*s, which is in none of %s", what, path,
+	    VIEW_ARG(word), SEARCHED);
+}
+
 /* "#!/usr/bin/php -q": 0 if that is there. */
 static int
 check_interpreter(struct view line, const char *what, const char *path, struct err *e)
@@ -117,7 +150,7 @@ check_interpreter(struct view line, const char *what, const char *path, struct e
 	name[word.n] = '\0';
 	if (access(name, X_OK) != 0)
 		return err_sys(e, errno, "%s %s: its first line names %s", what, path, name);
-	return 0;
+	return view_ends(word, VIEW("/env")) ? check_env(line, what, path, e) : 0;
 }
 
 /* What can be run need not be readable; then it is no script. */

@@ -22,6 +22,7 @@ struct advice {
 	"a relay that takes one"
 #define SMTP_AUTH_OFF "SMTP AUTH is switched off for the mailbox or for the whole organisation: its " \
 	"administrator has to allow \"Authenticated SMTP\" for this mailbox"
+#define FEWER "the provider allows fewer connections at a time: set a lower connections for this relay"
 #define WANTS_LOGIN "the server wants a login: set user and a password for this relay"
 
 static const struct advice advices[] = {
@@ -35,6 +36,10 @@ static const struct advice advices[] = {
 	{ NULL, NULL, "application-specific password", APP_PASSWORD },
 	{ NULL, NULL, "app password", APP_PASSWORD },
 	{ NULL, NULL, "5.7.9", APP_PASSWORD },
+	{ NULL, NULL, "4.7.12", "the provider keeps the password in a form that it does not use any more: log in "
+	    "once on its web site, or set a new password there" },
+	{ NULL, NULL, "432 4.3.2", FEWER },
+	{ NULL, NULL, "concurrent", FEWER },
 	{ NULL, NULL, "web browser", "the provider wants a person to log in once, with a browser; then "
 	    "posthousectl unblock" },
 	{ NULL, NULL, "5.7.11", "the server wants TLS before the login: set tls to \"starttls\" or "
@@ -106,9 +111,12 @@ fits(const struct advice *a, const struct health *h, const char *reply)
 const char *
 account_advice(const struct health *h, enum health_class class, const char *detail)
 {
-	if (class == HEALTH_AUTH_REFUSED)
+	bool refused = class == HEALTH_AUTH_REFUSED;
+
+	/* Of one that is put off only the reply's own words tell anything. */
+	if (refused || class == HEALTH_AUTH_TEMP || class == HEALTH_QUOTA)
 		for (size_t i = 0; i < lengthof(advices); i++)
-			if (fits(&advices[i], h, detail))
+			if ((refused || advices[i].says != NULL) && fits(&advices[i], h, detail))
 				return advices[i].advice;
 	return health_class_info(class)->advice;
 }

@@ -21,9 +21,13 @@ keep_away(struct health *h, struct endpoint *ep, int64_t now_ms)
 }
 
 void
-by_mail_failed(struct health *h, struct endpoint *ep, enum mail_step at, int64_t now_ms)
+by_mail_failed(struct health *h, struct endpoint *ep, const struct health_sample *s, int64_t now_ms)
 {
-	ep->mail_failing += at == MAIL_ENVELOPE ? 2 : 1;
+	/* Sessions that were open side by side when the first one failed show the same once more. */
+	if (ep->mail_failing != 0 && now_ms - s->age_ms < ep->mail_failed_ms)
+		return;
+	ep->mail_failed_ms = now_ms;
+	ep->mail_failing += s->mail == MAIL_ENVELOPE ? 2 : 1;
 	ep->mail_failures++;
 	keep_away(h, ep, now_ms);
 }

@@ -225,7 +225,7 @@ note_failure(struct health *h, struct endpoint *ep, const struct health_sample *
 		ep->fast++;
 	}
 	if (s->mail != MAIL_NONE)
-		by_mail_failed(h, ep, s->mail, now_ms);
+		by_mail_failed(h, ep, s, now_ms);
 	if (severity == SEVERITY_DOWN)
 		return EV_CERTAIN;
 	/* A certificate may be a mishap once; a server that says so itself is not. */

@@ -57,6 +57,7 @@ struct endpoint {
 	int64_t			login_ms;	/* while there are such: when a probe may try the next */
 	unsigned		mail_failing;	/* half failures that mail found, in a row: only mail clears them */
 	unsigned		mail_failures;	/* how many they were */
+	int64_t			mail_failed_ms;	/* the last one */
 	const char		*overdue;	/* the step of a session whose reply is; NULL: none */
 	int64_t			mail_ms;	/* while there are such: when mail may try the endpoint again */
 	unsigned		successes;	/* since it entered the state */
@@ -179,7 +180,7 @@ double availability_now(const struct endpoint *, int64_t now_ms);
 double endpoint_score(const struct health *, size_t i, int64_t now_ms, struct endpoint_points *parts);
 void endpoint_flapped(struct endpoint *, int64_t now_ms);
 
-void by_mail_failed(struct health *, struct endpoint *, enum mail_step, int64_t now_ms);
+void by_mail_failed(struct health *, struct endpoint *, const struct health_sample *, int64_t now_ms);
 void by_mail_forget(struct endpoint *);
 /* After that: if there is no way left, all go down, and wait in turn. */
 void by_mail_down(struct health *, size_t i, int64_t now_ms);

@@ -27,6 +27,12 @@ port_file_put_port(struct buf *b, const char *relay, unsigned port, const enum p
 	    buf_add_byte(b, '\n');
 }
 
+bool
+port_file_put_alarm(struct buf *b, int64_t since_ms, const char *alarm, const char *relay)
+{
+	return buf_addf(b, "alarm %" PRId64 " %s %s\n", since_ms, alarm, relay != NULL ? relay : "-");
+}
+
 static bool
 put(struct buf *b, const char *text, uint8_t after)
 {
@@ -88,6 +94,19 @@ take_port(struct view line, struct port_file_line *out)
 		out->mark[i] = (enum port_mark)mark;
 	}
 	out->kind = PORT_FILE_PORT;
+	return true;
+}
+
+static bool
+take_alarm(struct view line, struct port_file_line *out)
+{
+	uint64_t since;
+
+	if (!take_number(&line, &since) || !view_split(&line, ' ', &out->alarm) || line.n == 0)
+		return false;
+	out->kind = PORT_FILE_ALARM;
+	out->wall_ms = (int64_t)since;
+	out->relay = line;
 	return true;
 }
 
@@ -158,6 +177,7 @@ port_file_next(struct view *text, struct port_file_line *out)
 			continue;
 		if (view_eq(word, VIEW("posthouse-ports")) ? take_head(line, out) :
 		    view_eq(word, VIEW("port")) ? take_port(line, out) :
+		    view_eq(word, VIEW("alarm")) ? take_alarm(line, out) :
 		    view_eq(word, VIEW("change")) && take_change(line, out))
 			return true;
 	}

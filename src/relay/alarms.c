@@ -243,8 +243,9 @@ change(struct relay *r, enum alarm_kind kind, size_t i, struct alarms_one *one, 
 		ignore_result(causes[kind].put(r, i, &why));	/* what fits is enough */
 		(void)snprintf(one->told.text, sizeof(one->told.text), "%.*s", VIEW_ARG(buf_view(&why)));
 		buf_done(&why);
-		one->told.since_ms = loop_wall(r->env.loop);
+		one->told.since_ms = one->was_ms != 0 ? one->was_ms : loop_wall(r->env.loop);
 	}
+	one->was_ms = 0;
 	if (action == ALARM_RAISE || was_active)
 		log_alarm(r, &one->told, action == ALARM_RAISE);
 	tell(r, &one->told, action == ALARM_RAISE);
@@ -334,6 +335,20 @@ alarms_init(struct relay *r)
 	for (size_t k = 0; k < lengthof(r->alarms.of_all); k++)
 		alarm_init(&r->alarms.of_all[k].alarm);
 	timer_init(&r->alarms.timer, on_timer, r);
+}
+
+void
+alarms_resume(struct relay *r, struct view alarm, struct view of, int64_t since_ms)
+{
+	for (int kind = 0; kind < ALARM_KIND_COUNT; kind++) {
+		if (!view_eq(alarm, view_str(alarm_info((enum alarm_kind)kind)->word)))
+			continue;
+		if (kind >= ALARM_OF_RELAY_COUNT)
+			r->alarms.of_all[kind - ALARM_OF_RELAY_COUNT].was_ms = since_ms;
+		for (size_t i = 0; kind < ALARM_OF_RELAY_COUNT && i < r->nup; i++)
+			if (view_eq(of, view_str(r->up[i].conf->name)))
+				r->alarms.of_relay[kind][i].was_ms = since_ms;
+	}
 }
 
 void

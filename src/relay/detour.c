@@ -4,7 +4,7 @@
  *
  * health sends sessions elsewhere as soon as the current endpoint is suspect, and calls that
  * no change of route. Once a message has gone that way it is the way that mail takes, until
- * the current one is usable again and no session is left there.
+ * the current one is usable again; then the sessions there end.
  */
 #include <stdio.h>
 
@@ -102,9 +102,13 @@ detour_look(struct upstream *u)
 	if (d->to < 0)
 		return;
 	health_endpoint(u->health, (size_t)d->from, &v);
-	if (v.current && (!may_carry(v.state) || health_is_avoided(u->health, (size_t)d->from, now) ||
-	    has_session_at(u, d->to)))
+	if (v.current && (!may_carry(v.state) || health_is_avoided(u->health, (size_t)d->from, now)))
 		return;
+	if (v.current) {
+		pool_retire(u, d->to);
+		if (has_session_at(u, d->to))
+			return;		/* it finishes its message */
+	}
 	if (v.current && d->told)
 		tell(u, HEALTH_DETOUR_OVER, d->to, d->from);
 	d->to = d->from = -1;

@@ -616,6 +616,7 @@ void life_unreadable(struct relay *, const struct spool_message *, const struct 
 struct alarms_one {
 	struct alarm		alarm;
 	struct relay_alarm	told;
+	int64_t			was_ms;		/* raised since, by the run before; 0: it was not, or is over */
 };
 
 struct alarms {
@@ -628,6 +629,8 @@ struct alarms {
 void alarms_init(struct relay *);
 void alarms_done(struct relay *);
 void alarms_look(struct relay *);
+/* The run before had raised it, since then. */
+void alarms_resume(struct relay *, struct view alarm, struct view of, int64_t since_ms);
 void alarms_sweep(struct relay *);		/* once a minute */
 
 /* --- relay ------------------------------------------------------------------- */

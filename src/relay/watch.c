@@ -165,6 +165,21 @@ is_about_way(enum health_event_kind kind)
 	return kind == HEALTH_ROUTE_CHANGED || kind == HEALTH_DETOUR || kind == HEALTH_DETOUR_OVER;
 }
 
+/* What the score is made of, in percent: "71: availability 51, quickness 87, stability 100, preference 100". */
+static void
+log_points(struct log_line *l, struct upstream *u, const char *key, int i)
+{
+	struct endpoint_points p;
+	char text[120];
+
+	if (i < 0)
+		return;
+	health_points(u->health, (size_t)i, loop_now(u->r->env.loop), &p);
+	snprintf(text, sizeof(text), "%.0f: availability %.0f, quickness %.0f, stability %.0f, preference %.0f", p.score,
+	    100 * p.availability, 100 * p.quickness, 100 * p.stability, 100 * p.preference);
+	log_text(l, key, view_str(text));
+}
+
 static void
 log_event(struct upstream *u, const struct health_event *ev)
 {
@@ -185,6 +200,10 @@ log_event(struct upstream *u, const struct health_event *ev)
 		log_text(&l, "meaning", view_str(why->sentence));
 		log_text(&l, "advice", view_str(ev->advice));
 		log_text(&l, "detail", view_str(ev->detail));
+	}
+	if (ev->kind == HEALTH_ROUTE_CHANGED) {
+		log_points(&l, u, "points_from", ev->from);
+		log_points(&l, u, "points_to", ev->endpoint);
 	}
 	if (ev->until_ms >= 0)
 		log_num(&l, "for_ms", ev->until_ms - ev->at_ms);

@@ -36,7 +36,11 @@ static bool
 put_all(const struct relay *r, struct buf *b)
 {
 	bool ok = port_file_put_head(b, loop_wall(r->env.loop), &r->switches);
+	const struct relay_alarm *a;
+	size_t pos = 0;
 
+	while (ok && (a = relay_alarm_next(r, &pos)) != NULL)
+		ok = port_file_put_alarm(b, a->since_ms, alarm_info(a->kind)->word, a->relay);
 	for (size_t i = 0; ok && i < r->nup; i++)
 		ok = put_ports(&r->up[i], b);
 	for (unsigned i = r->switches.n; ok && i-- > 0;)
@@ -139,6 +143,8 @@ restore(struct relay *r, struct view text)
 			break;		/* another version's, or none of ours */
 		} else if (l.kind == PORT_FILE_PORT) {
 			restore_port(r, &l, written_ms);
+		} else if (l.kind == PORT_FILE_ALARM) {
+			alarms_resume(r, l.alarm, l.relay, l.wall_ms);
 		} else {
 			*switch_log_add(&r->switches) = l.change;
 			restore_way(r, &l.change);

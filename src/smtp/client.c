@@ -268,8 +268,13 @@ go(struct client *c, unsigned to)
 		to = choices[to - CL_COUNT](c);
 	if (to >= TO_FAULT) {
 		enum client_fault fault = (enum client_fault)(to - TO_FAULT);
+		char detail[160];
 
-		fail(c, fault, fault_detail(c, fault));
+		(void)snprintf(detail, sizeof(detail), "%s", fault_detail(c, fault));
+		if (fault == FAULT_NO_AUTH && c->tls_ready && c->caps.auth_words[0] != '\0')
+			(void)snprintf(detail, sizeof(detail), "no login method that we speak is offered, but %s",
+			    c->caps.auth_words);
+		fail(c, fault, detail);
 		return;
 	}
 	c->state = (enum client_state)to;

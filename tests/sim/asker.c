@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "sim/scenario.h"
+
+#include <stdio.h>
+
 #include "sim/asker.h"
 
 #include "base/require.h"
@@ -72,4 +76,33 @@ asker_ask(struct asker *a, struct world *w, const char *line)
 	stream_own(a->stream, &events, a);
 	control_accept(a->control, ends[1], false);
 	require(stream_write(a->stream, view_str(line)) && stream_write(a->stream, VIEW("\n")));
+}
+
+static bool
+is_over(void *owner)
+{
+	return ((struct asker *)owner)->closed;
+}
+
+const char *
+answer_to(struct world *w, const char *line)
+{
+	static char text[65536];
+	struct asker a;
+
+	asker_init(&a, w);
+	asker_ask(&a, w, line);
+	assert_true(twin_loop_until(&w->loop, is_over, &a, SECONDS(5)));
+	(void)snprintf(text, sizeof(text), "%s", buf_cstr(&a.said));
+	asker_done(&a);
+	return text;
+}
+
+void
+asker_check_has(const char *file, int line, const char *text, const char *part)
+{
+	if (strstr(text, part) == NULL) {
+		print_error("\"%s\" is not in:\n%s\n", part, text);
+		_fail(file, line);
+	}
 }

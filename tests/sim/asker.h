@@ -22,4 +22,9 @@ void asker_restart(struct asker *, struct world *, enum twin_keep);	/* world_cra
 void asker_ask(struct asker *, struct world *, const char *line);
 void asker_leave(struct asker *);
 
+/* One question; the answer is valid until the next call. */
+const char *answer_to(struct world *, const char *line);
+#define assert_has(text, part) asker_check_has(__FILE__, __LINE__, text, part)
+void asker_check_has(const char *file, int line, const char *text, const char *part);
+
 #endif

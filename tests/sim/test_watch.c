@@ -8,37 +8,6 @@
 
 #include "base/banned.h"
 
-static bool
-is_over(void *owner)
-{
-	return ((struct asker *)owner)->closed;
-}
-
-/* The answer, which is valid until the next call. */
-static const char *
-ask(struct world *w, const char *line)
-{
-	static char text[65536];
-	struct asker a;
-
-	asker_init(&a, w);
-	asker_ask(&a, w, line);
-	assert_true(twin_loop_until(&w->loop, is_over, &a, SECONDS(5)));
-	(void)snprintf(text, sizeof(text), "%s", buf_cstr(&a.said));
-	asker_done(&a);
-	return text;
-}
-
-static void
-check_has(const char *file, int line, const char *text, const char *part)
-{
-	if (strstr(text, part) == NULL) {
-		print_error("\"%s\" is not in:\n%s\n", part, text);
-		_fail(file, line);
-	}
-}
-#define assert_has(text, part) check_has(__FILE__, __LINE__, text, part)
-
 static void
 cut_all(struct world *w)
 {
@@ -74,20 +43,23 @@ changes_are_told_with_their_evidence(void **state)
 	world_use_backup(w);
 	world_start(w);
 	two_messages(w);
-	assert_has(ask(w, "failover"), "route-changed  main   none  587  race");
+	assert_has(answer_to(w, "failover"), "route-changed  main   none  587  race");
+	assert_int_equal(world_logged(w, "route-changed", "from=none to=smtp.twin.example:587 reason=race "
+	    "points_to=\"90: availability 84, quickness 95, stability 100, "
+	    "preference 100\""), 1);
 	cut_all(w);
 	world_mail(w, ALICE, BOB, "two.");
 	assert_true(world_settle(w, MINUTES(3)));
-	said = ask(w, "failover --json");
+	said = answer_to(w, "failover --json");
 	assert_has(said, "\"event\":\"failover\",\"relay\":null,\"route\":null,\"from\":\"main\",\"to\":\"backup\","
 	    "\"reason\":\"no-port-usable\"");
 	assert_has(said, "no port of smtp.twin.example is usable: 587 down (refused), 465 down (refused), "
 	    "2525 down (refused)");
 	world_all(w, TWIN_ACCEPT);
 	world_run(w, MINUTES(20));
-	said = ask(w, "failover --json --limit 1");
+	said = answer_to(w, "failover --json --limit 1");
 	assert_true(strstr(said, "\"reason\":\"usable-again\"") == NULL || strstr(said, "no-port-usable") == NULL);
-	said = ask(w, "failover --json");
+	said = answer_to(w, "failover --json");
 	assert_has(said, "\"from\":\"backup\",\"to\":\"main\",\"reason\":\"usable-again\"");
 	/* The newest first. */
 	assert_true(strstr(said, "usable-again") < strstr(said, "no-port-usable"));
@@ -102,22 +74,22 @@ one_port_is_told_wholly(void **state)
 	world_use_backup(w);
 	world_start(w);
 	two_messages(w);
-	assert_has(ask(w, "ports --why 587"), "error port 587 is of several relays: say which one, RELAY:PORT; "
+	assert_has(answer_to(w, "ports --why 587"), "error port 587 is of several relays: say which one, RELAY:PORT; "
 	    "there are main:587 main:465 main:2525 backup:587");
-	assert_has(ask(w, "ports --why 465"), "\nstate:             up\n");
-	said = ask(w, "ports --why main:587 --json");
+	assert_has(answer_to(w, "ports --why 465"), "\nstate:             up\n");
+	said = answer_to(w, "ports --why main:587 --json");
 	assert_has(said, "\"in_use\":true,");
 	assert_has(said, "\"choice\":\"is the chosen one; stays: it leads 465 by ");
 	assert_has(said, "\"by\":\"probe\",\"class\":\"ok\",\"then\":\"up\"");
 	assert_has(said, "\"counts\":[{\"class\":\"ok\",\"probe\":");
-	assert_has(ask(w, "ports --why 465/starttls"), "error no relay has a port ");
-	assert_has(ask(w, "ports --why 465/implicit"), "\nchoice:            stands by: 587 is the chosen one");
-	assert_has(ask(w, "ports --why other:587"), "error no relay has a port ");
+	assert_has(answer_to(w, "ports --why 465/starttls"), "error no relay has a port ");
+	assert_has(answer_to(w, "ports --why 465/implicit"), "\nchoice:            stands by: 587 is the chosen one");
+	assert_has(answer_to(w, "ports --why other:587"), "error no relay has a port ");
 	/* The words of the peer are in the events. */
 	smarthost_fault(&w->port[P465], (struct fault){ AT_GREETING, SAY, "554 not \x1b[2J you", ALWAYS });
 	world_run(w, MINUTES(30));
-	assert_has(ask(w, "ports --why 465"), "banner_5xx");
-	assert_has(ask(w, "ports --why 465"), "554 not ");
+	assert_has(answer_to(w, "ports --why 465"), "banner_5xx");
+	assert_has(answer_to(w, "ports --why 465"), "554 not ");
 }
 
 /* All ports accept and say nothing; that the name can't be asked for later takes nothing of that back. */
@@ -131,18 +103,18 @@ what_all_ports_show_outlasts_the_name_server(void **state)
 	world_start(w);
 	world_mail(w, ALICE, BOB, "one.");
 	world_run(w, MINUTES(10));
-	assert_has(ask(w, "ports"), meaning);
+	assert_has(answer_to(w, "ports"), meaning);
 	assert_int_equal(world_logged(w, "diagnosis", meaning), PORTS);
 	w->net.dns_down = true;
 	world_run(w, HOURS(26));		/* beyond the day for which an answer is kept */
 	assert_true(world_logged(w, "probe", "class=dns_fail") > 0);
-	assert_has(ask(w, "ports"), meaning);
+	assert_has(answer_to(w, "ports"), meaning);
 	assert_int_equal(world_logged(w, "diagnosis", ""), PORTS);	/* once is enough */
 	w->net.dns_down = false;
 	world_all(w, TWIN_ACCEPT);
 	assert_true(world_settle(w, MINUTES(30)));
 	world_run(w, MINUTES(30));
-	assert_null(strstr(ask(w, "ports"), meaning));
+	assert_null(strstr(answer_to(w, "ports"), meaning));
 }
 
 /* One of two ports has another authority's certificate, and this host trusts it, too. */
@@ -156,13 +128,13 @@ two_authorities_are_told(void **state)
 	world_mail(w, ALICE, BOB, "one.");
 	assert_true(world_settle(w, SECONDS(10)));
 	world_run(w, MINUTES(5));
-	assert_has(ask(w, "ports"), "its certificate is issued by O=Box Inc, CN=inspection, that of port 587 by "
+	assert_has(answer_to(w, "ports"), "its certificate is issued by O=Box Inc, CN=inspection, that of port 587 by "
 	    TWIN_ISSUER ": interception on one of them?");
 	/* And the other side of it; when it is over, nothing is said any more. */
-	assert_has(ask(w, "ports"), "its certificate is issued by " TWIN_ISSUER ", that of port 465 by O=Box Inc");
+	assert_has(answer_to(w, "ports"), "its certificate is issued by " TWIN_ISSUER ", that of port 465 by O=Box Inc");
 	w->port[P465].ep->issuer = TWIN_ISSUER;
 	world_run(w, HOURS(1));
-	assert_null(strstr(ask(w, "ports"), "interception"));
+	assert_null(strstr(answer_to(w, "ports"), "interception"));
 }
 
 /* Neither host's port for STARTTLS offers it, and both greet alike: one server answers for two. */
@@ -177,8 +149,8 @@ a_proxy_that_greets_for_two_hosts_is_told(void **state)
 	world_mail(w, ALICE, BOB, "one.");
 	assert_true(world_settle(w, MINUTES(1)));	/* by the port that begins with TLS */
 	world_run(w, MINUTES(5));
-	assert_has(ask(w, "ports"), "a transparent proxy: the same server greets for backup.twin.example (\"");
-	assert_has(ask(w, "ports"), "a transparent proxy: the same server greets for smtp.twin.example (\"");
+	assert_has(answer_to(w, "ports"), "a transparent proxy: the same server greets for backup.twin.example (\"");
+	assert_has(answer_to(w, "ports"), "a transparent proxy: the same server greets for smtp.twin.example (\"");
 	assert_int_equal(world_logged(w, "diagnosis", "a transparent proxy"), 3);
 }
 
@@ -191,7 +163,7 @@ assert_line(struct world *w, const char *signs)
 
 	memset(line, '?', PORT_SLOTS - n);
 	(void)snprintf(line + PORT_SLOTS - n, n + 1, "%s", signs);
-	assert_has(ask(w, "ports"), line);
+	assert_has(answer_to(w, "ports"), line);
 }
 
 static void
@@ -218,8 +190,8 @@ the_day_is_a_line(void **state)
 	w->loop.mono_ms += MINUTES(90);
 	w->loop.wall_ms += MINUTES(90);
 	world_run(w, SECONDS(5));
-	assert_has(ask(w, "ports"), "?+xxx??????");
-	assert_has(ask(w, "ports"), "? unknown, a sign for the worst of 15 minutes, the newest right");
+	assert_has(answer_to(w, "ports"), "?+xxx??????");
+	assert_has(answer_to(w, "ports"), "? unknown, a sign for the worst of 15 minutes, the newest right");
 }
 
 /* Where probes are rare, the minute's look fills the slots. */
@@ -234,7 +206,7 @@ a_quiet_day_is_known(void **state)
 	world_run(w, HOURS(50));
 	memset(line, '+', PORT_SLOTS);
 	line[PORT_SLOTS] = '\0';
-	assert_has(ask(w, "ports"), line);
+	assert_has(answer_to(w, "ports"), line);
 }
 
 /* "total" of failover, and what it is followed by. */
@@ -244,7 +216,7 @@ assert_total(struct world *w, unsigned total)
 	char words[40];
 
 	(void)snprintf(words, sizeof(words), "],\"total\":%u,", total);
-	assert_has(ask(w, "failover --json"), words);
+	assert_has(answer_to(w, "failover --json"), words);
 }
 
 static void
@@ -267,15 +239,15 @@ it_outlasts_a_restart(void **state)
 	world_start(w);
 	world_run(w, SECONDS(10));
 	assert_total(w, 4);
-	assert_has(ask(w, "ports"), "?+xx??");
-	assert_has(ask(w, "failover"), "main   none  587   race    -");
-	assert_has(ask(w, "failover"), "main   2525  587   race    -        2525 unknown, ");
+	assert_has(answer_to(w, "ports"), "?+xx??");
+	assert_has(answer_to(w, "failover"), "main   none  587   race    -");
+	assert_has(answer_to(w, "failover"), "main   2525  587   race    -        2525 unknown, ");
 	/* A change is there soon, whatever comes then. */
 	two_messages(w);
 	assert_total(w, 4);
 	world_crash(w, TWIN_KEEP_ALL);
 	assert_total(w, 4);
-	assert_has(ask(w, "ports"), "?+xx??");
+	assert_has(answer_to(w, "ports"), "?+xx??");
 }
 
 /* What mail went over stays what it goes over, and if it does not the line says why. */
@@ -292,7 +264,7 @@ a_restart_keeps_the_way(void **state)
 	w->port[P587].ep->mode = TWIN_ACCEPT;
 	world_start(w);
 	world_run(w, 100);
-	assert_has(ask(w, "ports --why 465 --json"), "\"current\":true");
+	assert_has(answer_to(w, "ports --why 465 --json"), "\"current\":true");
 	two_messages(w);
 	assert_int_equal(w->port[P465].ntaken, 4);
 	assert_total(w, 1);
@@ -302,7 +274,7 @@ a_restart_keeps_the_way(void **state)
 	assert_true(world_settle(w, MINUTES(3)));
 	assert_int_equal(w->backup.ntaken, 1);
 	assert_total(w, 5);
-	assert_has(ask(w, "failover"), "main  backup  no-port-usable  refused  no port of smtp.twin.example is usable");
+	assert_has(answer_to(w, "failover"), "main  backup  no-port-usable  refused  no port of smtp.twin.example is usable");
 	world_stop(w);
 	world_start(w);
 	world_mail(w, ALICE, BOB, "four.");
@@ -313,7 +285,7 @@ a_restart_keeps_the_way(void **state)
 	heal_all(w);
 	assert_int_equal(relay_probe(w->relay, VIEW(""), NULL), 0);
 	world_run(w, MINUTES(1));
-	assert_has(ask(w, "failover --limit 1"), "backup  main  usable-again  -      the ports of smtp.twin.example: 587 ");
+	assert_has(answer_to(w, "failover --limit 1"), "backup  main  usable-again  -      the ports of smtp.twin.example: 587 ");
 	world_mail(w, ALICE, BOB, "five.");
 	assert_true(world_settle(w, SECONDS(1)));
 	assert_int_equal(w->backup.ntaken, 2);
@@ -334,7 +306,7 @@ a_restart_says_so(void **state)
 	world_start(w);
 	world_run(w, SECONDS(12));
 	two_messages(w);
-	assert_has(ask(w, "failover --limit 1"), "main   465   587  restart  filtered  465 unknown and suspect, ");
+	assert_has(answer_to(w, "failover --limit 1"), "main   465   587  restart  filtered  465 unknown and suspect, ");
 }
 
 /* --- alarms -------------------------------------------------------------------- */
@@ -368,8 +340,8 @@ an_outage_is_one_alarm(void **state)
 	world_mail(w, ALICE, BOB, "one.");
 	world_run(w, MINUTES(3));
 	assert_alarm(w, "relay-down", 1, 0);
-	assert_has(ask(w, "status --json"), "\"alarms\":[{\"alarm\":\"relay-down\",\"relay\":\"main\",\"since\":");
-	assert_has(ask(w, "status"), "no port of smtp.twin.example is usable: 587 down (refused)");
+	assert_has(answer_to(w, "status --json"), "\"alarms\":[{\"alarm\":\"relay-down\",\"relay\":\"main\",\"since\":");
+	assert_has(answer_to(w, "status"), "no port of smtp.twin.example is usable: 587 down (refused)");
 	/* It comes back for less than the hold, and goes again: nobody is told. */
 	heal_all(w);
 	for (int i = 0; i < 60 && world_logged(w, "relay-up", "") == 0; i++)
@@ -385,7 +357,7 @@ an_outage_is_one_alarm(void **state)
 	assert_alarm(w, "relay-down", 1, 1);
 	assert_int_equal(w->alarms_raised, 1);
 	assert_int_equal(w->alarms_over, ALARM_KIND_COUNT + 1);
-	assert_has(ask(w, "status --json"), "\"alarms\":[]");
+	assert_has(answer_to(w, "status --json"), "\"alarms\":[]");
 }
 
 /* Ports that were not tried yet, or not since the network changed, are no cause and no end. */
@@ -454,7 +426,7 @@ another_relay_in_use_is_an_alarm(void **state)
 	world_mail(w, ALICE, BOB, "two.");
 	world_run(w, MINUTES(3));
 	assert_alarm(w, "failover", 1, 0);
-	assert_has(ask(w, "status"), "mail goes to backup in place of main: no port of smtp.twin.example is usable");
+	assert_has(answer_to(w, "status"), "mail goes to backup in place of main: no port of smtp.twin.example is usable");
 	heal_all(w);
 	world_run(w, MINUTES(40));
 	assert_alarm(w, "failover", 1, 1);
@@ -536,7 +508,7 @@ mail_that_waits_is_an_alarm(void **state)
 	assert_alarm(w, "queue-old", 0, 0);
 	world_run(w, MINUTES(4));
 	assert_alarm(w, "queue-old", 1, 0);
-	assert_has(ask(w, "status"), "1 messages are queued, and one has waited for 1");
+	assert_has(answer_to(w, "status"), "1 messages are queued, and one has waited for 1");
 	heal_all(w);
 	world_run(w, MINUTES(30));
 	assert_int_equal(world_queued(w), 0);
@@ -552,7 +524,7 @@ held_mail_does_not_wait(void **state)
 	cut_all(w);
 	world_start(w);
 	world_mail(w, ALICE, BOB, "one.");
-	assert_has(ask(w, "hold all"), "held until release");
+	assert_has(answer_to(w, "hold all"), "held until release");
 	world_run(w, MINUTES(40));
 	assert_alarm(w, "queue-old", 0, 0);
 }
@@ -569,7 +541,7 @@ a_certificate_that_expires_is_an_alarm(void **state)
 	assert_alarm(w, "certificate-expires", 0, 0);
 	world_run(w, MINUTES(20));
 	assert_alarm(w, "certificate-expires", 1, 0);
-	assert_has(ask(w, "status"), "expires on 2100-01-01");
+	assert_has(answer_to(w, "status"), "expires on 2100-01-01");
 }
 
 static void
@@ -583,7 +555,7 @@ refused_mail_is_an_alarm(void **state)
 	mail_many(w, 5, "full-");
 	world_run(w, SECONDS(5));
 	assert_alarm(w, "mail-refused", 1, 0);
-	assert_has(ask(w, "status"), "new mail is refused for now: ");
+	assert_has(answer_to(w, "status"), "new mail is refused for now: ");
 	world_all(w, TWIN_ACCEPT);
 	assert_true(world_settle(w, MINUTES(5)));
 	world_run(w, MINUTES(7));

@@ -127,6 +127,29 @@ def test_each_edge_once():
         posthouse.stop()
 
 
+def check(posthouse):
+    """What posthoused -t says."""
+    run = subprocess.run([posthouse.bin / "posthoused", "-c", posthouse.config, "-t"], capture_output=True,
+                         text=True, timeout=lib.PATIENCE, **posthouse._as_user())
+    return run.returncode, run.stdout + run.stderr
+
+
+def test_the_check_reads_the_first_line():
+    with lib.world("hook-line") as (_, posthouse):
+        script = posthouse.place / "hook"
+        script.touch()
+        script.chmod(0o755)
+        posthouse.settings["hook"] = [str(script)]
+        posthouse.write_config()
+        for line, bad in (("/usr/bin/env nosuch", "nosuch"), ("/usr/bin/env -S nosuch -q", "nosuch"),
+                          ("/nosuch/sh", "/nosuch/sh"), ("/usr/bin/env", "no program"),
+                          ("/usr/bin/env sh", None), ("/usr/bin/env -S sh -u", None),
+                          ("/usr/bin/env X=1 sh", None), ("/bin/sh -u", None)):
+            script.write_text(f"#!{line}\nexit 0\n")
+            code, said = check(posthouse)
+            expect(code == (78 if bad else 0) and (not bad or f"first line names {bad}" in said), (line, said))
+
+
 def test_a_bad_hook_harms_nothing():
     with lib.world("hook-bad", alarm_hold="1s") as (sink, posthouse):
         log = posthouse.process
@@ -136,11 +159,8 @@ def test_a_bad_hook_harms_nothing():
         posthouse.submit(lib.new_token())
         log.wait_line(r"hook-failed event=relay-down .*\(exit status 7\).*said=\"what a pity\"", mark)
         hook.script.unlink()
-        checked = subprocess.run([posthouse.bin / "posthoused", "-c", posthouse.config, "-t"],
-                                 capture_output=True, text=True, timeout=lib.PATIENCE,
-                                 **posthouse._as_user())
-        expect(checked.returncode == 78 and f"hook {hook.script}: No such file" in
-               checked.stdout + checked.stderr, checked)
+        code, said = check(posthouse)
+        expect(code == 78 and f"hook {hook.script}: No such file" in said, said)
         mark = log.mark()
         sink.reset_all()
         posthouse.ctl("unblock")

@@ -265,7 +265,7 @@ test_what_moves_mail_to_another_relay(void **state)
 /* --- advice ---------------------------------------------------------------------- */
 
 static const char *
-advice(const char *host, const char *user, const char *reply)
+advice_for(enum health_class class, const char *host, const char *user, const char *reply)
 {
 	struct health_params p = { .host = host, .user = user, .port = { 587 }, .n = 1,
 		.sessions_max = 1 };
@@ -273,10 +273,29 @@ advice(const char *host, const char *user, const char *reply)
 	struct fixture f;
 
 	start_with(&f, &p);
-	say(&f, HEALTH_AUTH_REFUSED, reply);
+	say(&f, class, reply);
 	text = health_account_advice(f.h);
 	stop(&f);
 	return text;
+}
+
+static const char *
+advice(const char *host, const char *user, const char *reply)
+{
+	return advice_for(HEALTH_AUTH_REFUSED, host, user, reply);
+}
+
+/* Of what is put off only its own words tell what to do, not whose server it is. */
+static void
+test_advice_on_what_is_put_off(void **state)
+{
+	assert_non_null(strstr(advice_for(HEALTH_AUTH_TEMP, "smtp.example.net", "web1",
+	    "432 4.7.12 A password transition is needed"), "set a new password there"));
+	assert_non_null(strstr(advice_for(HEALTH_QUOTA, "smtp.office365.com", "a@b.example",
+	    "432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded"), "fewer connections"));
+	assert_non_null(strstr(advice_for(HEALTH_AUTH_TEMP, "smtp.example.net", "web1",
+	    "454 4.7.0 too many concurrent sessions"), "fewer connections"));
+	assert_string_equal(advice_for(HEALTH_AUTH_TEMP, "smtp.sendgrid.net", "apikey", "454 4.7.0 later"), "");
 }
 
 static void
@@ -502,6 +521,7 @@ main(void)
 		cmocka_unit_test(test_events_of_the_account),
 		cmocka_unit_test(test_what_moves_mail_to_another_relay),
 		cmocka_unit_test(test_advice),
+		cmocka_unit_test(test_advice_on_what_is_put_off),
 		cmocka_unit_test(test_the_event_has_the_advice),
 		cmocka_unit_test(test_saved_and_restored),
 		cmocka_unit_test(test_what_is_not_saved),

@@ -119,6 +119,27 @@ it_goes_down_in_the_end(void **state)
 	}
 }
 
+/* A server that ends has many sessions, and is not worse for that. */
+static void
+sessions_side_by_side_count_once(void **state)
+{
+	struct health_sample s = { .class = HEALTH_CUT_BEFORE_DOT, .source = SAMPLE_DELIVERY, .ready_ms = -1,
+		.mail = MAIL_ENVELOPE, .age_ms = 5000, .detail = "gone" };
+	struct fixture f;
+
+	start_up(&f, 2);
+	for (int i = 0; i < 5; i++) {
+		health_note(f.h, 0, &s, f.now);
+		f.now += 100;
+	}
+	assert_int_equal(f.h->ep[0].mail_failing, 2);
+	assert_in_range(f.h->ep[0].mail_ms - f.now, MINUTES(1), MINUTES(3));
+	f.now += 5000;
+	health_note(f.h, 0, &s, f.now);
+	assert_int_equal(f.h->ep[0].mail_failing, 4);
+	stop(&f);
+}
+
 /* Each of three has failed: there is no way left, so mail may go to the next relay. */
 static void
 all_go_down_together(void **state)
@@ -324,6 +345,7 @@ main(void)
 		cmocka_unit_test(an_older_session_clears_nothing),
 		cmocka_unit_test(one_message_tries_it_at_growing_intervals),
 		cmocka_unit_test(it_goes_down_in_the_end),
+		cmocka_unit_test(sessions_side_by_side_count_once),
 		cmocka_unit_test(all_go_down_together),
 		cmocka_unit_test(they_do_not_for_less),
 		cmocka_unit_test(it_comes_back_for_one_message),

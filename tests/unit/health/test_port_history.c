@@ -220,7 +220,9 @@ test_the_file(void **state)
 	assert_true(port_file_put_head(&b, 99, &log) && port_file_put_port(&b, "main", 587, mark) &&
 	    buf_add_str(&b, "of a later version\nport main 587 ++\nport\n\nchange 5 route a b c d e\n"
 	    "posthouse-ports 2 1 1 1\n") && port_file_put_change(&b, &e) && port_file_put_change(&b, &f) &&
-	    port_file_put_change(&b, &g));
+	    port_file_put_change(&b, &g) && port_file_put_alarm(&b, 17, "relay-down", "main") &&
+	    buf_add_str(&b, "alarm x relay-down main\nalarm 5 relay-down\n") &&
+	    port_file_put_alarm(&b, 18, "queue-old", NULL));
 	text = buf_view(&b);
 	assert_true(port_file_next(&text, &got));
 	assert_int_equal(got.kind, PORT_FILE_HEAD);
@@ -236,6 +238,11 @@ test_the_file(void **state)
 	assert_same(&got.change, &f);
 	assert_true(port_file_next(&text, &got));
 	assert_same(&got.change, &g);
+	assert_true(port_file_next(&text, &got));
+	assert_int_equal(got.kind, PORT_FILE_ALARM);
+	assert_true(got.wall_ms == 17 && view_eq(got.alarm, VIEW("relay-down")) && view_eq(got.relay, VIEW("main")));
+	assert_true(port_file_next(&text, &got));
+	assert_true(got.wall_ms == 18 && view_eq(got.relay, VIEW("-")));
 	assert_false(port_file_next(&text, &got));
 	/* Somebody has written into it: what is shown is printable, and fits. */
 	text = VIEW("change 5 route main 587 465 better ok\tsaid \x1b[2J\tno\n"

@@ -123,6 +123,7 @@ test_unknown_mechanisms(void **state)
 
 	assert_int_equal(hear(c, "250-mx\r\n250 AUTH GSSAPI XOAUTH2\r\n"), CLIENT_FAILED);
 	assert_true((client_caps(c) & CAP_AUTH_OTHER) != 0);
+	assert_string_equal(client_failure(c)->detail, "no login method that we speak is offered, but GSSAPI XOAUTH2");
 	assert_failed(c, FAULT_NO_AUTH, CL_EHLO_TLS);
 	client_free(c);
 }

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What people read while mail makes a detour, or waits for a reply; and how a detour ends. */
+#include "sim/scenario.h"
+
+#include "sim/asker.h"
+
+#include "base/banned.h"
+
+/* 587 cuts at MAIL, and a message goes by 465. */
+static void
+begin_detour(struct world *w)
+{
+	start_warm(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_MAIL, CUT, NULL, 1 });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	assert_true(world_settle(w, SECONDS(5)));
+	assert_int_equal(w->port[P465].ntaken, 1);
+}
+
+static void
+people_read_of_it(void **state)
+{
+	struct world *w = *state;
+
+	begin_detour(w);
+	assert_has(answer_to(w, "status"), "smtp.twin.example:465 (detour from 587)");
+	assert_has(answer_to(w, "status --json"), "\"endpoint\":\"smtp.twin.example:465\",\"detour_from\":"
+	    "\"smtp.twin.example:587\"");
+	assert_has(answer_to(w, "ports"), " avoided ");
+	assert_has(answer_to(w, "ports"), " detour ");
+	assert_has(answer_to(w, "ports"), "the last attempt failed: the connection broke before the message was complete");
+	assert_has(answer_to(w, "failover"), "detour");
+	assert_has(answer_to(w, "failover"), "cut_before_dot");
+	/* A probe has succeeded: it answers, and that is not enough. */
+	world_run(w, SECONDS(20));
+	assert_has(answer_to(w, "ports"), "answers, but mail failed there last: the connection broke");
+	assert_has(answer_to(w, "ports --why 587"), "mail failed here last, so sessions make a detour over 465, and one "
+	    "tries it here in ");
+	assert_has(answer_to(w, "status"), "(detour from 587)");
+}
+
+static void
+they_read_of_its_end(void **state)
+{
+	struct world *w = *state;
+
+	begin_detour(w);
+	world_run(w, MINUTES(3));
+	world_mail(w, ALICE, BOB, "hello-2.");
+	assert_true(world_settle(w, SECONDS(5)));
+	assert_int_equal(w->port[P587].ntaken, 2);
+	assert_has(answer_to(w, "failover"), "detour-over");
+	assert_null(strstr(answer_to(w, "status"), "detour"));
+	assert_null(strstr(answer_to(w, "ports"), " avoided "));
+}
+
+/* What was opened for the detour does not keep mail from the port that is well again. */
+static void
+its_sessions_end_with_it(void **state)
+{
+	struct world *w = *state;
+	unsigned taken, quits;
+
+	w->conf.relay[0].idle_ms = HOURS(1);
+	start_warm(w);
+	world_run(w, MINUTES(1));
+	w->port[P587].ep->mode = TWIN_REFUSE;
+	twin_endpoint_reset(w->port[P587].ep);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	assert_true(world_settle(w, SECONDS(5)));
+	assert_int_equal(w->port[P465].ntaken, 1);
+	quits = w->port[P465].quits;
+	w->port[P587].ep->mode = TWIN_ACCEPT;
+	world_run(w, SECONDS(10));		/* a probe shows it */
+	assert_int_equal(w->port[P465].quits, quits + 1);
+	assert_int_equal(world_logged(w, "detour-over", ""), 1);
+	taken = w->port[P587].ntaken;
+	world_mail(w, ALICE, BOB, "hello-2.");
+	assert_true(world_settle(w, SECONDS(5)));
+	assert_int_equal(w->port[P587].ntaken, taken + 1);
+}
+
+/* The one that is being sent, those behind it, the relay and the port: all say what is awaited. */
+static void
+what_is_awaited_is_said(void **state)
+{
+	static const char awaited[] = "smtp.twin.example:587 has not answered mail for ";
+	struct world *w = *state;
+
+	w->conf.relay[0].nendpoint = 1;
+	w->conf.relay[0].connections = 1;
+	start_warm(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_MAIL, MUTE, NULL, ALWAYS });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_mail(w, ALICE, BOB, "hello-2.");
+	world_run(w, SECONDS(10));
+	assert_null(strstr(answer_to(w, "queue"), awaited));
+	assert_has(answer_to(w, "queue"), "being sent now");
+	world_run(w, SECONDS(10));
+	assert_has(answer_to(w, "queue"), "being sent now; smtp.twin.example:587 has not answered mail for ");
+	assert_has(answer_to(w, "queue"), "waits for its turn; smtp.twin.example:587 has not answered mail for ");
+	assert_has(answer_to(w, "status"), awaited);
+	assert_has(answer_to(w, "ports"), "a session waits for the reply to mail; works");
+}
+
+/* "Since" is when it was raised, whatever was restarted meanwhile. */
+static void
+an_alarm_keeps_its_time(void **state)
+{
+	struct world *w = *state;
+	char since[64];
+	const char *at;
+
+	start_warm(w);
+	world_all(w, TWIN_REFUSE);
+	for (size_t i = 0; i < PORTS; i++)
+		twin_endpoint_reset(w->port[i].ep);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, MINUTES(5));
+	at = strstr(answer_to(w, "status --json"), "\"alarm\":\"relay-down\",\"relay\":\"main\",\"since\":");
+	assert_non_null(at);
+	memcpy(since, at, sizeof(since) - 1);
+	since[sizeof(since) - 1] = '\0';
+	world_stop(w);
+	world_run(w, MINUTES(5));
+	world_start(w);
+	world_run(w, MINUTES(5));
+	assert_has(answer_to(w, "status --json"), since);
+	/* It is over, and the next one is another one. */
+	world_all(w, TWIN_ACCEPT);
+	assert_true(world_settle(w, MINUTES(10)));
+	world_run(w, MINUTES(10));
+	world_all(w, TWIN_REFUSE);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, MINUTES(5));
+	at = strstr(answer_to(w, "status --json"), "\"alarm\":\"relay-down\",\"relay\":\"main\",\"since\":");
+	assert_non_null(at);
+	assert_int_not_equal(memcmp(at, since, sizeof(since) - 1), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(people_read_of_it),
+		T(they_read_of_its_end),
+		T(its_sessions_end_with_it),
+		T(what_is_awaited_is_said),
+		T(an_alarm_keeps_its_time),
+	};
+
+	return scenario_run(tests);
+}
