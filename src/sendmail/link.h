@@ -6,12 +6,14 @@
 #define SENDMAIL_LINK_H
 
 #include "base/err.h"
+#include "smtp/caps.h"
 #include "smtp/reply.h"
 
 struct link {
 	int			fd;
 	struct buf		in;		/* read and not yet used */
 	struct reply_parser	parser;
+	struct caps		caps;		/* of the reply to EHLO */
 };
 
 int64_t now_ms(void);

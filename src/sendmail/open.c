@@ -14,11 +14,18 @@
 #define AGAIN_MS	250
 #define AWAY_MS		10000		/* so long a daemon that restarts is waited for */
 
+static void
+take_offer(void *arg, struct view line)
+{
+	caps_add_line(arg, line);
+}
+
 /* Our name in EHLO: what is safe of the host's. */
 static int
 send_hello(struct link *l, int timeout_ms, struct err *e)
 {
 	char name[256] = "", line[300];
+	int rc;
 
 	if (gethostname(name, sizeof(name) - 1) != 0 || name[0] == '\0')
 		(void)snprintf(name, sizeof(name), "localhost");
@@ -26,7 +33,14 @@ send_hello(struct link *l, int timeout_ms, struct err *e)
 		if (!is_alnum((uint8_t)*p) && *p != '.')
 			*p = '-';
 	(void)snprintf(line, sizeof(line), "EHLO %s\r\n", name);
-	if (link_send(l, view_str(line), timeout_ms, e) < 0 || link_reply(l, timeout_ms, e) < 0)
+	caps_init(&l->caps);
+	l->parser.on_line = take_offer;
+	l->parser.arg = &l->caps;
+	rc = link_send(l, view_str(line), timeout_ms, e);
+	if (rc == 0)
+		rc = link_reply(l, timeout_ms, e);
+	l->parser.on_line = NULL;
+	if (rc < 0)
 		return -1;
 	if (reply_class(&l->parser.reply) != 2)
 		return err_set(e, ERR_NET, "posthouse answers EHLO with %d",

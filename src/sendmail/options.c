@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/quote.h"
+#include "smtp/dsn.h"
 
 #include "base/banned.h"
 
@@ -76,6 +77,16 @@ set_mode(struct options *o, const char *arg)
 	}
 }
 
+/* What has no meaning is told and left out: the message is what counts. */
+static const char *
+good_or_null(const char *option, const char *arg, bool good)
+{
+	if (good)
+		return arg;
+	warn_about(option);
+	return NULL;
+}
+
 static void
 apply(struct options *o, char c, const char *arg)
 {
@@ -101,6 +112,15 @@ apply(struct options *o, char c, const char *arg)
 		break;
 	case 'F':
 		o->full_name = arg;
+		break;
+	case 'N':
+		o->notify = good_or_null("-N", arg, dsn_notify_is_good(view_str(arg)));
+		break;
+	case 'R':
+		o->ret = good_or_null("-R", arg, dsn_ret_is_good(view_str(arg)));
+		break;
+	case 'V':
+		o->envid = arg;
 		break;
 	case 'o':
 		if (arg[0] == 'i')

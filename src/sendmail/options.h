@@ -30,6 +30,8 @@ struct options {
 	bool			 usage;		/* an option lacks its argument */
 	const char		*sender;	/* -f; NULL: the user */
 	const char		*full_name;	/* -F; NULL: of the account */
+	const char		*notify, *ret;	/* -N, -R: good for NOTIFY and RET; NULL: nothing */
+	const char		*envid;		/* -V, any text; NULL: nothing */
 	const char *const	*recipients;	/* the rest of argv */
 	int			 nrecipients;
 };

@@ -10,12 +10,14 @@
 #include "base/quote.h"
 #include "sendmail/open.h"
 #include "smtp/dot.h"
+#include "smtp/dsn.h"
 
 #include "base/banned.h"
 
 #define REPLY_MS	60000
 #define BLOCK_MS	180000
 #define DOT_MS		600000		/* RFC 5321 4.5.3.2.6: shorter would make doubles */
+#define PARAMS_MAX	(1u << 20)	/* of a -V as long as an argument may be; more than 100 bytes are not said */
 #define OUT_MAX		(2 * INPUT_BLOCK)
 
 int
@@ -55,16 +57,16 @@ refused(const struct link *l, const char *what)
 	return complain(status_of(r), text);
 }
 
-/* One command; -1 if its reply is not of the wanted class. */
+/* One command, params behind the address; -1 if its reply is not of the wanted class. */
 static int
-exchange(struct link *l, int wanted, const char *verb, const char *address)
+exchange(struct link *l, int wanted, const char *verb, const char *address, const char *params)
 {
 	struct buf line;
 	struct err e = { 0 };
 	int rc = EX_OK;
 
 	buf_init(&line, 2048);
-	if (!(address != NULL ? buf_addf(&line, "%s<%s>\r\n", verb, address)
+	if (!(address != NULL ? buf_addf(&line, "%s<%s>%s\r\n", verb, address, params)
 	    : buf_addf(&line, "%s\r\n", verb)))
 		rc = complain(EX_DATAERR, "an address is too long");
 	else if (link_send(l, buf_view(&line), REPLY_MS, &e) < 0 || link_reply(l, REPLY_MS, &e) < 0)
@@ -76,9 +78,9 @@ exchange(struct link *l, int wanted, const char *verb, const char *address)
 }
 
 static int
-command(struct link *l, int wanted, const char *what, const char *verb, const char *address)
+command(struct link *l, int wanted, const char *what, const char *verb, const char *address, const char *params)
 {
-	int rc = exchange(l, wanted, verb, address);
+	int rc = exchange(l, wanted, verb, address, params);
 
 	return rc < 0 ? refused(l, what) : rc;
 }
@@ -99,25 +101,65 @@ refused_recipient(const struct link *l, const struct message *m, size_t i, const
 	return complain(EX_DATAERR, text);
 }
 
+static bool
+is_beyond_ascii(struct view v)
+{
+	for (size_t i = 0; i < v.n; i++)
+		if (v.p[i] >= 0x80)
+			return true;
+	return false;
+}
+
+/* What stands behind the sender: of -R and -V, and for addresses beyond ASCII; only what is offered. */
+static bool
+put_params(struct buf *out, const struct link *l, const struct message *m, const struct options *o)
+{
+	bool dsn = (l->caps.flags & CAP_DSN) != 0;
+	size_t before;
+
+	if (dsn && o->ret != NULL && !buf_addf(out, " RET=%s", o->ret))
+		return false;
+	before = buf_len(out);
+	if (dsn && o->envid != NULL) {
+		if (!buf_add_str(out, " ENVID=") || !dsn_add_xtext(out, view_str(o->envid)))
+			return false;
+		if (!dsn_envid_is_good(view_from(buf_view(out), before + sizeof(" ENVID=") - 1))) {
+			buf_truncate(out, before);
+			(void)complain(EX_OK, "the text of -V is ignored: too long, or not printable");
+		}
+	}
+	if ((l->caps.flags & CAP_SMTPUTF8) == 0 ||
+	    !(is_beyond_ascii(buf_view(&m->sender)) || is_beyond_ascii(buf_view(&m->recipients))))
+		return true;
+	return buf_add_str(out, " SMTPUTF8");
+}
+
 static int
-send_envelope(struct link *l, struct message *m)
+send_envelope(struct link *l, struct message *m, const struct options *o)
 {
 	const char *sender = buf_cstr(&m->sender);
 	const char *rcpt = buf_cstr(&m->recipients);
+	char notify[40] = "";
+	struct buf params;
 	int rc;
 
-	if (sender == NULL || rcpt == NULL)
-		return complain(EX_OSERR, "out of memory");
-	rc = command(l, 2, "the sender was", "MAIL FROM:", sender);
+	buf_init(&params, PARAMS_MAX);
+	if (sender == NULL || rcpt == NULL || !put_params(&params, l, m, o) || buf_cstr(&params) == NULL)
+		rc = complain(EX_OSERR, "out of memory");
+	else
+		rc = command(l, 2, "the sender was", "MAIL FROM:", sender, buf_cstr(&params));
+	buf_done(&params);
+	if ((l->caps.flags & CAP_DSN) != 0 && o->notify != NULL)
+		(void)snprintf(notify, sizeof(notify), " NOTIFY=%s", o->notify);
 	/* All or none: a status can't say that some got it. */
 	for (size_t i = 0; rc == EX_OK && i < m->nrecipients; i++) {
-		rc = exchange(l, 2, "RCPT TO:", rcpt);
+		rc = exchange(l, 2, "RCPT TO:", rcpt, notify);
 		if (rc < 0)
 			rc = refused_recipient(l, m, i, rcpt);
 		rcpt += strlen(rcpt) + 1;
 	}
 	if (rc == EX_OK)
-		rc = command(l, 3, "the message was", "DATA", NULL);
+		rc = command(l, 3, "the message was", "DATA", NULL, "");
 	return rc;
 }
 
@@ -212,7 +254,7 @@ submit(struct message *m, const struct options *o)
 	link_init(&l);
 	rc = open_mail(&l, true);
 	if (rc == EX_OK)
-		rc = send_envelope(&l, m);
+		rc = send_envelope(&l, m, o);
 	if (rc == EX_OK)
 		rc = send_message(&l, m);
 	if (rc == EX_OK) {

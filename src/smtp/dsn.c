@@ -49,6 +49,25 @@ dsn_envid_is_good(struct view v)
 }
 
 bool
+dsn_add_xtext(struct buf *out, struct view text)
+{
+	size_t before = buf_len(out);
+	bool ok = true;
+
+	for (size_t i = 0; ok && i < text.n; i++) {
+		uint8_t c = text.p[i];
+
+		if (c <= ' ' || c >= 0x7f || c == '+' || c == '=')
+			ok = buf_addf(out, "+%02X", c);
+		else
+			ok = buf_add_byte(out, c);
+	}
+	if (!ok)
+		buf_truncate(out, before);
+	return ok;
+}
+
+bool
 dsn_notify_is_good(struct view v)
 {
 	static const struct view words[] = { VIEW("SUCCESS"), VIEW("FAILURE"), VIEW("DELAY") };

@@ -7,6 +7,7 @@
 #ifndef SMTP_DSN_H
 #define SMTP_DSN_H
 
+#include "base/buf.h"
 #include "base/view.h"
 
 #define DSN_ENVID_MAX	100	/* RFC 3461 4.4 */
@@ -17,6 +18,9 @@ bool dsn_envid_is_good(struct view);	/* xtext of printable ASCII */
 bool dsn_notify_is_good(struct view);	/* "NEVER", or some of "SUCCESS,FAILURE,DELAY" */
 /* "type;xtext"; utf8: a type of "utf-8" may have UTF-8 behind it (RFC 6533 3). */
 bool dsn_orcpt_is_good(struct view, bool utf8);
+
+/* Any text as xtext; false when out is full. */
+bool dsn_add_xtext(struct buf *out, struct view text) must_use;
 
 /* Is word, "FAILURE" say, asked for? What nobody has asked is: failures are told, the rest is not. */
 bool dsn_notifies(struct view notify, struct view word);

@@ -164,6 +164,38 @@ broken_frames_end_the_channel(void **state)
 	free(big);
 }
 
+#define OPEN_BOB "from: alice@example.com\nrcpt: bob@example.net\n"
+#define OPEN_REST "received: 2026-11-22T07:30:23Z\n"
+
+/* Parameters go into commands to the smarthost and lines of reports. */
+static void
+bad_parameters_end_the_channel(void **state)
+{
+	static const char *const bad[] = {
+		OPEN_BOB "notify: NEVER RSET\n" OPEN_REST, OPEN_BOB "orcpt: rfc822;a+0Ab\n" OPEN_REST,
+		OPEN_BOB OPEN_REST "ret: BODY\n", OPEN_BOB OPEN_REST "envid: a b\n",
+		OPEN_BOB "rcpt: j\xc3\xbcrgen@example.net\n" OPEN_REST,
+		"from: \xc3\xa9@example.com\nrcpt: bob@example.net\n" OPEN_REST,
+	};
+	static const char good[] = OPEN_BOB "notify: NEVER\norcpt: rfc822;a+20b\nrcpt: j\xc3\xbcrgen@example.net\n"
+	    OPEN_REST "ret: FULL\nenvid: a+20b\nsmtputf8: yes\n";
+	struct world *w = *state;
+
+	world_start(w);
+	world_run(w, 100);
+	world_frame(w, FRAME_OPEN, ++w->number, view_str(good));
+	world_run(w, 100);
+	assert_non_null(w->intake);
+	for (size_t i = 0; i < lengthof(bad); i++) {
+		world_crash(w, TWIN_KEEP_ALL);
+		world_run(w, 100);
+		world_frame(w, FRAME_OPEN, ++w->number, view_str(bad[i]));
+		world_run(w, 100);
+		assert_null(w->intake);
+		assert_int_equal(world_logged(w, "handover-fault", ""), i + 1);
+	}
+}
+
 static void
 mail_that_comes_in_has_bounded_memory(void **state)
 {
@@ -230,6 +262,7 @@ main(void)
 		T(a_drain_asks_the_next_intake_too),
 		T(intake_may_not_break_its_pause),
 		T(broken_frames_end_the_channel),
+		T(bad_parameters_end_the_channel),
 		T(a_wrong_size_is_refused),
 		T(mail_that_comes_in_has_bounded_memory),
 		T(a_full_queue_is_told_and_refused),

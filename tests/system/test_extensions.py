@@ -130,7 +130,10 @@ def test_utf8():
                "é@example.com", (UTF8_BODY % token).encode())
         with posthouse.client() as c:           # as smtplib does it
             c.send_message(_letter(), "alice@example.com", ["größe@example.net"])
-        sink.wait_received(2)
+        for port in sink.ports:
+            sink.fault(port, "rcpt", 550, match="fails*", text="5.1.1 unknown")
+        submit(posthouse, token, ["SMTPUTF8"], (("fails@example.net", []),), "é@example.com")
+        sink.wait_received(3)
         posthouse.stop()
         [m] = of_sender(sink, "é@example.com")
         assert m.to == ["jürgen@müller.example"] and "SMTPUTF8" in m.parameters, (m.to, m.parameters)
@@ -138,6 +141,8 @@ def test_utf8():
         assert "with UTF8SMTP id" in m.header("Received"), m.header("Received")
         [m] = of_sender(sink, "alice@example.com")
         assert m.to == ["größe@example.net"], m.to
+        [m] = of_sender(sink, "")               # a report is never in the way of its sender's address
+        assert m.to == ["é@example.com"] and "SMTPUTF8" in m.parameters, (m.to, m.parameters)
         no_violations(sink)
 
 

@@ -213,6 +213,24 @@ class CommandLines(Base):
                 self.assertEqual(self.sent(line.split(), MAIL), (sender, recipients, WIRE))
         self.assertEqual(os.listdir(self.directory), ["smtp1.sock"])    # -X wrote nothing
 
+    def test_parameters(self):
+        """Of -N, -R, -V and addresses beyond ASCII what is offered is said, as the daemon wants it."""
+        args = ["-N", "success,delay", "-Rhdrs", "-V", "a b+c", "-f", "é@example.com", "ü@example.com"]
+        offers = self.new_server({"EHLO": "250-x\r\n250-DSN\r\n250 SMTPUTF8"})
+        self.send(args, MAIL, offers)
+        self.assertEqual(offers.commands[1:3], [
+            "MAIL FROM:<é@example.com> RET=hdrs ENVID=a+20b+2Bc SMTPUTF8\r\n".encode(),
+            "RCPT TO:<ü@example.com> NOTIFY=success,delay\r\n".encode()])
+        self.send(args, MAIL)
+        self.assertEqual(self.server.commands[1:3], [
+            "MAIL FROM:<é@example.com>\r\n".encode(), "RCPT TO:<ü@example.com>\r\n".encode()])
+        # what has no meaning is left out, and the message goes
+        offers.commands.clear()
+        self.send(["-N", "always", "-R", "x\r\nRSET", "-V", "x" * 101, "-f", "a@b", "c@d"], MAIL, offers)
+        self.send(["-V", "x\r\nRSET", "-f", "a@b", "c@d"], MAIL, offers)
+        for at in (0, 5):
+            self.assertEqual(offers.commands[at + 1:at + 3], [b"MAIL FROM:<a@b>\r\n", b"RCPT TO:<c@d>\r\n"])
+
     def test_empty_sender(self):
         self.assertEqual(self.sent(["-i", "-f", "", "c@example.com"], MAIL)[0], "")
         self.assertEqual(self.sent(["-f", "Web <web@example.com>", "c@d"], MAIL)[0],

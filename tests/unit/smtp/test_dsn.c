@@ -87,6 +87,22 @@ test_xtext(void **state)
 	assert_false(dsn_orcpt_is_good(view_of(text, DSN_ORCPT_MAX + 1), false));
 }
 
+/* Any text becomes xtext; what is printable is good then. */
+static void
+test_text_to_xtext(void **state)
+{
+	struct buf out;
+
+	buf_init(&out, 14);
+	assert_true(dsn_add_xtext(&out, VIEW("a b+=\n")));
+	assert_true(view_eq(buf_view(&out), VIEW("a+20b+2B+3D+0A")));
+	assert_false(dsn_envid_is_good(buf_view(&out)));
+	assert_false(dsn_add_xtext(&out, VIEW("x")));
+	assert_int_equal(buf_len(&out), 14);
+	assert_true(dsn_envid_is_good(view_first(buf_view(&out), 11)));
+	buf_done(&out);
+}
+
 int
 main(void)
 {
@@ -94,6 +110,7 @@ main(void)
 		cmocka_unit_test(test_ret_and_notify),
 		cmocka_unit_test(test_what_is_notified),
 		cmocka_unit_test(test_xtext),
+		cmocka_unit_test(test_text_to_xtext),
 	};
 
 	return cmocka_run_group_tests_name("dsn", tests, NULL, NULL);
