@@ -175,6 +175,30 @@ test_far_clients(void **state)
 	admission_done(&a);
 }
 
+/* More than there are buckets: those that share one are different clients all the same. */
+static void
+test_many_addresses(void **state)
+{
+	static const char *const list[] = { "10.0.0.0/8" };
+	static struct client *c[200];
+	struct client *none;
+	struct conf_listener l;
+	struct admission a;
+	char text[32];
+
+	set_networks(&l, list, lengthof(list));
+	admission_init(&a, 2 * lengthof(c), 1);
+	for (size_t i = 0; i < lengthof(c); i++) {
+		(void)snprintf(text, sizeof(text), "10.0.%zu.%zu:25", i / 16, i % 16);
+		assert_int_equal(enter_by(&a, &l, text, -1, &c[i]), ADMISSION_GRANTED);
+		if (i % 50 == 0)
+			assert_int_equal(enter_by(&a, &l, text, -1, &none), ADMISSION_CLIENT_FULL);
+	}
+	for (size_t i = 0; i < lengthof(c); i++)
+		admission_leave(&a, c[i]);
+	admission_done(&a);
+}
+
 static void
 test_many_clients(void **state)
 {
@@ -209,6 +233,7 @@ main(void)
 		cmocka_unit_test(test_addresses_are_one_client),
 		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_far_clients),
+		cmocka_unit_test(test_many_addresses),
 		cmocka_unit_test(test_many_clients),
 		cmocka_unit_test(test_replies),
 	};

@@ -73,6 +73,7 @@ test_both_hold(void **state)
 	assert_allowed(&c, NULL, true, "x@a.example", "");
 	assert_allowed(&c, &by, false, "q@x.example",
 	    "Recipient not in the list allow_recipients of the listener docker");
+	assert_allowed(&c, &by, false, "z@y.c.example", "");
 	assert_allowed(&c, NULL, false, "q@x.example", "");
 }
 
