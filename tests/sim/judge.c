@@ -153,6 +153,19 @@ voluntary_count(const struct judged_relay *r, int64_t now)
 	return n;
 }
 
+/* A message is on its way to it: where only mail shows whether mail passes, the next ones wait for that elsewhere. */
+static bool
+is_asked_by_mail(struct month *m, size_t relay, size_t port)
+{
+	list_foreach(link, &m->w.relay->up[relay].sessions) {
+		const struct session *s = list_entry(link, struct session, link);
+
+		if (s->kind == SESSION_MAIL && s->endpoint == port)
+			return true;
+	}
+	return false;
+}
+
 /* Mail goes elsewhere though the preferred port is well: how long may that be? */
 static void
 watch_return(struct month *m, struct session *s, size_t relay)
@@ -160,7 +173,8 @@ watch_return(struct month *m, struct session *s, size_t relay)
 	const struct judged_relay *r = &m->judge.relay[relay];
 	int64_t now = month_now(m), since = r->port[0].clear_ms, limit = RETURN_MS;
 
-	if (s->endpoint == 0 || since == NEVER_MS || voluntary_count(r, now) == VOLUNTARY)
+	if (s->endpoint == 0 || since == NEVER_MS || voluntary_count(r, now) == VOLUNTARY ||
+	    is_asked_by_mail(m, relay, 0))
 		return;
 	if (r->left_ms != NEVER_MS && (is_within(r->left_before_ms, r->left_ms, DAYS(1)) ||
 	    is_within(r->returned_ms, r->left_ms, TOO_EARLY_MS)))
