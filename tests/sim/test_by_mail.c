@@ -101,6 +101,40 @@ it_is_tried_at_growing_intervals(void **state)
 	assert_true(w->port[P587].ntaken > 5);
 }
 
+/* A server that answers nonsense is no better for the probes that succeed. */
+static void
+nonsense_is_remembered(void **state)
+{
+	struct world *w = *state;
+
+	start_warm(w);
+	smarthost_fault(&w->port[P587], faults[5]);
+	for (int i = 0; i < 4; i++) {
+		world_mail(w, ALICE, BOB, "hello-1.");
+		assert_true(world_settle(w, SECONDS(2)));
+		world_run(w, SECONDS(20));
+	}
+	assert_int_equal(world_logged(w, "attempt-failed", "class=garbled"), 1);
+}
+
+/* One message shows whether the port takes mail again; the others do not wait for it. */
+static void
+a_try_holds_up_nobody(void **state)
+{
+	struct world *w = *state;
+
+	start_warm(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_MAIL, CUT, NULL, 1 });
+	world_mail(w, ALICE, BOB, "hello-1.");
+	assert_true(world_settle(w, SECONDS(2)));
+	world_run(w, MINUTES(3));
+	smarthost_fault(&w->port[P587], (struct fault){ AT_MAIL, MUTE, NULL, ALWAYS });
+	world_burst(w, 5, "mail-");
+	world_run(w, SECONDS(4));
+	assert_int_equal(world_queued(w), 1);
+	assert_true(world_settle(w, SECONDS(20)));
+}
+
 /* A server that was restarted under a message: the detour ends with the first try. */
 static void
 one_cut_costs_a_detour_of_minutes(void **state)
@@ -404,6 +438,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_port_that_takes_no_mail_is_left_at_once),
 		T(it_is_tried_at_growing_intervals),
+		T(nonsense_is_remembered),
+		T(a_try_holds_up_nobody),
 		T(one_cut_costs_a_detour_of_minutes),
 		cmocka_unit_test(a_hung_port_is_left_soon),
 		T(a_lone_hung_port_has_its_time),
