@@ -178,6 +178,8 @@ they_do_not_for_less(void **state)
 	stop(&f);
 
 	start_up(&f, 3);
+	fails(&f, 0, MAIL_ENVELOPE);		/* and a message has passed there since */
+	delivery(&f, 0, HEALTH_OK);
 	fails(&f, 1, MAIL_ENVELOPE);
 	fails(&f, 1, MAIL_ENVELOPE);
 	fails(&f, 2, MAIL_ENVELOPE);

@@ -31,7 +31,7 @@ a_slow_reply_is_learned_for_a_day(void **state)
 	int64_t now = 1000;
 
 	assert_int_equal(patience_ms(&p, now), PATIENCE_MS);
-	patience_heard(&p, PATIENCE_MS / 2, now);
+	patience_heard(&p, PATIENCE_MS / 3, now);
 	assert_int_equal(patience_ms(&p, now), PATIENCE_MS);
 	patience_heard(&p, 20000, now);
 	assert_int_equal(patience_ms(&p, now), 40000);
