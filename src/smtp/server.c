@@ -177,6 +177,18 @@ wipe_line(struct server *s)
 	buf_clear(&s->line);
 }
 
+/* more: what comes of it behind what is kept. */
+static void
+take_long_line(struct server *s, struct view more)
+{
+	if (s->state == SV_AUTH)
+		server_auth_too_long(s);
+	else if (!buf_add(&s->line, view_first(more, LINE_MAX_BYTES - buf_len(&s->line))))
+		put(s, 421, "4.3.0", "Out of memory");
+	else
+		server_run_too_long(s, buf_view(&s->line));
+}
+
 /*
  * One line, or what there is of it. A line ends with LF, with or without a CR
  * before it (doc/smtp.md). The tail of an over-long one is skipped, never run.
@@ -196,11 +208,8 @@ take_line(struct server *s, struct view in, size_t *used, struct server_event *e
 	}
 	if (buf_len(&s->line) + *used > LINE_MAX_BYTES) {
 		s->skip_line = lf == in.n;
+		take_long_line(s, line);
 		wipe_line(s);
-		if (s->state == SV_AUTH)
-			server_auth_too_long(s);
-		else
-			server_say(s, 500, "5.5.2", "Line too long");
 		return;
 	}
 	if (!whole || buf_len(&s->line) > 0) {

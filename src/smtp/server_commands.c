@@ -12,6 +12,7 @@
 #include "base/num.h"
 #include "base/quote.h"
 #include "smtp/dsn.h"
+#include "smtp/suspect.h"
 
 #include "base/banned.h"
 
@@ -257,7 +258,7 @@ take_params(struct server *s, struct view v, const struct param *known, size_t n
 			return false;
 		}
 		wrong = (io->seen & (1u << i)) != 0 ? "Parameter given twice" :
-		    known[i].take(io, view_from(word, at + 1));
+		    at + 1 == word.n ? "Parameter with = and no value" : known[i].take(io, view_from(word, at + 1));
 		if (wrong != NULL) {
 			server_say(s, 501, "5.5.4", wrong);
 			return false;
@@ -372,23 +373,27 @@ take_chunk_size(struct server *s, struct view args, uint64_t *size, bool *last)
 	if (*last || rest.n == 0)
 		return true;
 	server_say(s, 501, "5.5.4", "Syntax: BDAT size [LAST]");
+	server_forget(s);		/* as in first_chunk() */
 	s->skip = *size;
 	return false;
 }
 
-/* The first chunk of a message. One that is refused is read over. */
+/*
+ * The first chunk of a message. One that is refused is read over, and ends the transaction:
+ * those behind it would be a message with a hole.
+ */
 static void
 first_chunk(struct server *s)
 {
-	if (s->params.size_max != 0 && s->chunk_size > s->params.size_max) {
+	if (s->params.size_max != 0 && s->chunk_size > s->params.size_max)
 		server_say_answer(s, &server_too_big);
-		server_forget(s);
-	} else {
+	else
 		start_message(s);
-	}
 	s->chunked = s->state == SV_DATA_WAIT;
-	if (!s->chunked)
+	if (!s->chunked) {
+		server_forget(s);
 		s->skip = s->chunk_size;
+	}
 }
 
 static void
@@ -475,13 +480,6 @@ do_auth(struct server *s, struct view args)
 		server_auth(s, args);
 }
 
-static void
-do_http(struct server *s, struct view args)
-{
-	server_say(s, 554, "5.5.1", "This is SMTP");
-	s->state = SV_CLOSING;
-}
-
 #define ST(state)	(1u << SV_##state)
 #define GREETED		(ST(READY) | ST(MAIL) | ST(RCPT) | ST(CHUNKS))
 #define ANY		(ST(START) | GREETED)
@@ -508,17 +506,6 @@ static const struct command_rule rules[] = {
 	{ VIEW("STARTTLS"), ANY,	"",		do_not_here },
 	{ VIEW("AUTH"),	ANY,		"",		do_auth },
 	{ VIEW("EXPN"),	ANY,		"",		do_not_here },
-	/* a page or a program was talked into sending a request here */
-	{ VIEW("GET"),	ANY,		"",		do_http },
-	{ VIEW("POST"),	ANY,		"",		do_http },
-	{ VIEW("PUT"),	ANY,		"",		do_http },
-	{ VIEW("HEAD"),	ANY,		"",		do_http },
-	{ VIEW("DELETE"), ANY,		"",		do_http },
-	{ VIEW("OPTIONS"), ANY,		"",		do_http },
-	{ VIEW("CONNECT"), ANY,		"",		do_http },
-	{ VIEW("TRACE"), ANY,		"",		do_http },
-	{ VIEW("PATCH"), ANY,		"",		do_http },
-	{ VIEW("PRI"),	ANY,		"",		do_http },	/* RFC 9113 3.4 */
 };
 
 static bool
@@ -547,14 +534,42 @@ misplaced(struct server *s, const struct command_rule *rule, struct view args)
 		s->state = SV_CLOSING;		/* as in do_data() */
 }
 
+/* No command. Where something else follows than commands, the session ends. */
+static void
+refuse_line(struct server *s, struct view line, bool cut, const char *status, const char *why)
+{
+	server_say(s, 500, status, why);
+	if (suspect_is_text(line, cut))
+		s->state = SV_CLOSING;
+}
+
+static bool
+refuse_http(struct server *s, struct view line, bool cut)
+{
+	if (!suspect_is_http(line, cut))
+		return false;
+	server_say(s, 554, "5.5.1", "This is SMTP");
+	s->state = SV_CLOSING;
+	return true;
+}
+
+void
+server_run_too_long(struct server *s, struct view start)
+{
+	if (!refuse_http(s, start, true))
+		refuse_line(s, start, true, "5.5.2", "Line too long");
+}
+
 void
 server_run(struct server *s, struct view line)
 {
 	struct view args = line;
 	struct view verb;
 
+	if (refuse_http(s, line, false))
+		return;
 	if (line.n == 0 || has_control_characters(line)) {
-		server_say(s, 500, "5.5.2", line.n == 0 ? "Empty command" :
+		refuse_line(s, line, false, "5.5.2", line.n == 0 ? "Empty command" :
 		    "Control characters in a command");
 		return;
 	}
@@ -569,5 +584,5 @@ server_run(struct server *s, struct view line)
 			misplaced(s, &rules[i], args);
 		return;
 	}
-	server_say(s, 500, "5.5.1", "Unknown command");
+	refuse_line(s, line, false, "5.5.1", "Unknown command");
 }

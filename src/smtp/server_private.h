@@ -79,6 +79,8 @@ void server_auth_line(struct server *, struct view line);
 void server_auth_too_long(struct server *);
 /* One command without its line end. */
 void server_run(struct server *, struct view line);
+/* The beginning of a line that is too long for one. */
+void server_run_too_long(struct server *, struct view start);
 /* The message under way is refused at its end, or at the end of its chunk; the first reason stands. */
 void server_refuse(struct server *, const struct server_answer *);
 extern const struct server_answer server_too_big;

@@ -251,8 +251,19 @@ static const struct dialogue dialogues[] = {
 	{ VIEW(TO "BDAT 3 LAST\r\na\r\nBDAT 6\r\nQUIT\r\nNOOP\r\n"), "250 250 250 250 503 250 ",
 	    GOT_ENV "a\r\n[commit]", false },
 	/* syntax; without a number nobody knows where the chunk ends */
-	{ VIEW(TO "BDAT 6 FIRST\r\nQUIT\r\nBDAT 6 LAST LAST\r\nQUIT\r\nBDAT 3 LAST\r\na\r\n"), "250 250 250 501 501 250 ",
-	    GOT_ENV "a\r\n[commit]", false },
+	{ VIEW(TO "BDAT 6 FIRST\r\nQUIT\r\nBDAT 6 LAST LAST\r\nQUIT\r\nBDAT 3 LAST\r\na\r\n"), "250 250 250 501 501 503 ",
+	    "", false },
+	/* a refused chunk ends the transaction: no message with a hole */
+	{ VIEW(TO "BDAT 3\r\na\r\nBDAT 3 FOO\r\nb\r\nBDAT 3\r\nc\r\nBDAT 3 LAST\r\nd\r\nNOOP\r\n"),
+	    "250 250 250 250 501 503 503 250 ", GOT_ENV "a\r\n[abort]", false },
+	{ VIEW(HI "MAIL FROM:<a@b>\r\nBDAT 3\r\na\r\nRCPT TO:<c@d>\r\nBDAT 3 LAST\r\nb\r\n"), "250 250 503 503 503 ", "", false },
+	/* a line that may have been BDAT or DATA: what follows is no list of commands */
+	{ VIEW(TO "BDAT 6\tLAST\r\nRSET\r\n"), "250 250 250 500 ", "", true },
+	{ VIEW(TO "BDAT 3\r\na\r\nBDAT 6 LAST\r\r\nRSET\r\n"), "250 250 250 250 500 ", GOT_ENV "a\r\n", true },
+	{ VIEW(TO " \0b\0DAT 6\r\nRSET\r\n"), "250 250 250 500 ", "", true },
+	{ VIEW(TO "BDAT\xa0" "6\r\nRSET\r\n"), "250 250 250 500 ", "", true },
+	{ VIEW(TO "DATA\t\r\nRSET\r\n.\r\n"), "250 250 250 500 ", "", true },
+	{ VIEW(TO "B DAT\t6\r\nDAT\t\r\nNOOP\r\n"), "250 250 250 500 500 250 ", "", false },
 	{ VIEW(TO "BDAT\r\nNOOP\r\n"), "250 250 250 501 ", "", true },
 	{ VIEW(TO "BDAT LAST\r\nNOOP\r\n"), "250 250 250 501 ", "", true },
 	{ VIEW(TO "BDAT -1 LAST\r\nNOOP\r\n"), "250 250 250 501 ", "", true },
@@ -273,6 +284,10 @@ static const struct dialogue dialogues[] = {
 	{ VIEW("GET / HTTP/1.1\r\nHost: x\r\nEHLO c\r\n"), "554 ", "", true },
 	{ VIEW("POST / HTTP/1.1\r\n" ENV "x\r\n.\r\n"), "554 ", "", true },
 	{ VIEW(HI "CONNECT x:25 HTTP/1.1\r\nQUIT\r\n"), "250 554 ", "", true },
+	{ VIEW("PROPFIND / HTTP/1.1\r\n" ENV "x\r\n.\r\n"), "554 ", "", true },
+	{ VIEW("\r\nPOST /\t HTTP/1.1\r\n" ENV "x\r\n.\r\n"), "500 554 ", "", true },
+	{ VIEW("\tNOOP\t/\tHTTP/1.1 \r\nNOOP\r\n"), "554 ", "", true },
+	{ VIEW("HTTP/1.1\r\nNOOP HTTP/1.1 x\r\nX /x\r\n"), "500 250 500 ", "", false },
 	{ VIEW("\x16\x03\x01\x02\x00\x01\x00"), "554 ", "", true },
 	/* errors_max is 8 */
 	{ VIEW("X\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\nX\r\nNOOP\r\n"), "500 500 500 500 500 500 500 500 421 ", "", true },
