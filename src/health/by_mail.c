@@ -63,13 +63,15 @@ is_lost_everywhere(const struct health *h, int64_t now_ms)
 static void
 line_up(struct health *h, size_t i, int64_t now_ms)
 {
-	int64_t last = INT64_MIN, later;
+	int64_t last = NEVER, later;
 
 	for (size_t k = 0; k < h->n; k++)
 		if (k != i && h->ep[k].mail_failing != 0 && h->ep[k].mail_ms > last)
 			last = h->ep[k].mail_ms;
+	if (last == NEVER)
+		return;
 	later = h->ep[i].mail_ms - SECONDS(1) - last;
-	for (size_t k = 0; last != INT64_MIN && later > 0 && k < h->n; k++) {
+	for (size_t k = 0; later > 0 && k < h->n; k++) {
 		if (k == i || h->ep[k].mail_failing == 0)
 			continue;
 		h->ep[k].mail_ms += later;
