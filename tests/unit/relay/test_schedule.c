@@ -66,6 +66,21 @@ due_messages_leave_oldest_first(void **state)
 	schedule_done(&s);
 }
 
+/* Of those with one time the first stays the first, also when it is looked at again. */
+static void
+a_look_takes_no_place_away(void **state)
+{
+	struct schedule s;
+	struct spool_message a = { .received_ms = WALL }, b = { .received_ms = WALL };
+
+	schedule_init(&s, &params, 1, 0);
+	schedule_add(&s, &a, 0, WALL);
+	schedule_add(&s, &b, 0, WALL);
+	schedule_add(&s, &a, 0, WALL);
+	assert_ptr_equal(schedule_first(&s, 1, 0), &a);
+	schedule_done(&s);
+}
+
 static void
 recorded_times_are_believed_within_reason(void **state)
 {
@@ -353,6 +368,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(backoff_doubles_up_to_an_hour),
 		cmocka_unit_test(due_messages_leave_oldest_first),
+		cmocka_unit_test(a_look_takes_no_place_away),
 		cmocka_unit_test(recorded_times_are_believed_within_reason),
 		cmocka_unit_test(messages_expire_by_age_after_an_attempt),
 		cmocka_unit_test(what_is_not_read_waits_apart),
