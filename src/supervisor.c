@@ -217,6 +217,22 @@ log_report(struct log *log, enum log_level level, const struct buf *report)
 	}
 }
 
+/* What the text alone does not show. */
+static void
+report_own_dangers(const struct conf *c, struct view conf_text, const char *path, struct buf *report)
+{
+	struct own_addresses own;
+	char text[CONF_DANGER_MAX], option[48];
+
+	own_addresses(&own);
+	for (size_t i = 0; i < c->nlistener; i++)
+		for (size_t pos = 0; conf_listener_own_danger(&c->listener[i], &own, &pos, text);) {
+			(void)snprintf(option, sizeof(option), "listeners.[%zu].networks", i);
+			if (!buf_addf(report, "%s:%u: warning: %s\n", path, conf_line(conf_text, option), text))
+				return;		/* full of others */
+		}
+}
+
 int
 supervisor_read_conf(const char *path, struct conf **out, struct buf *text, struct buf *report)
 {
@@ -233,8 +249,12 @@ supervisor_read_conf(const char *path, struct conf **out, struct buf *text, stru
 			err_prefix(&e, "%s", path);
 		(void)close(fd);
 	}
-	if (rc == 0)
-		return conf_load(out, buf_view(text), path, report);
+	if (rc == 0) {
+		rc = conf_load(out, buf_view(text), path, report);
+		if (rc == 0)
+			report_own_dangers(*out, buf_view(text), path, report);
+		return rc;
+	}
 	reported = buf_addf(report, "%s\n", e.text);
 	require(reported);	/* it is the first line */
 	return -1;
@@ -645,13 +665,18 @@ init_post(struct supervisor *s, struct post *p, const char *name, const char *ti
 static void
 warn_loudly(struct supervisor *s)
 {
+	struct own_addresses own;
 	char text[CONF_DANGER_MAX];
 
 	if (conf_staging_notice(s->conf, text))
 		log_simple(s->log, LEVEL_WARNING, "staging", "%s", text);
-	for (size_t i = 0; i < s->conf->nlistener; i++)
+	own_addresses(&own);
+	for (size_t i = 0; i < s->conf->nlistener; i++) {
 		for (size_t pos = 0; conf_listener_danger(&s->conf->listener[i], &pos, text);)
 			log_simple(s->log, LEVEL_WARNING, "open-listener", "%s", text);
+		for (size_t pos = 0; conf_listener_own_danger(&s->conf->listener[i], &own, &pos, text);)
+			log_simple(s->log, LEVEL_WARNING, "open-listener", "%s", text);
+	}
 }
 
 static void

@@ -24,6 +24,7 @@ line_of(const config_setting_t *s, const char *name)
 static void
 take_networks(struct loader *ld, const config_setting_t *s, struct conf_listener *l)
 {
+	bool some = false;
 	struct err e;
 
 	for (size_t i = 0; l->networks != NULL && l->networks[i] != NULL; i++) {
@@ -34,7 +35,11 @@ take_networks(struct loader *ld, const config_setting_t *s, struct conf_listener
 		else
 			complain(ld, line_of(s, "networks"), "listeners[].networks: \"%.60s\": %s",
 			    l->networks[i], e.text);
+		some |= l->networks[i][0] != '!';
 	}
+	if (l->networks != NULL && !some)
+		complain(ld, line_of(s, "networks"), "listeners[].networks lets nobody in: \"!\" takes away from "
+		    "what else the list has; name the networks that may send mail, too");
 }
 
 static void

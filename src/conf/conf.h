@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "net/address.h"
+#include "net/own.h"
 #include "net/subnet.h"
 #include "sys/sandbox.h"
 
@@ -171,6 +172,12 @@ unsigned conf_line(struct view text, const char *path);
  * False: no more.
  */
 bool conf_listener_danger(const struct conf_listener *, size_t *pos, char text[CONF_DANGER_MAX]);
+/*
+ * The same for what only the host as it is now shows: a listener of all addresses lets in an
+ * address of an interface.
+ */
+bool conf_listener_own_danger(const struct conf_listener *, const struct own_addresses *, size_t *pos,
+    char text[CONF_DANGER_MAX]);
 /* False: mail leaves this host as usual. */
 bool conf_staging_notice(const struct conf *, char text[CONF_DANGER_MAX]);
 /*

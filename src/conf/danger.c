@@ -19,6 +19,12 @@ admits(const struct conf_listener *l, const struct address *a)
 	return !address_is_loopback(a) && subnets_admit(l->network, l->nnetwork, a);
 }
 
+static bool
+is_wildcard(const char *host)
+{
+	return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
 /*
  * The host's own end of a bridge is the sender of whatever the host forwards there: with
  * masquerading, or a proxy for published ports, that is anybody's mail.
@@ -30,8 +36,8 @@ is_gateway_open(const struct conf_listener *l, bool docker, char host[ADDRESS_TE
 
 	require(address_from_host(&gateway, VIEW(DOCKER_GATEWAY), 0));
 	(void)address_host_text(host, docker ? &gateway : &l->address);
-	if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)
-		return false;		/* all addresses: that of a bridge is not known */
+	if (is_wildcard(host))
+		return false;		/* conf_listener_own_danger() */
 	/* Told of already. */
 	if (docker && strcmp(host, address_host_text((char[ADDRESS_TEXT_MAX]){ "" }, &l->address)) == 0)
 		return false;
@@ -68,6 +74,27 @@ conf_listener_danger(const struct conf_listener *l, size_t *pos, char text[CONF_
 		(void)snprintf(text, CONF_DANGER_MAX, "GATEWAY: the networks of the listener %s have %s in them, this "
 		    "host's end of a bridge: what the host forwards comes from there, whoever sent it; add "
 		    "\"!%s\"", l->name, host, host);
+		return true;
+	}
+	return false;
+}
+
+bool
+conf_listener_own_danger(const struct conf_listener *l, const struct own_addresses *own, size_t *pos,
+    char text[CONF_DANGER_MAX])
+{
+	char host[ADDRESS_TEXT_MAX];
+
+	if (!is_wildcard(address_host_text(host, &l->address)))
+		return false;
+	while (*pos < own->n) {
+		const struct address *a = &own->address[(*pos)++];
+
+		if (!admits(l, a) || strcmp(address_host_text(host, a), DOCKER_GATEWAY) == 0)
+			continue;	/* Docker's is told of already */
+		(void)snprintf(text, CONF_DANGER_MAX, "GATEWAY: the networks of the listener %s have %s in them, an "
+		    "address of this host: what the host forwards to a container comes from there, whoever sent it; "
+		    "add \"!%s\"", l->name, host, host);
 		return true;
 	}
 	return false;

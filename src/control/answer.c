@@ -339,25 +339,33 @@ answer_put_staging(struct relay *relay, struct report *r)
 	}
 }
 
+static void
+add_warning(struct report *r, const char *text)
+{
+	report_row(r);
+	report_word(r, "warning", text);
+	report_end(r);
+}
+
 /* Before anything else, for people: what must not be overlooked. */
 static void
 status_warnings(struct relay *relay, struct report *r)
 {
 	const struct conf *c = relay_conf(relay);
+	struct own_addresses own = { .n = 0 };
 	char text[CONF_DANGER_MAX];
 
 	report_list(r, "warnings");
-	if (conf_staging_notice(c, text)) {
-		report_row(r);
-		report_word(r, "warning", text);
-		report_end(r);
+	if (conf_staging_notice(c, text))
+		add_warning(r, text);
+	if (c->nlistener > 0)
+		own_addresses(&own);
+	for (size_t i = 0; i < c->nlistener; i++) {
+		for (size_t pos = 0; conf_listener_danger(&c->listener[i], &pos, text);)
+			add_warning(r, text);
+		for (size_t pos = 0; conf_listener_own_danger(&c->listener[i], &own, &pos, text);)
+			add_warning(r, text);
 	}
-	for (size_t i = 0; i < c->nlistener; i++)
-		for (size_t pos = 0; conf_listener_danger(&c->listener[i], &pos, text);) {
-			report_row(r);
-			report_word(r, "warning", text);
-			report_end(r);
-		}
 	report_end(r);
 }
 

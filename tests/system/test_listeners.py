@@ -6,7 +6,9 @@ other hosts are played by other addresses of 127/8, which no list here has unles
 import base64
 import contextlib
 import os
+import re
 import smtplib
+import socket
 import subprocess
 
 import lib
@@ -164,6 +166,33 @@ def test_any_login_will_do():
         expect(code == 220 and not client.has_extn("auth"), "a listener that does not say so offers AUTH")
         expect(client.docmd("AUTH", "LOGIN")[0] == 502, "and takes it")
         client.quit()
+        posthouse.stop()
+
+
+def own_address():
+    """Where a packet to the world would come from; None: this host has but loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(("192.0.2.1", 9))
+        except OSError:
+            return None
+        return s.getsockname()[0]
+
+
+def test_own_addresses_are_told_of():
+    guest = lib.HeldPort()
+    own = own_address()
+    listeners = [{"name": "all", "address": f"0.0.0.0:{guest.number}", "networks": [own or "10.1.2.3"]}]
+    with lib.world("own", listeners=listeners) as (_, posthouse):
+        warnings = [w["warning"] for w in posthouse.ctl("status")["warnings"]]
+        told = [w for w in warnings if w.startswith("GATEWAY: ") and f'add "!{own}"' in w]
+        tried = subprocess.run([posthouse.bin / "posthoused", "-t", "-c", posthouse.config],
+                               capture_output=True, check=False, text=True)
+        wanted = 0 if own in (None, "172.17.0.1") else 1
+        expect(len(told) == wanted, f"{own}: {warnings}")
+        expect(tried.stderr.count(": warning: GATEWAY: ") == wanted, f"{own}: {tried.stderr}")
+        if wanted:
+            posthouse.process.wait_line(rf"<4>.*\bopen-listener .*GATEWAY: .* all have {re.escape(own)} in them")
         posthouse.stop()
 
 

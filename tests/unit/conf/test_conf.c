@@ -232,6 +232,7 @@ test_listeners(void **state)
 	assert_refused(ALSO("address = \"172.17.0.1:25\";"), "listeners[].networks is missing: say who may send");
 	assert_refused(ALSO("address = \"0.0.0.0:25\";"), "listeners[].networks is missing");
 	assert_refused(ALSO("address = \"[fd00::1]:25\"; networks = [ ];"), "listeners[].networks must be a list of 1 to 64");
+	assert_refused(ALSO("address = \"10.0.0.1:9\"; networks = [ \"!10.0.0.1\" ];"), "networks lets nobody in");
 	assert_refused(ALSO("address = \"172.17.0.1\";"), "is not an address like");
 	assert_refused(ALSO("address = \"/run/x\";"), "is not an address like");
 	assert_refused(ALSO("address = \"unix:/run/x\";"), "is not an address like");
@@ -290,6 +291,44 @@ test_dangers(void **state)
 	assert_danger("172.17.0.1:25", "\"172.17.0.0/16\"", "add \"!172.17.0.1\"");
 	assert_danger("10.1.0.1:25", "\"172.16.0.0/12\"", "have 172.17.0.1 in them");
 	assert_danger("[fd00::1]:25", "\"fd00::/64\"", "have fd00::1 in them");
+}
+
+/* A listener of all addresses, and those that the host has. */
+static void
+test_own_addresses(void **state)
+{
+	static const struct {
+		const char *address, *networks, *own, *want;
+	} k[] = {
+		{ "0.0.0.0:25", "\"172.18.0.0/16\", \"192.168.122.0/24\"", "172.18.0.1", "have 172.18.0.1 in them" },
+		{ "[::]:25", "\"fd00:1::/64\"", "fd00:1::1", "add \"!fd00:1::1\"" },
+		{ "[::]:25", "\"192.168.122.0/24\"", "192.168.122.1", "have 192.168.122.1 in them" },
+		{ "0.0.0.0:25", "\"172.18.0.0/16\", \"!172.18.0.1\"", "172.18.0.1", NULL },
+		{ "0.0.0.0:25", "\"172.18.0.0/16\"", "172.19.0.1", NULL },
+		{ "0.0.0.0:25", "\"172.16.0.0/12\"", "172.17.0.1", NULL },	/* in the other list */
+		{ "172.18.0.1:25", "\"172.18.0.0/16\"", "172.18.0.1", NULL },
+	};
+
+	for (size_t i = 0; i < lengthof(k); i++) {
+		struct own_addresses own = { .n = 2 };
+		char text[CONF_DANGER_MAX];
+		size_t pos = 0;
+		struct conf *c;
+
+		(void)snprintf(text, sizeof(text), ALSO("address = \"%s\"; networks = [ %s ];"), k[i].address,
+		    k[i].networks);
+		c = load(text);
+		assert_non_null(c);
+		assert_true(address_from_host(&own.address[0], VIEW("10.9.9.9"), 0));
+		assert_true(address_from_host(&own.address[1], view_str(k[i].own), 0));
+		assert_int_equal(conf_listener_own_danger(&c->listener[0], &own, &pos, text), k[i].want != NULL);
+		if (k[i].want != NULL) {
+			assert_non_null(strstr(text, "GATEWAY: "));
+			assert_non_null(strstr(text, k[i].want));
+			assert_false(conf_listener_own_danger(&c->listener[0], &own, &pos, text));
+		}
+		conf_free(c);
+	}
 }
 
 static void
@@ -727,6 +766,7 @@ main(void)
 		cmocka_unit_test(test_listen),
 		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_dangers),
+		cmocka_unit_test(test_own_addresses),
 		cmocka_unit_test(test_strings),
 		cmocka_unit_test(test_endpoints),
 		cmocka_unit_test(test_secrecy),
