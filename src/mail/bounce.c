@@ -16,14 +16,17 @@
 #define INDENT_COLUMN	4
 
 /* How much the parts may take; what is left of BOUNCE_MAX is for framing. */
-#define PEOPLE_MAX	16384
-#define STATUS_PART_MAX	24576
+#define PEOPLE_MAX	(1u << 20)
+#define STATUS_PART_MAX	(5u << 19)
 #define HEADER_PART_MAX	20480
+#define WHOLE_PART_MAX	(4 * HEADER_PART_MAX)	/* quoted, with soft line breaks */
+#define TAIL_MAX	256		/* the words about those left out */
 
 struct bounce {
 	const struct bounce_facts *facts;
 	bool		 failed;	/* something did */
 	bool		 full;		/* the original goes back, not its header alone */
+	bool		 plain;		/* the original can go as it is */
 	struct buf	 part;		/* under construction, with its own maximum */
 	char		 boundary[40];
 };
@@ -181,14 +184,16 @@ status_of(const struct bounce_rcpt *r)
 	return r->why == BOUNCE_EXPIRED ? VIEW("4.4.7") : VIEW("5.0.0");
 }
 
-/* "550 5.1.1 No such user": what was said, on one line. Nothing if nothing was. */
+/* "550 5.1.1 No such user": what was said, on one line. A status of ours is not among it. */
 static bool
 put_answer(struct buf *out, const struct bounce_rcpt *r)
 {
 	size_t before = buf_len(out);
 
-	if (r->code != 0 && (!buf_addf(out, "%d ", r->code) || !buf_add(out, status_of(r)) ||
-	    !buf_add_byte(out, ' ')))
+	if (r->code != 0 && !buf_addf(out, "%d ", r->code))
+		goto full;
+	if (r->code != 0 && r->why == BOUNCE_REFUSED && is_status(r->status) &&
+	    (!buf_add(out, r->status) || !buf_add_byte(out, ' ')))
 		goto full;
 	if (!put_flat(out, r->text, TEXT_MAX))
 		goto full;
@@ -198,10 +203,71 @@ full:
 	return false;
 }
 
+/* --- of which recipients -------------------------------------------------------- */
+
+/* One recipient, with all that is known or in short; false without room, and out is as before. */
+typedef bool put_rcpt_fn(const struct bounce *, struct buf *out, const struct bounce_rcpt *, bool in_short);
+
+static size_t
+short_length(const struct bounce *b, put_rcpt_fn *put, const struct bounce_rcpt *r)
+{
+	struct buf one;
+	size_t n;
+
+	buf_init(&one, 4 * ADDRESS_MAX);
+	n = put(b, &one, r, true) ? buf_len(&one) : 0;
+	buf_done(&one);
+	return n;
+}
+
+/*
+ * Those that failed, or those that were passed on. Nobody is told at length while another of them
+ * could not be named for it. Returns how many have no room at all.
+ */
+static size_t
+list_kind(const struct bounce *b, struct buf *out, bool failed, put_rcpt_fn *put)
+{
+	const struct bounce_facts *f = b->facts;
+	size_t reserve = 0, left = 0, max = out->max;
+
+	for (size_t i = 0; i < f->nrcpt; i++)
+		if ((f->rcpt[i].why != BOUNCE_RELAYED) == failed)
+			reserve += short_length(b, put, &f->rcpt[i]);
+	for (size_t i = 0; i < f->nrcpt; i++) {
+		const struct bounce_rcpt *r = &f->rcpt[i];
+		bool done = false;
+
+		if ((r->why != BOUNCE_RELAYED) != failed)
+			continue;
+		reserve -= short_length(b, put, r);
+		if (buf_len(out) + reserve < max) {
+			out->max = max - reserve;
+			done = put(b, out, r, false);
+			out->max = max;
+		}
+		if (!done && !put(b, out, r, true))
+			left++;
+	}
+	return left;
+}
+
+struct left { size_t failed, relayed; };
+
+/* Failures come first: they are what the report is for. */
+static struct left
+list_all(const struct bounce *b, struct buf *out, put_rcpt_fn *put)
+{
+	struct left left;
+
+	left.failed = list_kind(b, out, true, put);
+	left.relayed = list_kind(b, out, false, put);
+	return left;
+}
+
 /* --- for people --------------------------------------------------------------- */
 
 static bool
-put_reason(struct bounce *b, const struct bounce_rcpt *r)
+put_reason(const struct bounce *b, struct buf *out, const struct bounce_rcpt *r)
 {
 	char period[32];
 
@@ -209,40 +275,41 @@ put_reason(struct bounce *b, const struct bounce_rcpt *r)
 	switch (r->why) {
 	case BOUNCE_REFUSED:
 		if (r->remote.n == 0)
-			return buf_add_str(&b->part, "    It was refused:\r\n");
-		return buf_add_str(&b->part, "    ") && put_flat(&b->part, r->remote, 255) &&
-		    buf_add_str(&b->part, " refused it:\r\n");
+			return buf_add_str(out, "    It was refused:\r\n");
+		return buf_add_str(out, "    ") && put_flat(out, r->remote, 255) &&
+		    buf_add_str(out, " refused it:\r\n");
 	case BOUNCE_EXPIRED:
-		return buf_addf(&b->part, "    It could not be delivered for %s.%s\r\n", period,
+		return buf_addf(out, "    It could not be delivered for %s.%s\r\n", period,
 		    r->text.n != 0 || r->code != 0 ? " What was heard last:" : "");
 	case BOUNCE_RELAYED:
-		return buf_add_str(&b->part, "    It was passed on to ") && put_flat(&b->part, r->remote, 255) &&
-		    buf_add_str(&b->part, ", which makes no reports of success:\r\n");
+		return buf_add_str(out, "    It was passed on to ") && put_flat(out, r->remote, 255) &&
+		    buf_add_str(out, ", which makes no reports of success:\r\n");
 	case BOUNCE_LOCAL:
 		break;
 	}
-	return buf_add_str(&b->part, "    This mail system could not go on with it:\r\n");
+	return buf_add_str(out, "    This mail system could not go on with it:\r\n");
 }
 
 static bool
-put_person(struct bounce *b, const struct bounce_rcpt *r)
+put_person(const struct bounce *b, struct buf *out, const struct bounce_rcpt *r, bool in_short)
 {
-	size_t before = buf_len(&b->part);
+	size_t before = buf_len(out);
 	struct buf answer;
 	bool ok;
 
 	buf_init(&answer, TEXT_MAX + 64);
 	ok = put_answer(&answer, r) &&
-	    buf_add_byte(&b->part, '<') && put_address(&b->part, r->address) &&
-	    buf_add_str(&b->part, ">\r\n") && put_reason(b, r);
-	if (ok && buf_len(&answer) > 0)
-		ok = buf_add_str(&b->part, "    ") &&
-		    put_wrapped(&b->part, buf_view(&answer), INDENT_COLUMN, "    ") &&
-		    buf_add_str(&b->part, "\r\n");
-	ok = ok && buf_add_str(&b->part, "\r\n");
+	    buf_add_byte(out, '<') && put_address(out, r->address) && buf_add_str(out, ">\r\n");
+	if (ok && !in_short) {
+		ok = put_reason(b, out, r);
+		if (ok && buf_len(&answer) > 0)
+			ok = buf_add_str(out, "    ") &&
+			    put_wrapped(out, buf_view(&answer), INDENT_COLUMN, "    ") && buf_add_str(out, "\r\n");
+		ok = ok && buf_add_str(out, "\r\n");
+	}
 	buf_done(&answer);
 	if (!ok)
-		buf_truncate(&b->part, before);
+		buf_truncate(out, before);
 	return ok;
 }
 
@@ -251,7 +318,7 @@ put_people(struct bounce *b)
 {
 	const struct bounce_facts *f = b->facts;
 	char date[DATE_MAX];
-	size_t i = 0;
+	struct left left;
 
 	if (!buf_addf(&b->part,
 	    "This is the mail system of %.255s.\r\n\r\n"
@@ -266,13 +333,15 @@ put_people(struct bounce *b)
 		return false;
 	if (!put_address(&b->part, f->original->from) || !buf_add_str(&b->part, ">\r\n\r\n"))
 		return false;
-	/* The line about those left out must still fit. */
-	b->part.max -= 100;
-	while (i < f->nrcpt && put_person(b, &f->rcpt[i]))
-		i++;
-	b->part.max += 100;
-	return i == f->nrcpt ||
-	    buf_addf(&b->part, "... and %zu more recipients that are not listed here.\r\n", f->nrcpt - i);
+	b->part.max -= TAIL_MAX;
+	left = list_all(b, &b->part, put_person);
+	b->part.max += TAIL_MAX;
+	if (left.failed > 0 && !buf_addf(&b->part,
+	    "... and %zu more recipients that it could NOT be delivered to; there is no room\r\n"
+	    "to list them here.\r\n", left.failed))
+		return false;
+	return left.relayed == 0 || buf_addf(&b->part,
+	    "... and %zu more recipients that it was passed on to.\r\n", left.relayed);
 }
 
 /* --- message/delivery-status --------------------------------------------------- */
@@ -287,44 +356,56 @@ put_original(struct buf *out, struct view orcpt)
 	    put_xtext(out, view_from(orcpt, type.n + 1));
 }
 
+/* What RFC 3464 2.3 demands of each recipient. */
 static bool
-put_status_rcpt(struct bounce *b, const struct bounce_rcpt *r)
+put_result(struct buf *out, const struct bounce_rcpt *r)
 {
-	size_t before = buf_len(&b->part);
+	return buf_addf(out, "Final-Recipient: %s; ", is_ascii(r->address) ? "rfc822" : "utf-8") &&
+	    put_address(out, r->address) &&
+	    buf_addf(out, "\r\nAction: %s\r\nStatus: ", r->why == BOUNCE_RELAYED ? "relayed" : "failed") &&
+	    buf_add(out, status_of(r)) && buf_add_str(out, "\r\n");
+}
+
+static bool
+put_details(struct buf *out, const struct bounce_rcpt *r)
+{
+	/* A code makes it the words of an SMTP server (RFC 3464 2.3.6). */
+	const char *label = r->code != 0 ? "Diagnostic-Code: smtp; " : "Diagnostic-Code: x-posthouse; ";
 	char date[DATE_MAX];
 	struct buf answer;
-	bool ok;
+	bool ok = true;
 
 	buf_init(&answer, TEXT_MAX + 64);
-	ok = buf_add_str(&b->part, "\r\n");
-	if (ok && r->original.n != 0)
-		ok = buf_add_str(&b->part, "Original-Recipient: ") && put_original(&b->part, r->original) &&
-		    buf_add_str(&b->part, "\r\n");
-	ok = ok && buf_addf(&b->part, "Final-Recipient: %s; ", is_ascii(r->address) ? "rfc822" : "utf-8") &&
-	    put_address(&b->part, r->address) &&
-	    buf_addf(&b->part, "\r\nAction: %s\r\nStatus: ", r->why == BOUNCE_RELAYED ? "relayed" : "failed") &&
-	    buf_add(&b->part, status_of(r)) && buf_add_str(&b->part, "\r\n");
-	if (ok && r->remote.n != 0)
-		ok = buf_add_str(&b->part, "Remote-MTA: dns; ") && put_flat(&b->part, r->remote, 255) &&
-		    buf_add_str(&b->part, "\r\n");
-	if (ok && (r->code != 0 || r->text.n != 0)) {
-		/* A code makes it the words of an SMTP server (RFC 3464 2.3.6). */
-		const char *label = r->code != 0 ? "Diagnostic-Code: smtp; " : "Diagnostic-Code: x-posthouse; ";
-
-		ok = put_answer(&answer, r) && buf_add_str(&b->part, label) &&
-		    put_wrapped(&b->part, buf_view(&answer), strlen(label), " ") &&
-		    buf_add_str(&b->part, "\r\n");
-	}
+	if (r->remote.n != 0)
+		ok = buf_add_str(out, "Remote-MTA: dns; ") && put_flat(out, r->remote, 255) &&
+		    buf_add_str(out, "\r\n");
+	if (ok && (r->code != 0 || r->text.n != 0))
+		ok = put_answer(&answer, r) && buf_add_str(out, label) &&
+		    put_wrapped(out, buf_view(&answer), strlen(label), " ") && buf_add_str(out, "\r\n");
 	if (ok && r->last_ms != 0)
-		ok = buf_addf(&b->part, "Last-Attempt-Date: %s\r\n", date_rfc5322(date, r->last_ms));
+		ok = buf_addf(out, "Last-Attempt-Date: %s\r\n", date_rfc5322(date, r->last_ms));
 	buf_done(&answer);
-	if (!ok)
-		buf_truncate(&b->part, before);
 	return ok;
 }
 
 static bool
-put_status(struct bounce *b)
+put_status_rcpt(const struct bounce *b, struct buf *out, const struct bounce_rcpt *r, bool in_short)
+{
+	size_t before = buf_len(out);
+	bool ok = buf_add_str(out, "\r\n");
+
+	if (ok && !in_short && r->original.n != 0)
+		ok = buf_add_str(out, "Original-Recipient: ") && put_original(out, r->original) &&
+		    buf_add_str(out, "\r\n");
+	ok = ok && put_result(out, r) && (in_short || put_details(out, r));
+	if (!ok)
+		buf_truncate(out, before);
+	return ok;
+}
+
+/* Of the message; how many recipients are not named below is a field of ours. */
+static bool
+put_status_head(struct bounce *b, struct left left)
 {
 	const struct bounce_facts *f = b->facts;
 	char date[DATE_MAX];
@@ -335,10 +416,23 @@ put_status(struct bounce *b)
 	if (!buf_addf(&b->part, "Reporting-MTA: dns; %.255s\r\nX-Posthouse-Queue-Id: %.32s\r\nArrival-Date: %s\r\n",
 	    f->hostname, f->id, date_rfc5322(date, f->original->received_ms)))
 		return false;
-	for (size_t i = 0; i < f->nrcpt; i++)
-		if (!put_status_rcpt(b, &f->rcpt[i]))
-			return i > 0;	/* the rest has no room: the first ones must do */
-	return true;
+	return left.failed + left.relayed == 0 ||
+	    buf_addf(&b->part, "X-Posthouse-Not-Listed: %zu failed, %zu relayed\r\n", left.failed, left.relayed);
+}
+
+static bool
+put_status(struct bounce *b)
+{
+	struct buf rows;
+	struct left left;
+	bool ok;
+
+	/* Beside it the head, with an ENVID of at most 100 bytes. */
+	buf_init(&rows, b->part.max - 4096);
+	left = list_all(b, &rows, put_status_rcpt);
+	ok = put_status_head(b, left) && buf_add(&b->part, buf_view(&rows));
+	buf_done(&rows);
+	return ok;
 }
 
 /* --- the original's header ------------------------------------------------------- */
@@ -402,21 +496,29 @@ put_field(struct buf *out, struct view field, bool quoted)
 	return true;
 }
 
-/* RFC 3461 4.3. What is beyond ASCII could not be quoted in a message within a message. */
+/*
+ * Where RET=FULL asks for it (RFC 3461 4.3), and of a report that could not be delivered: what it
+ * told is told nowhere else. 8-bit text can't be encoded within message/rfc822; message/global can
+ * (RFC 6532 3.5), but only who reads SMTPUTF8 knows that.
+ */
 static bool
-goes_back_whole(const struct bounce *b)
+goes_back_whole(struct bounce *b)
 {
 	const struct bounce_facts *f = b->facts;
+	bool wanted = f->original->bounce || view_ieq(f->original->ret, VIEW("FULL"));
 
-	return b->failed && f->all && view_ieq(f->original->ret, VIEW("FULL")) &&
-	    f->message.n <= HEADER_PART_MAX - 256 && is_plain(f->message);
+	b->plain = is_plain(f->message);
+	return b->failed && f->all && wanted &&
+	    f->message.n <= HEADER_PART_MAX - 256 && (b->plain || f->original->smtputf8);
 }
 
 static bool
 put_whole(struct bounce *b)
 {
-	return buf_add_str(&b->part, "Content-Type: message/rfc822\r\n\r\n") &&
-	    put_field(&b->part, b->facts->message, false);
+	const char *head = b->plain ? "Content-Type: message/rfc822\r\n\r\n" :
+	    "Content-Type: message/global\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n";
+
+	return buf_add_str(&b->part, head) && put_field(&b->part, b->facts->message, !b->plain);
 }
 
 static bool
@@ -442,6 +544,28 @@ put_header(struct bounce *b)
 /* --- the whole --------------------------------------------------------------------- */
 
 static bool
+is_printable_utf8(struct view v)
+{
+	uint32_t point;
+
+	for (size_t n = 0; v.n > 0; v = view_from(v, n)) {
+		n = quote_utf8(v, &point);
+		if (n == 0 || point < ' ' || (point >= 0x7f && point < 0xa0))
+			return false;
+	}
+	return true;
+}
+
+/* A report to an address beyond ASCII goes out with SMTPUTF8: its header may have it (RFC 6532). */
+static bool
+put_to(struct buf *out, struct view to)
+{
+	if (is_ascii(to))
+		return put_flat(out, to, ADDRESS_MAX);
+	return to.n <= ADDRESS_MAX && is_printable_utf8(to) ? buf_add(out, to) : put_address(out, to);
+}
+
+static bool
 put_top(struct buf *out, struct bounce *b)
 {
 	const struct bounce_facts *f = b->facts;
@@ -450,7 +574,7 @@ put_top(struct buf *out, struct bounce *b)
 	const char *subject = b->failed ? "could not be delivered" : "was passed on";
 
 	return buf_addf(out, "From: \"Mail Delivery System\" <mailer-daemon@%s>\r\nTo: <", f->hostname) &&
-	    put_flat(out, f->to, ADDRESS_MAX) && buf_add_str(out, ">\r\n") &&
+	    put_to(out, f->to) && buf_add_str(out, ">\r\n") &&
 	    buf_addf(out, "Subject: Your message %s\r\nDate: %s\r\nMessage-ID: ", subject,
 	    date_rfc5322(date, f->now_ms)) &&
 	    header_put_message_id(out, f->hostname, f->now_ms, f->nonce) &&
@@ -485,7 +609,7 @@ bounce_build(struct buf *out, const struct bounce_facts *f)
 	if (put_top(out, &b) &&
 	    put_part(out, &b, "Content-Type: text/plain; charset=us-ascii\r\n\r\n", put_people, PEOPLE_MAX) &&
 	    put_part(out, &b, "Content-Type: message/delivery-status\r\n\r\n", put_status, STATUS_PART_MAX) &&
-	    put_part(out, &b, "", b.full ? put_whole : put_header, HEADER_PART_MAX) &&
+	    put_part(out, &b, "", b.full ? put_whole : put_header, b.full ? WHOLE_PART_MAX : HEADER_PART_MAX) &&
 	    buf_addf(out, "\r\n--%s--\r\n", b.boundary))
 		return true;
 	buf_truncate(out, before);

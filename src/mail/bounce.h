@@ -4,18 +4,20 @@
  * passed on (RFC 3464, RFC 6522).
  *
  * Three parts: plain words, message/delivery-status, and the original's header.
- * The report is ASCII with lines of at most 998 bytes, whatever the upstream
- * or the original's header were made of, and never longer than BOUNCE_MAX: of
- * many recipients the first ones are listed and the others counted; of a long
+ * The report is ASCII, but for a To: beyond it, with lines of at most 998 bytes, whatever
+ * the upstream or the original's header were made of, and never longer than BOUNCE_MAX. Failures
+ * stand in front of what was passed on. Where there is no room to tell all of each recipient,
+ * the later ones have little more than their address: so much fits for a thousand of the
+ * longest there can be, and of more each part says how many it leaves out. Of a long
  * header the fields that fit are kept. All of the original goes back if the sender
- * asked for it (RET=FULL), something failed, and it is short and plain enough.
+ * asked for it (RET=FULL) or it is a report, something failed, and it is short and plain enough.
  */
 #ifndef MAIL_BOUNCE_H
 #define MAIL_BOUNCE_H
 
 #include "mail/envelope.h"
 
-#define BOUNCE_MAX 65536	/* one record of the spool */
+#define BOUNCE_MAX (4u << 20)	/* one record of the spool */
 
 enum bounce_why {
 	BOUNCE_REFUSED,		/* a reply 5xx */

@@ -159,7 +159,7 @@ wait_again(struct session *s, const struct outcome_plan *plan, size_t nresult)
 	update_resume(s, &u, plan->when == WHEN_NEVER ? INT64_MAX : at, plan->when == WHEN_UNCERTAIN);
 	(void)let_go(s);
 	if (later && sweep_is_expired(r, m)) {
-		report_result(r, m, &u);
+		report_result(r, m, &u, NULL, NULL);
 		return;
 	}
 	spool_update(r->spool, m, &u, NULL, NULL);
@@ -189,7 +189,7 @@ conclude(struct session *s, size_t nresult)
 	update_init(s, &u, nresult);
 	if (reported) {
 		m = let_go(s);
-		report_result(r, m, &u);
+		report_result(r, m, &u, NULL, NULL);
 	} else {
 		m = let_go(s);
 		life_finish(r, m, &u, NULL, NULL, NULL);

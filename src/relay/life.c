@@ -281,7 +281,7 @@ life_report_dropped(struct relay *r, const struct spool_message *m, struct view 
 
 	begin(&l, r, LEVEL_WARNING, "report-dropped", m);
 	log_text(&l, "from", from);
-	log_word(&l, "why", unwanted ? "not-wanted" : (m->flags & SPOOL_BOUNCE) != 0 ? "a-report-is-never-reported" :
+	log_word(&l, "why", unwanted ? "not-wanted" : (m->flags & SPOOL_BOUNCE) != 0 ? "a-report-and-nobody-else-to-tell" :
 	    from.n == 0 ? "null-sender" : "sender-not-reachable-and-no-admin");
 	log_end(&l);
 }

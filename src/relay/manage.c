@@ -163,20 +163,26 @@ relay_remove(struct relay *r, struct spool_message *m, struct relay_ack *a, stru
 	struct spool_rcpt *rc = spool_rcpts(m);
 	struct spool_update u = { .attempts = m->attempts, .endpoint = "" };
 	struct spool_reader *reader = NULL;
+	bool passed_on = false;
 	char id[17];
 
 	if (m->delivery != NULL)
 		return err_set(e, ERR_BUSY, "%s is being sent", spool_id_text(id, m->id));
 	res = xcalloc(m->nrcpt, sizeof(*res));
-	for (uint32_t i = 0; i < m->nrcpt; i++)
+	for (uint32_t i = 0; i < m->nrcpt; i++) {
+		passed_on = passed_on || rc[i].state == SPOOL_DELIVERED;
 		if (rc[i].state == SPOOL_QUEUED)
 			res[u.nresult++] = (struct spool_result){ .rcpt = i, .state = SPOOL_REMOVED };
+	}
 	u.result = res;
 	r->stats.removed += u.nresult;
 	schedule_remove(&r->schedule, m);
 	life_removed(r, m, peek_envelope(r, m, &reader), u.nresult);
 	spool_reader_free(reader);
-	life_finish(r, m, &u, NULL, manage_expect(a), a);
+	if (passed_on)		/* which may be what the sender wants to hear of */
+		report_result(r, m, &u, manage_expect(a), a);
+	else
+		life_finish(r, m, &u, NULL, manage_expect(a), a);
 	free(res);
 	relay_status_changed(r);
 	return 0;

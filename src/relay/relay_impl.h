@@ -493,6 +493,8 @@ struct reporter {
 	struct task	task;
 };
 
+typedef void written_fn(void *owner);
+
 void report_init(struct relay *);
 void report_done(struct relay *);		/* stop: the next run writes what is left */
 void report_free_all(struct relay *);		/* after the spool is gone */
@@ -501,8 +503,9 @@ void report_free_all(struct relay *);		/* after the spool is gone */
  * write, and finish the message.
  */
 void report_start(struct relay *, struct spool_message *);
-/* The same with the results that made it final, which are recorded first. */
-void report_result(struct relay *, struct spool_message *, const struct spool_update *);
+/* The same with the results that made it final, which are recorded first. on_written: of the end; or NULL. */
+void report_result(struct relay *, struct spool_message *, const struct spool_update *, written_fn *on_written,
+    void *owner);
 bool report_is_idle(const struct relay *);
 
 /* --- uncertain: the final dot got no reply --------------------------------------- */
@@ -554,7 +557,6 @@ void staging_kick(struct relay *);		/* there may be mail to write */
 
 void manage_init(struct relay *);
 /* What a record that the ack is to wait for has to call, with it; NULL: nobody waits. */
-typedef void written_fn(void *owner);
 written_fn *manage_expect(struct relay_ack *);
 void manage_done(struct relay *);		/* after the spool is gone */
 

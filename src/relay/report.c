@@ -27,6 +27,8 @@ struct report {
 	const struct envelope	*envelope;
 	const struct spool_result **earlier;	/* what is recorded, by recipient; NULL: nothing */
 	const char		*endpoint;
+	written_fn		*on_written;	/* of the end; NULL: nobody waits for it */
+	void			*owner;
 };
 
 static void
@@ -149,12 +151,25 @@ add_told(struct report *p, uint32_t i, enum bounce_why why, const struct spool_r
 	};
 }
 
+/* "Without a bounce": then only what was passed on before is told. */
+static bool
+was_removed(struct spool_message *m)
+{
+	const struct spool_rcpt *rc = spool_rcpts(m);
+
+	for (uint32_t i = 0; i < m->nrcpt; i++)
+		if (rc[i].state == SPOOL_REMOVED)
+			return true;
+	return false;
+}
+
 /* All that failed or expire now, for report and log, and what was passed on. now is in the recipients' order. */
 static void
 list_told(struct report *p, const struct spool_result *now, size_t nnow, struct told *out)
 {
 	struct spool_message *m = p->m;
 	const struct spool_rcpt *rc = spool_rcpts(m);
+	bool removed = was_removed(m);
 	size_t k = 0;
 
 	for (uint32_t i = 0; i < m->nrcpt; i++) {
@@ -167,7 +182,7 @@ list_told(struct report *p, const struct spool_result *now, size_t nnow, struct 
 		}
 		if (is_relayed(p, i))
 			add_told(p, i, BOUNCE_RELAYED, res, out);
-		if (!expired && rc[i].state != SPOOL_FAILED)
+		if (removed || (!expired && rc[i].state != SPOOL_FAILED))
 			continue;
 		add_told(p, i, expired ? BOUNCE_EXPIRED : is_uncertain(res) ? BOUNCE_LOCAL : BOUNCE_REFUSED,
 		    res, out);
@@ -196,7 +211,8 @@ write_report(struct report *p, const struct told *told, struct view message,
 {
 	struct relay *r = p->r;
 	const struct conf *conf = r->conf;
-	enum report_to to = report_choose(p->envelope->from, (p->m->flags & SPOOL_BOUNCE) != 0,
+	bool is_report = (p->m->flags & SPOOL_BOUNCE) != 0;
+	enum report_to to = report_choose(p->envelope->from, is_report ? p->envelope->rcpt[0] : VIEW(""),
 	    conf->hostname, conf->admin);
 	struct bounce_facts facts;
 	char id[17];
@@ -231,7 +247,8 @@ write_report(struct report *p, const struct told *told, struct view message,
 	envelope->uid = envelope->pid = -1;
 	envelope->protocol = PROTOCOL_LOCAL;
 	envelope->bounce = true;
-	envelope->smtputf8 = is_beyond_ascii(facts.to);
+	envelope->smtputf8 = is_beyond_ascii(facts.to);	/* it is in the header, too */
+	envelope->eight_bit = envelope->smtputf8;
 	return bounce_build(text, &facts);
 }
 
@@ -258,7 +275,7 @@ report_finish(struct report *p, struct view message)
 	};
 	bounce = (struct spool_bounce){ .envelope = &envelope, .message = buf_view(&text) };
 	p->m->delivery = NULL;
-	life_finish(r, p->m, &u, reported ? &bounce : NULL, NULL, NULL);
+	life_finish(r, p->m, &u, reported ? &bounce : NULL, p->on_written, p->owner);
 	envelope_done(&envelope);
 	buf_done(&text);
 	free(now);
@@ -314,6 +331,8 @@ report_run(void *owner)
 	case READER_BAD:
 		m->delivery = NULL;
 		relay_unreadable(r, m, &e, false);
+		if (p->on_written != NULL)
+			p->on_written(p->owner);
 		break;
 	default:
 		report_finish(p, text);
@@ -387,10 +406,13 @@ on_recorded(void *owner)
 }
 
 void
-report_result(struct relay *r, struct spool_message *m, const struct spool_update *u)
+report_result(struct relay *r, struct spool_message *m, const struct spool_update *u, written_fn *on_written,
+    void *owner)
 {
 	struct report *p = report_new(r, m);
 
+	p->on_written = on_written;
+	p->owner = owner;
 	/* The texts are read back when the report is written: not before they are there. */
 	list_push(&r->reporter.recording, &p->link);
 	spool_update(r->spool, m, u, on_recorded, p);

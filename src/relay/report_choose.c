@@ -34,11 +34,13 @@ report_domain_is_public(struct view domain, const char *hostname)
 }
 
 enum report_to
-report_choose(struct view sender, bool is_report, const char *hostname, const char *admin)
+report_choose(struct view sender, struct view report_for, const char *hostname, const char *admin)
 {
 	size_t at = sender.n;
 
-	if (is_report || sender.n == 0)
+	if (report_for.n != 0)
+		return admin[0] != '\0' && !view_ieq(report_for, view_str(admin)) ? REPORT_ADMIN : REPORT_NOBODY;
+	if (sender.n == 0)
 		return REPORT_NOBODY;
 	while (at > 0 && sender.p[at - 1] != '@')
 		at--;

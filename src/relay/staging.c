@@ -172,7 +172,7 @@ put_head(const struct relay *r, struct staging *s, const struct envelope *env)
 	return ok && archive_field(out, "X-Posthouse-Id", view_str(spool_id_text(text, s->m->id)));
 }
 
-/* All of it was written. One that has failed for others before is reported, which stays here, too. */
+/* All of it was written. What became of others before may have to be reported; that stays here, too. */
 static void
 finish(struct relay *r)
 {
@@ -181,10 +181,10 @@ finish(struct relay *r)
 	struct spool_update u = { .result = result, .attempts = s->m->attempts, .endpoint = "" };
 	const struct spool_rcpt *rc = spool_rcpts(s->m);
 	struct spool_message *m;
-	bool failed = false;
+	bool others = false;
 
 	for (uint32_t i = 0; i < s->m->nrcpt; i++) {
-		failed = failed || rc[i].state == SPOOL_FAILED || rc[i].state == SPOOL_EXPIRED;
+		others = others || rc[i].state != SPOOL_QUEUED;
 		if (rc[i].state == SPOOL_QUEUED)
 			result[u.nresult++] = (struct spool_result){ .rcpt = i, .state = SPOOL_DELIVERED, .code = 250,
 				.status = "2.0.0", .text = VIEW("written to the sink") };
@@ -195,8 +195,8 @@ finish(struct relay *r)
 	s->failing = false;
 	life_sunk(r, s->m, s->file->end, u.nresult);
 	m = let_go(s);
-	if (failed)
-		report_result(r, m, &u);
+	if (others)
+		report_result(r, m, &u, NULL, NULL);
 	else
 		life_finish(r, m, &u, NULL, NULL, NULL);
 	free(result);

@@ -46,7 +46,7 @@ fail_all(struct relay *r, struct spool_message *m)
 		if (rc[i].state == SPOOL_QUEUED)
 			uncertain_fail(&result[u.nresult++], i);
 	u.result = result;
-	report_result(r, m, &u);
+	report_result(r, m, &u, NULL, NULL);
 	free(result);
 }
 

@@ -90,7 +90,7 @@ put_bounce(struct buf *out, struct entry *x, const struct spool_bounce *bounce)
 	lines.size = 0;
 	lines.eight_bit = false;
 	lines.bounce = true;
-	require(bounce->message.n <= SPOOL_CHUNK);
+	require(bounce->message.n <= SPOOL_BOUNCE_MAX);
 	require(buf_reserve(out, RECORD_PART) != NULL);
 	buf_grew(out, RECORD_PART);
 	begin = buf_len(out);
@@ -124,7 +124,7 @@ finish(struct spool *s, struct spool_message *m, const struct buf *outcome,
 	struct batch *b;
 	struct entry *x;
 
-	buf_init(&payload, buf_len(outcome) + ENVELOPE_MAX + 2 * SPOOL_CHUNK);
+	buf_init(&payload, buf_len(outcome) + ENVELOPE_MAX + SPOOL_BOUNCE_MAX + SPOOL_CHUNK);
 	if (bounce != NULL) {
 		about.new_id = log_next_id(s, &about.new_begun_in);
 		require(about.new_id != 0);	/* 16 million bounces within one segment */

@@ -26,6 +26,7 @@
 typedef uint64_t spool_id;	/* segment number << 24 | index; never 0, never used twice */
 
 #define SPOOL_CHUNK		65536	/* a message up to this is one record */
+#define SPOOL_BOUNCE_MAX	(4u << 20)	/* a bounce always is one */
 #define SPOOL_STATUS_MAX	12
 #define SPOOL_TEXT_MAX		512	/* reply text kept per recipient */
 
@@ -217,7 +218,7 @@ void spool_update(struct spool *, struct spool_message *, const struct spool_upd
  */
 struct spool_bounce {
 	const struct envelope	*envelope;
-	struct view		 message;	/* at most SPOOL_CHUNK bytes */
+	struct view		 message;	/* at most SPOOL_BOUNCE_MAX bytes */
 };
 /* The id of the bounce, or 0. */
 spool_id spool_finish(struct spool *, struct spool_message *, const struct spool_update *u,

@@ -120,6 +120,52 @@ def test_success_is_told_after_a_restart():
         assert text.count("Action: relayed") == 2 and "Original-Envelope-Id: late\r\n" in text, text
 
 
+def test_success_is_told_of_the_rest():
+    """What was passed on is told although the others are removed, or end in the sink."""
+    with lib.world("rest") as (sink, posthouse):
+        for port in sink.ports:
+            sink.fault(port, "rcpt", 450, match="carol*", text="4.2.0 later")
+            sink.fault(port, "rcpt", 550, match="dave*", text="5.1.1 unknown")
+        name = submit(posthouse, lib.new_token(), (), (
+            (BOB, ["NOTIFY=SUCCESS"]), (CAROL, ()), ("dave@example.net", ())))
+        posthouse.process.wait_line(f"deferred .*id={name}")
+        posthouse.ctl("hold", name)
+        posthouse.ctl("remove", name)
+        posthouse.process.wait_line(f"reported .*id={name}")
+        sink.wait_received(2)
+        [report] = of_sender(sink, "")
+        text = report.body.decode()
+        # "Without a bounce": of dave's failure nothing is said.
+        assert text.count("Action: ") == 1 and "Action: relayed" in text, text
+
+        name = submit(posthouse, lib.new_token(), (), ((BOB, ["NOTIFY=SUCCESS"]), (CAROL, ())))
+        posthouse.process.wait_line(f"deferred .*id={name}")
+        posthouse.settings["staging"] = "sink"
+        posthouse.write_config()
+        posthouse.ctl("reload")
+        posthouse.process.wait_line(f"sunk .*id={name}")
+        posthouse.process.wait_line(f"reported .*id={name}")
+        posthouse.stop()
+
+
+def test_lost_report():
+    """The sender can't be reached with the report: the administrator gets it, and what it told."""
+    with lib.world("lost", admin="admin@example.com") as (sink, posthouse):
+        submit(posthouse, lib.new_token(), ["SMTPUTF8"], sender="ü@example.com")
+        sink.wait_received(1)
+        for port in sink.ports:
+            sink.fault(port, "rcpt", 550, text="5.1.1 unknown")
+        mark = posthouse.process.mark()
+        submit(posthouse, lib.new_token())
+        posthouse.process.wait_line("report-dropped .*nobody-else-to-tell", mark)
+        posthouse.stop()
+        [report] = sink.messages()
+        text = report.body.decode()
+        assert report.sender == "" and report.to == ["admin@example.com"], vars(report)
+        assert "Final-Recipient: utf-8; \\x{FC}@example.com\r\nAction: failed\r\nStatus: 5.6.7\r\n" in text, text
+        assert "Content-Type: message/global\r\n" in text and "Final-Recipient: rfc822; bob@example.net" in text, text
+
+
 UTF8_BODY = "From: é@example.com\r\nX-Token: %s\r\nSubject: größer\r\n\r\nbody\r\n"
 
 

@@ -298,7 +298,7 @@ def test_bounce():
             sink.fault(port, "rcpt", 550, text="5.1.1 no such user")
         start = posthouse.process.mark()
         posthouse.submit(lib.new_token("n"), to=("nobody@example.net",), sender="bob@example.org")
-        posthouse.process.wait_line(r"report-dropped.*a-report-is-never-reported", start)
+        posthouse.process.wait_line(r"report-dropped.*a-report-and-nobody-else-to-tell", start)
         restart(posthouse, kill=True)
         assert queue(posthouse) == {}
         assert len(sink.messages()) == 1

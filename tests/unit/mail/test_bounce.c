@@ -31,7 +31,7 @@ setup(void **state)
 	return 0;
 }
 
-/* What holds for every report: ASCII, CRLF, lines that mail may have, three parts, a bounded size. */
+/* What holds for every report to an address in ASCII: ASCII, CRLF, lines that mail may have, three parts, a bounded size. */
 static void
 check_shape(struct view text)
 {
@@ -156,7 +156,8 @@ test_other_reasons(void **state)
 	assert_true(has(&b, "rfc822; c@d\r\nAction: failed\r\nStatus: 4.4.7\r\n\r\n"));
 	assert_true(has(&b, "<e@f>\r\n    This mail system could not go on with it:\r\n"
 	    "    the stored message is damaged\r\n"));
-	assert_true(has(&b, "<g@h>\r\n    It was refused:\r\n    554 5.0.0\r\n"));
+	assert_true(has(&b, "rfc822; g@h\r\nAction: failed\r\nStatus: 5.0.0\r\nDiagnostic-Code: smtp; 554\r\n"));
+	assert_true(has(&b, "<g@h>\r\n    It was refused:\r\n    554\r\n"));
 	buf_done(&b);
 }
 
@@ -200,7 +201,8 @@ test_relayed(void **state)
 	b = build();
 	assert_true(has(&b, "Subject: Your message was passed on\r\n"));
 	assert_true(has(&b, "<b@c>\r\n    It was passed on to smtp.example.net, which makes no reports of success:\r\n"));
-	assert_true(has(&b, "rfc822; b@c\r\nAction: relayed\r\nStatus: 2.1.9\r\nRemote-MTA: dns; smtp.example.net\r\n"));
+	assert_true(has(&b, "rfc822; b@c\r\nAction: relayed\r\nStatus: 2.1.9\r\nRemote-MTA: dns; smtp.example.net\r\n"
+	    "Diagnostic-Code: smtp; 250 taken\r\n"));	/* 2.1.9 is no word of the server */
 	assert_false(has(&b, "could not be delivered"));
 	assert_false(has(&b, "message/rfc822"));	/* nothing failed: the header is enough (4.3) */
 	buf_done(&b);
@@ -255,6 +257,50 @@ test_ret_full(void **state)
 		buf_done(&b);
 	}
 	buf_done(&text);
+}
+
+/* What a lost report told goes back, whatever it is made of. */
+static void
+test_report_of_a_report(void **state)
+{
+	struct bounce_rcpt rcpt = { .address = VIEW("\xc3\xbc@b"), .why = BOUNCE_REFUSED, .code = 553 };
+	struct buf b;
+
+	facts.rcpt = &rcpt;
+	facts.nrcpt = 1;
+	facts.all = true;
+	facts.to = VIEW("admin@example.com");
+	original.bounce = true;
+	original.from = VIEW("");
+	facts.message = VIEW("To: <a@b>\r\n\r\nit failed\r\n");
+	b = build();
+	assert_true(has(&b, "Content-Type: message/rfc822\r\n\r\nTo: <a@b>\r\n\r\nit failed\r\n\r\n--"));
+	buf_done(&b);
+	facts.message = VIEW("To: <\xc3\xbc@b>\r\n\r\nit failed\r\n");
+	original.smtputf8 = true;
+	b = build();
+	assert_true(has(&b, "Content-Type: message/global\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+	    "To: <=C3=BC@b>\r\n\r\nit failed\r\n\r\n--"));
+	buf_done(&b);
+}
+
+static void
+test_to_beyond_ascii(void **state)
+{
+	struct bounce_rcpt rcpt = { .address = VIEW("a@b"), .why = BOUNCE_EXPIRED };
+	struct buf b;
+
+	facts.rcpt = &rcpt;
+	facts.nrcpt = 1;
+	buf_init(&b, BOUNCE_MAX);
+	facts.to = VIEW("\xc3\xbc@example.com");
+	assert_true(bounce_build(&b, &facts));
+	assert_true(has(&b, "\r\nTo: <\xc3\xbc@example.com>\r\n"));
+	buf_done(&b);
+	facts.to = VIEW("\xc3\xbc\r\nX: y@b\xc2\x85");
+	b = build();
+	assert_true(has(&b, "\r\nTo: <\\x{FC}??X:?y@b\\x{85}>\r\n"));
+	buf_done(&b);
 }
 
 /* 8-bit, of 60 lines, of 10 kB, without a space, with a forged boundary and NUL. */
@@ -349,20 +395,76 @@ test_wrapping(void **state)
 	}
 }
 
+#define LONGEST 254	/* RFC 5321 4.5.3.1.3, less the brackets */
+
+/* n recipients with addresses of this many bytes; the reply has reply bytes. */
+static void
+make_many(struct bounce_rcpt *rcpt, char (*name)[LONGEST], size_t n, size_t address, struct view reply)
+{
+	for (size_t i = 0; i < n; i++) {
+		memset(name[i], 'x', LONGEST);
+		(void)snprintf(name[i], 10, "r%06zu.", i);
+		name[i][8] = 'x';
+		rcpt[i] = (struct bounce_rcpt){ .address = view_of(name[i], address), .why = BOUNCE_REFUSED, .code = 550,
+		    .status = VIEW("5.1.1"), .text = reply, .original = VIEW("rfc822;somebody@example.net") };
+	}
+	facts.rcpt = rcpt;
+	facts.nrcpt = n;
+}
+
+/* How often each of them stands in a part: once, or none of it is true. */
+static size_t
+count_named(const struct buf *b, const char *before)
+{
+	struct view rest = buf_view(b);
+	size_t n = 0, at;
+
+	while ((at = view_search(rest, view_str(before))) < rest.n) {
+		rest = view_from(rest, at + strlen(before));
+		n++;
+	}
+	return n;
+}
+
 static void
 test_many_recipients(void **state)
 {
-	static struct bounce_rcpt rcpt[5000];
+	static struct bounce_rcpt rcpt[20000];
+	static char name[20000][LONGEST];
+	char reply[900];
 	struct buf b;
 
-	for (size_t i = 0; i < lengthof(rcpt); i++)
-		rcpt[i] = (struct bounce_rcpt){ .address = VIEW("somebody.with.a.name@example.net"),
-		    .why = BOUNCE_REFUSED, .code = 550, .status = VIEW("5.1.1"), .text = VIEW("unknown") };
-	facts.rcpt = rcpt;
-	facts.nrcpt = lengthof(rcpt);
+	memset(reply, 'w', sizeof(reply));
+	/* As many as limits.recipients has by default, with the longest of everything. */
+	make_many(rcpt, name, 1000, LONGEST, view_of(reply, sizeof(reply)));
 	b = build();
-	assert_true(has(&b, " more recipients that are not listed here.\r\n"));
+	assert_int_equal(count_named(&b, "\r\n<r0"), 1000);
+	assert_int_equal(count_named(&b, "Final-Recipient: rfc822; r0"), 1000);
+	assert_in_range(count_named(&b, "It was refused"), 100, 999);	/* no more than fits of the rest */
+	assert_false(has(&b, "more recipients") || has(&b, "Not-Listed"));
+	buf_done(&b);
+	/* Of ordinary ones as many as a message can have. */
+	make_many(rcpt, name, lengthof(rcpt), 30, VIEW("unknown"));
+	b = build();
+	assert_int_equal(count_named(&b, "Final-Recipient: rfc822; r0"), 20000);
+	assert_false(has(&b, "more recipients") || has(&b, "Not-Listed"));
+	buf_done(&b);
+	/* The most there can be: what is left out is said, and it is no failure. */
+	make_many(rcpt, name, lengthof(rcpt), LONGEST, VIEW("unknown"));
+	for (size_t i = 0; i < lengthof(rcpt) - 1000; i++)
+		rcpt[i].why = BOUNCE_RELAYED;
+	b = build();
+	assert_int_equal(count_named(&b, "Action: failed"), 1000);
+	assert_int_equal(count_named(&b, "Diagnostic-Code: smtp; 550 5.1.1 unknown"), 1000);
+	assert_true(has(&b, "more recipients that it was passed on to.\r\n"));
+	assert_true(has(&b, "X-Posthouse-Not-Listed: 0 failed, "));
+	assert_true(view_search(buf_view(&b), VIEW("Action: failed")) < view_search(buf_view(&b), VIEW("Action: relayed")));
 	assert_true(has(&b, "Subject: hello\r\n"));
+	buf_done(&b);
+	make_many(rcpt, name, lengthof(rcpt), LONGEST, VIEW("unknown"));
+	b = build();
+	assert_true(has(&b, "more recipients that it could NOT be delivered to"));
+	assert_true(has(&b, " failed, 0 relayed\r\n"));
 	buf_done(&b);
 }
 
@@ -437,6 +539,8 @@ main(void)
 		cmocka_unit_test_setup(test_original_names, setup),
 		cmocka_unit_test_setup(test_relayed, setup),
 		cmocka_unit_test_setup(test_ret_full, setup),
+		cmocka_unit_test_setup(test_report_of_a_report, setup),
+		cmocka_unit_test_setup(test_to_beyond_ascii, setup),
 		cmocka_unit_test_setup(test_hostile_replies, setup),
 		cmocka_unit_test_setup(test_addresses_beyond_ascii, setup),
 		cmocka_unit_test_setup(test_wrapping, setup),
