@@ -88,6 +88,25 @@ quote_json(struct buf *out, struct view v)
 	return false;
 }
 
+bool
+quote_unicode(struct buf *out, struct view v)
+{
+	size_t before = buf_len(out), n;
+	bool ok = true;
+	uint32_t point;
+
+	for (; ok && v.n > 0; v = view_from(v, n > 0 ? n : 1)) {
+		n = quote_utf8(v, &point);
+		if (n > 1)
+			ok = buf_addf(out, "\\x{%02X}", (unsigned)point);
+		else
+			ok = buf_add_byte(out, n == 1 ? v.p[0] : '?');
+	}
+	if (!ok)
+		buf_truncate(out, before);
+	return ok;
+}
+
 void
 quote_flatten(uint8_t *p, size_t n)
 {

@@ -346,14 +346,24 @@ put_people(struct bounce *b)
 
 /* --- message/delivery-status --------------------------------------------------- */
 
-/* "rfc822;bob+40x": the type stays as it is (RFC 3464 2.3.1). */
+/*
+ * "rfc822;bob+40x": the type stays as it is (RFC 3464 2.3.1). Behind "utf-8" is no xtext: what it has
+ * as \x{FC} already stays, and the rest beyond ASCII becomes that (RFC 6533 3).
+ */
 static bool
 put_original(struct buf *out, struct view orcpt)
 {
 	struct view type = view_first(orcpt, view_find(orcpt, ';'));
+	struct view name = view_from(orcpt, type.n + 1);
+	struct buf text;
+	bool ok = put_flat(out, type, COLUMNS) && buf_add_str(out, "; ");
 
-	return put_flat(out, type, COLUMNS) && buf_add_str(out, "; ") &&
-	    put_xtext(out, view_from(orcpt, type.n + 1));
+	if (!view_ieq(type, VIEW("utf-8")))
+		return ok && put_xtext(out, name);
+	buf_init(&text, 4 * ADDRESS_MAX);
+	ok = ok && quote_unicode(&text, name) && put_flat(out, buf_view(&text), ADDRESS_MAX);
+	buf_done(&text);
+	return ok;
 }
 
 /* What RFC 3464 2.3 demands of each recipient. */

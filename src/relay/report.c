@@ -15,6 +15,7 @@
 #include "base/require.h"
 #include "mail/bounce.h"
 #include "relay/relay_impl.h"
+#include "smtp/client.h"
 #include "smtp/dsn.h"
 
 #include "base/banned.h"
@@ -134,6 +135,7 @@ static void
 add_told(struct report *p, uint32_t i, enum bounce_why why, const struct spool_result *res, struct told *io)
 {
 	struct envelope_dsn dsn = envelope_dsn(p->envelope, i);
+	bool ours = why == BOUNCE_REFUSED && res != NULL && view_starts(res->text, VIEW(REFUSED_HERE));
 
 	if (why != BOUNCE_RELAYED && !dsn_notifies(dsn.notify, VIEW("FAILURE"))) {
 		io->unwanted++;
@@ -143,11 +145,11 @@ add_told(struct report *p, uint32_t i, enum bounce_why why, const struct spool_r
 	io->rcpt[io->n++] = (struct bounce_rcpt){
 		.address = p->envelope->rcpt[i],
 		.original = dsn.orcpt,
-		.why = why,
-		.code = res != NULL ? res->code : spool_rcpts(p->m)[i].code,
+		.why = ours ? BOUNCE_LOCAL : why,
+		.code = ours ? 0 : res != NULL ? res->code : spool_rcpts(p->m)[i].code,
 		.status = res != NULL ? view_str(res->status) : VIEW(""),
 		.text = res != NULL ? res->text : VIEW(""),
-		.remote = remote_of(p),
+		.remote = ours ? VIEW("") : remote_of(p),
 	};
 }
 

@@ -81,9 +81,14 @@ set_mode(struct options *o, const char *arg)
 static const char *
 good_or_null(const char *option, const char *arg, bool good)
 {
+	struct buf shown;
+
 	if (good)
 		return arg;
-	warn_about(option);
+	buf_init(&shown, 1024);
+	if (quote_log(&shown, view_str(arg), 60))
+		(void)fprintf(stderr, "sendmail: %s can't be %.*s; it is ignored\n", option, VIEW_ARG(buf_view(&shown)));
+	buf_done(&shown);
 	return NULL;
 }
 

@@ -34,6 +34,9 @@ struct client_params {
 	bool		 probe_login;	/* with probe: log in first */
 };
 
+/* What the text of a refusal begins with that is ours, no server's. */
+#define REFUSED_HERE "not sent: "
+
 struct client_rcpt {
 	struct view	address;
 	struct view	notify, orcpt;	/* RFC 3461; "": not to be said */

@@ -10,7 +10,9 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/quote.h"
 #include "base/require.h"
+#include "smtp/dsn.h"
 
 #include "base/banned.h"
 
@@ -60,7 +62,7 @@ refuse_here(struct reply *r, int code, const char *status, const char *text)
 	r->code = code;
 	r->lines = 1;
 	(void)snprintf(r->status, sizeof(r->status), "%s", status);
-	(void)snprintf(r->text, sizeof(r->text), "%s", text);
+	(void)snprintf(r->text, sizeof(r->text), REFUSED_HERE "%s", text);
 }
 
 static void
@@ -194,10 +196,18 @@ mail_say_from(struct client *c)
 static void
 say_recipient(struct client *c, const struct client_rcpt *r)
 {
-	struct view notify = dsn_param(c, r->notify), orcpt = dsn_param(c, r->orcpt);
+	struct view notify = dsn_param(c, r->notify), orcpt;
+	struct buf ascii;
 
+	/* Where UTF-8 can't be said RFC 6533 3 has another form. */
+	buf_init(&ascii, DSN_ORCPT_MAX);
+	if (!is_sendable(c, r->orcpt) && quote_unicode(&ascii, r->orcpt))
+		orcpt = dsn_param(c, buf_view(&ascii));
+	else
+		orcpt = dsn_param(c, r->orcpt);
 	client_say(c, "RCPT TO:<%.*s>%s%.*s%s%.*s\r\n", VIEW_ARG(r->address),
 	    notify.n > 0 ? " NOTIFY=" : "", VIEW_ARG(notify), orcpt.n > 0 ? " ORCPT=" : "", VIEW_ARG(orcpt));
+	buf_done(&ascii);
 }
 
 void

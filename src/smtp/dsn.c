@@ -90,15 +90,37 @@ dsn_notify_is_good(struct view v)
 	return true;
 }
 
-/* Printable, and UTF-8 beyond ASCII. */
+/* Length of the \x{FC} that v begins with, if it stands for something printable; or 0. */
+static size_t
+embedded(struct view v)
+{
+	uint32_t point = 0;
+	size_t n = 3;
+
+	if (!view_starts(v, VIEW("\\x{")))
+		return 0;
+	for (; n < v.n && n < 9 && hex_digit(v.p[n]) >= 0; n++)
+		point = point * 16 + (uint32_t)hex_digit(v.p[n]);
+	if (n < 5 || n == v.n || v.p[n] != '}' || (n > 5 && v.p[3] == '0'))
+		return 0;
+	if (point < ' ' || (point >= 0x7f && point < 0xa0) || (point >= 0xd800 && point < 0xe000) || point > 0x10ffff)
+		return 0;
+	return n + 1;
+}
+
+/* RFC 6533 3: utf-8-addr-xtext; with utf8 utf-8-addr-unitext. */
 static bool
-is_utf8_text(struct view v)
+is_utf8_text(struct view v, bool utf8)
 {
 	uint32_t point;
 
 	for (size_t n = 0; v.n > 0; v = view_from(v, n)) {
-		n = quote_utf8(v, &point);
-		if (n == 0 || point <= ' ' || (point >= 0x7f && point < 0xa0))
+		n = v.p[0] == '\\' ? embedded(v) : quote_utf8(v, &point);
+		if (n == 0)
+			return false;
+		if (v.p[0] == '\\')
+			continue;
+		if (point <= ' ' || point == '+' || point == '=' || (point >= 0x7f && (!utf8 || point < 0xa0)))
 			return false;
 	}
 	return true;
@@ -115,8 +137,8 @@ dsn_orcpt_is_good(struct view v, bool utf8)
 	for (size_t i = 0; i < type.n; i++)
 		if (!is_alnum(type.p[i]) && type.p[i] != '-')
 			return false;
-	if (utf8 && view_ieq(type, VIEW("utf-8")))
-		return is_utf8_text(text);
+	if (view_ieq(type, VIEW("utf-8")))
+		return is_utf8_text(text, utf8);
 	return is_xtext(text);
 }
 

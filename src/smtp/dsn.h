@@ -16,7 +16,10 @@
 bool dsn_ret_is_good(struct view);	/* "FULL" or "HDRS" */
 bool dsn_envid_is_good(struct view);	/* xtext of printable ASCII */
 bool dsn_notify_is_good(struct view);	/* "NEVER", or some of "SUCCESS,FAILURE,DELAY" */
-/* "type;xtext"; utf8: a type of "utf-8" may have UTF-8 behind it (RFC 6533 3). */
+/*
+ * "type;xtext"; behind the type "utf-8" stands what RFC 6533 3 says: letters beyond ASCII as \x{FC},
+ * or, with utf8, as they are.
+ */
 bool dsn_orcpt_is_good(struct view, bool utf8);
 
 /* Any text as xtext; false when out is full. */

@@ -163,6 +163,9 @@ def test_lost_report():
         text = report.body.decode()
         assert report.sender == "" and report.to == ["admin@example.com"], vars(report)
         assert "Final-Recipient: utf-8; \\x{FC}@example.com\r\nAction: failed\r\nStatus: 5.6.7\r\n" in text, text
+        # The words are ours, no server's.
+        assert "Remote-MTA" not in text and "Diagnostic-Code: smtp" not in text, text
+        assert "Diagnostic-Code: x-posthouse; not sent: " in text, text
         assert "Content-Type: message/global\r\n" in text and "Final-Recipient: rfc822; bob@example.net" in text, text
 
 

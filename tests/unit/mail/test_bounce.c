@@ -167,7 +167,7 @@ test_original_names(void **state)
 {
 	struct bounce_rcpt rcpt[] = {
 		{ .address = VIEW("b@c"), .original = VIEW("rfc822;Bob+20B+2Bx@c"), .why = BOUNCE_REFUSED, .code = 550 },
-		{ .address = VIEW("d@e"), .original = VIEW("utf-8;\xc3\xbc@e"), .why = BOUNCE_REFUSED, .code = 550 },
+		{ .address = VIEW("d@e"), .original = VIEW("utf-8;\xc3\xbc\\x{2B}@e"), .why = BOUNCE_REFUSED, .code = 550 },
 		{ .address = VIEW("f@g"), .original = VIEW("x;+0D+0A+ff"), .why = BOUNCE_REFUSED, .code = 550 },
 	};
 	struct buf b;
@@ -178,7 +178,7 @@ test_original_names(void **state)
 	b = build();
 	assert_true(has(&b, "delivery-status\r\n\r\nOriginal-Envelope-Id: QQ= 1\r\nReporting-MTA: "));
 	assert_true(has(&b, "\r\n\r\nOriginal-Recipient: rfc822; Bob B+x@c\r\nFinal-Recipient: rfc822; b@c\r\n"));
-	assert_true(has(&b, "\r\n\r\nOriginal-Recipient: utf-8; \\x{FC}@e\r\nFinal-Recipient: rfc822; d@e\r\n"));
+	assert_true(has(&b, "\r\n\r\nOriginal-Recipient: utf-8; \\x{FC}\\x{2B}@e\r\nFinal-Recipient: rfc822; d@e\r\n"));
 	assert_true(has(&b, "\r\n\r\nOriginal-Recipient: x; "));
 	buf_done(&b);
 }

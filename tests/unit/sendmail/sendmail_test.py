@@ -241,6 +241,12 @@ class CommandLines(Base):
         self.assertEqual(done.stderr.count(b"unknown option"), 2)
         self.assertEqual(self.server.messages[0][:2], (USER, ["c@example.com"]))
 
+    def test_bad_value_is_named(self):
+        done = self.send(["-N", "nevr", "-R", "all", "c@example.com"], MAIL)
+        self.assertIn(b'-N can\'t be "nevr"', done.stderr)
+        self.assertIn(b'-R can\'t be "all"', done.stderr)
+        self.assertEqual(self.server.messages[0][:2], (USER, ["c@example.com"]))
+
     def test_other_modes(self):
         for args, status in (("-bd", 64), ("-bD", 64), ("-bi", 0), ("-I", 0), ("-bt", 0),
                              ("-bh", 0), ("-bH", 0), ("-bz", 0), ("-bv root", 0), ("-t -f", 64)):

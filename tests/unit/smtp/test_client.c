@@ -2,6 +2,8 @@
 /* The client: transactions. */
 #include "client_help.h"
 
+#include "smtp/dsn.h"
+
 #include "base/banned.h"
 
 static void
@@ -127,12 +129,28 @@ static void
 test_smtputf8(void **state)
 {
 	static const struct client_rcpt mixed[] = { { VIEW("\xc3\xbc@x.example") }, { VIEW("b@x.example") } };
+	char longest[DSN_ORCPT_MAX];
+	const struct client_rcpt named[] = {
+		{ .address = VIEW("a@x.example"), .orcpt = VIEW("utf-8;\xc3\xbc@\xf0\x9f\x93\xae") },
+		{ .address = VIEW("b@x.example"), .notify = VIEW("NEVER"), .orcpt = view_of(longest, sizeof(longest)) },
+	};
 	struct client_message m = { .from = VIEW("s@h.example"), .rcpt = mixed, .nrcpt = 2, .utf8 = true };
 	struct client *c = ready("250-mx\r\n250-SMTPUTF8\r\n250 PIPELINING\r\n");
 
+	for (size_t i = 0; i < sizeof(longest); i++)
+		longest[i] = i < 6 ? "utf-8;"[i] : i % 2 == 0 ? '\xc3' : '\xbc';
 	client_send(c, &m);
 	assert_says(c, "MAIL FROM:<s@h.example> SMTPUTF8\r\nRCPT TO:<\xc3\xbc@x.example>\r\nRCPT TO:<b@x.example>\r\nDATA\r\n");
 	client_free(c);
+
+	/* DSN without SMTPUTF8 (RFC 6533 3); what is too long then is left out */
+	c = ready("250-mx\r\n250-DSN\r\n250 PIPELINING\r\n");
+	m.rcpt = named;
+	client_send(c, &m);
+	assert_says(c, "MAIL FROM:<s@h.example>\r\nRCPT TO:<a@x.example> ORCPT=utf-8;\\x{FC}@\\x{1F4EE}\r\n"
+	    "RCPT TO:<b@x.example> NOTIFY=NEVER\r\nDATA\r\n");
+	client_free(c);
+	m.rcpt = mixed;
 
 	/* not offered: the one recipient fails, the other gets it as any message */
 	c = ready("250-mx\r\n250 PIPELINING\r\n");

@@ -53,6 +53,10 @@ test_xtext(void **state)
 		VIEW("+C3+BC"), VIEW("\xc3\xbc"), VIEW("a\0b"), VIEW("a\x7f"), VIEW("+G0"), VIEW("+00"),
 	};
 	uint8_t text[DSN_ORCPT_MAX + 1];
+	/* xtext, a lone "\", no digits, small ones, too many, a control, surrogate, beyond Unicode */
+	static const struct view no_utf8[] = { VIEW("utf-8;\xc3\xa9+41b@x"), VIEW("utf-8;a=b"), VIEW("utf-8;a\\b"),
+		VIEW("utf-8;\\x{}"), VIEW("utf-8;\\x{fc}"), VIEW("utf-8;\\x{0000FC}"), VIEW("utf-8;\\x{0A}"),
+		VIEW("utf-8;\\x{D800}"), VIEW("utf-8;\\x{110000}"), VIEW("utf-8;\\x{FC") };
 	struct view utf8 = VIEW("utf-8;\xc3\xbc@\xe2\x82\xac");
 
 	for (size_t i = 0; i < lengthof(good); i++) {
@@ -77,6 +81,9 @@ test_xtext(void **state)
 	assert_false(dsn_orcpt_is_good(VIEW("utf-8;\xc3"), true));
 	assert_false(dsn_orcpt_is_good(VIEW("utf-8;\xc2\x85"), true));
 	assert_false(dsn_orcpt_is_good(VIEW("utf-8;a\nb"), true));
+	assert_true(dsn_orcpt_is_good(VIEW("utf-8;a\\x{2B}\\x{1F4EE}\xc3\xbc@b"), true));
+	for (size_t i = 0; i < lengthof(no_utf8); i++)
+		assert_false(dsn_orcpt_is_good(no_utf8[i], true));
 
 	/* lengths */
 	memset(text, 'x', sizeof(text));
