@@ -41,6 +41,29 @@ outcome_is_throttle(int code, const char *status, const char *text)
 	return words_say_any(words_plain(plain, text), words);
 }
 
+/* 4xx of the one recipient, and so no word about what the account may send. */
+static bool
+is_about_mailbox(int code, const char *status, const char *text, enum client_state at)
+{
+	char plain[WORDS_PLAIN_MAX];
+
+	if (at != CL_RCPT || code / 100 != 4)
+		return false;
+	(void)words_plain(plain, text);
+	return strncmp(status, "4.2.", 4) == 0 || words_say(plain, "mailbox") || words_say(plain, "recipient");
+}
+
+/* HEALTH_QUOTA, HEALTH_QUOTA_USED_UP, or HEALTH_OK: the reply speaks of neither. */
+static enum health_class
+limit_of_account(int code, const char *status, const char *text, enum client_state at)
+{
+	if (is_about_mailbox(code, status, text, at))
+		return HEALTH_OK;
+	if (quota_is_used_up(code, status, text))
+		return HEALTH_QUOTA_USED_UP;
+	return outcome_is_throttle(code, status, text) ? HEALTH_QUOTA : HEALTH_OK;
+}
+
 enum health_class
 outcome_of_lookup(enum resolve_result r)
 {
@@ -158,6 +181,7 @@ static enum health_class
 class_of_fault(const struct client_failure *f)
 {
 	const struct reply *r = &f->reply;
+	enum health_class limit;
 
 	switch (f->fault) {
 	case FAULT_NOT_SMTP:
@@ -166,10 +190,9 @@ class_of_fault(const struct client_failure *f)
 		return HEALTH_WANTS_IMPLICIT;
 	case FAULT_GREETING:
 	case FAULT_SHUTTING_DOWN:
-		if (quota_is_used_up(r->code, r->status, r->text))
-			return HEALTH_QUOTA_USED_UP;
-		if (outcome_is_throttle(r->code, r->status, r->text))
-			return HEALTH_QUOTA;
+		limit = limit_of_account(r->code, r->status, r->text, f->state);
+		if (limit != HEALTH_OK)
+			return limit;
 		if (f->state == CL_AUTH || f->state == CL_AUTH_NEXT)
 			return HEALTH_AUTH_TEMP;
 		/* An idle session that is told to go: RFC 5321 3.8, nobody's fault. */
@@ -242,10 +265,15 @@ is_undecided(const struct client_result *r, size_t i)
 	return r->rcpt[i].code == 0 || (!r->complete && r->rcpt[i].accepted);
 }
 
-/* 5xx that says nothing of the message: what it says then; otherwise HEALTH_OK. */
+/*
+ * 5xx that says nothing of the message: what it says then; otherwise HEALTH_OK. Only at MAIL:
+ * a server that took it has no quarrel with the session, whatever number it picks later.
+ */
 static enum health_class
 not_the_message(int code, const char *text, enum client_state at)
 {
+	if (at != CL_MAIL)
+		return HEALTH_OK;
 	switch (code) {
 	case 530:
 		return words_say(text, "starttls") ? HEALTH_WANTS_STARTTLS : HEALTH_AUTH_REFUSED;
@@ -253,9 +281,9 @@ not_the_message(int code, const char *text, enum client_state at)
 	case 535:
 	case 538:
 		return HEALTH_AUTH_REFUSED;
-	case 502:	/* the server knows no MAIL, RCPT or DATA; bad sequence: nonsense here */
+	case 502:	/* the server knows no MAIL; bad sequence: nonsense here */
 	case 503:
-		return at == CL_DOT ? HEALTH_OK : HEALTH_GARBLED;
+		return HEALTH_GARBLED;
 	case 521:
 		return HEALTH_BANNER_5XX;
 	default:
@@ -285,12 +313,10 @@ outcome_of_recipient(const struct client_result *r, size_t i, const char *text)
 		return FATE_DELIVERED;
 	if (too_many_recipients(rc->code, rc->status, text, at))
 		return FATE_AGAIN;
-	if (quota_is_used_up(rc->code, rc->status, text))
+	if (limit_of_account(rc->code, rc->status, text, at) != HEALTH_OK)
 		return FATE_WAIT;
 	if (class == 5)
 		return not_the_message(rc->code, text, at) == HEALTH_OK ? FATE_FAILED : FATE_WAIT;
-	if (class == 4 && outcome_is_throttle(rc->code, rc->status, text))
-		return FATE_WAIT;
 	/* 4xx, or a code that makes no sense here: it says nothing final. */
 	return FATE_DEFERRED;
 }
@@ -299,15 +325,15 @@ outcome_of_recipient(const struct client_result *r, size_t i, const char *text)
 static enum health_class
 class_of_reply(int code, const char *status, const char *text, enum client_state at)
 {
-	enum health_class other;
+	enum health_class other = limit_of_account(code, status, text, at);
 
-	if (quota_is_used_up(code, status, text))
-		return HEALTH_QUOTA_USED_UP;
+	if (other != HEALTH_OK)
+		return other;
 	switch (code / 100) {
 	case 2:
 		return at == CL_DOT ? HEALTH_OK : HEALTH_GARBLED;
 	case 4:
-		return outcome_is_throttle(code, status, text) ? HEALTH_QUOTA : HEALTH_MSG_TEMP;
+		return HEALTH_MSG_TEMP;
 	case 5:
 		other = not_the_message(code, text, at);
 		if (other != HEALTH_OK)

@@ -8,9 +8,10 @@
  * - Only 5xx to MAIL, RCPT, DATA or the final dot is final for a recipient, and
  *   it is not tried on another port.
  * - Of these, "log in first", "say STARTTLS first", "bad sequence" and "I take no
- *   mail" speak of the operator or the server: the message is kept.
+ *   mail" at MAIL speak of the operator or the server: the message is kept. Once MAIL was
+ *   accepted, 5xx speaks of the recipient or the text, whatever its number.
  * - A used up quota of the account keeps the message, also where the server says so with
- *   a 5xx that is known for it (health/quota.h).
+ *   a 5xx that is known for it (health/quota.h). A 4xx about a mailbox is none.
  * - 552 and 452 with 4.5.3 or 5.5.3 at RCPT mean: too many at a time.
  * - Whatever goes wrong with endpoint, network or account leaves the message
  *   uncharged; but a message in whose transaction the connection is lost again

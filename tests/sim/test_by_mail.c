@@ -19,7 +19,7 @@ static const struct fault faults[] = {
 	{ AT_MAIL, SAY, "421 4.3.2 shutting down", ALWAYS },
 	{ AT_RCPT, SAY, "421 4.3.2 shutting down", ALWAYS },
 	{ AT_MAIL, SAY, "503 5.5.1 bad sequence of commands", ALWAYS },
-	{ AT_DATA, SAY, "503 5.5.1 bad sequence of commands", ALWAYS },
+	{ AT_RCPT, SAY, "hello?", ALWAYS },
 	{ AT_MAIL, SAY, "hello?", ALWAYS },
 	{ AT_DATA, SAY, "250 hm", ALWAYS },
 	{ AT_BODY, CUT, NULL, ALWAYS },

@@ -118,6 +118,39 @@ each_recipient_has_its_own_fate(void **state)
 	assert_int_equal(world_logged(w, "bounced", ""), 1);
 }
 
+/* Whatever number a server picks for one recipient or text: others go on, over the same port. */
+static void
+one_refused_message_stops_no_other(void **state)
+{
+	static const struct fault about_one[] = {
+		{ AT_RCPT, SAY, "530 5.7.1 Relaying not allowed", ALWAYS, BOB },
+		{ AT_RCPT, SAY, "535 5.7.8 no", ALWAYS, BOB },
+		{ AT_RCPT, SAY, "521 5.7.1 no mail there", ALWAYS, BOB },
+		{ AT_RCPT, SAY, "503 5.5.1 bad sequence of commands", ALWAYS, BOB },
+		{ AT_DATA, SAY, "502 5.5.1 no", 1 },
+		{ AT_DOT, SAY, "535 5.7.8 no", 1 },
+		{ AT_RCPT, SAY, "452 4.2.1 this mailbox has reached its daily limit", ALWAYS, BOB },
+		{ AT_RCPT, SAY, "450 this mailbox is over its rate limit", ALWAYS, BOB },
+	};
+
+	for (size_t i = 0; i < lengthof(about_one); i++) {
+		struct world *w = scenario_new();
+		bool later = about_one[i].reply[0] == '4';
+
+		fault_everywhere(w, about_one[i]);
+		world_start(w);
+		world_mail(w, ALICE, BOB, "poison.");
+		world_run(w, SECONDS(2));
+		world_mail(w, ALICE, "carol@example.net", "hello-1.");
+		world_run(w, SECONDS(2));
+		assert_int_equal(world_count(w, "hello-1."), 1);
+		assert_int_equal(world_logged(w, "bounced", ""), !later);
+		assert_int_equal(world_logged(w, "account-blocked", ""), 0);
+		assert_int_equal(world_logged(w, "attempt-failed", ""), 0);
+		scenario_free(w);
+	}
+}
+
 static void
 many_recipients_go_in_portions(void **state)
 {
@@ -435,6 +468,7 @@ main(void)
 		T(intake_makes_no_reports),
 		T(a_report_is_never_reported),
 		T(each_recipient_has_its_own_fate),
+		T(one_refused_message_stops_no_other),
 		T(many_recipients_go_in_portions),
 		T(cut_before_the_dot_moves_on),
 		T(a_long_text_is_out_before_its_dot),

@@ -197,21 +197,65 @@ only_5xx_in_the_transaction_is_final(void **state)
 		assert_int_equal(fate_of(steps[i], 451, "4.3.0", "later"), FATE_DEFERRED);
 		assert_int_equal(fate_of(steps[i], 421, "", "shutting down"), FATE_DEFERRED);
 		assert_int_equal(fate_of(steps[i], 454, "", "Throttling"), FATE_WAIT);
-		/* The operator's or the server's faults. */
-		assert_int_equal(fate_of(steps[i], 530, "5.7.0", "log in first"), FATE_WAIT);
-		assert_int_equal(fate_of(steps[i], 534, "5.7.9", "no"), FATE_WAIT);
-		assert_int_equal(fate_of(steps[i], 535, "5.7.8", "no"), FATE_WAIT);
-		assert_int_equal(fate_of(steps[i], 538, "5.7.11", "no"), FATE_WAIT);
 		assert_int_equal(fate_of(steps[i], 550, "5.4.5", "Daily sending quota exceeded"), FATE_WAIT);
-		assert_int_equal(fate_of(steps[i], 521, "", "no mail here"), FATE_WAIT);
 		/* Nonsense is no reason to bounce. */
 		assert_int_equal(fate_of(steps[i], 354, "", "what"), FATE_DEFERRED);
 	}
 	assert_int_equal(fate_of(CL_DOT, 250, "2.0.0", "ok"), FATE_DELIVERED);
 	assert_int_equal(fate_of(CL_DATA, 250, "2.0.0", "ok"), FATE_DEFERRED);
-	assert_int_equal(fate_of(CL_RCPT, 503, "", "sequence"), FATE_WAIT);
-	assert_int_equal(fate_of(CL_RCPT, 502, "", "unknown"), FATE_WAIT);
-	assert_int_equal(fate_of(CL_DOT, 503, "", "refused"), FATE_FAILED);
+}
+
+/* The operator's or the server's faults: at MAIL. Whoever took that means the message afterwards. */
+static void
+once_mail_is_accepted_5xx_judges(void **state)
+{
+	static const int codes[] = { 502, 503, 521, 530, 534, 535, 538 };
+	static const enum client_state later[] = { CL_RCPT, CL_DATA, CL_DOT };
+
+	for (size_t i = 0; i < lengthof(codes); i++) {
+		assert_int_equal(fate_of(CL_MAIL, codes[i], "5.7.1", "no"), FATE_WAIT);
+		for (size_t k = 0; k < lengthof(later); k++) {
+			struct client_result r = { .complete = true, .decided_in = later[k] };
+
+			assert_int_equal(fate_of(later[k], codes[i], "5.7.1", "no"), FATE_FAILED);
+			reply_set(&r.reply, codes[i], "5.7.1", "no");
+			assert_int_equal(outcome_of_result(&r),
+			    later[k] == CL_RCPT ? HEALTH_RCPT_REFUSED : HEALTH_CONTENT_REFUSED);
+		}
+	}
+}
+
+/* A mailbox has limits too, and says so in the words of an account's. */
+static void
+a_mailbox_is_not_the_account(void **state)
+{
+	static const struct {
+		enum client_state	at;
+		const char		*status, *text;
+		enum health_class	want;
+	} cases[] = {
+		{ CL_RCPT, "4.2.1", "this has reached its daily limit", HEALTH_MSG_TEMP },
+		{ CL_RCPT, "4.2.1", "over its rate limit", HEALTH_MSG_TEMP },
+		{ CL_RCPT, "", "this mailbox has reached its daily limit", HEALTH_MSG_TEMP },
+		{ CL_RCPT, "", "the recipient is over the quota of today", HEALTH_MSG_TEMP },
+		{ CL_RCPT, "", "<mailbox@example.net>: daily limit reached", HEALTH_QUOTA_USED_UP },
+		{ CL_RCPT, "4.7.1", "you have reached your daily limit", HEALTH_QUOTA_USED_UP },
+		{ CL_MAIL, "4.2.1", "your mailbox has reached its daily limit", HEALTH_QUOTA_USED_UP },
+		{ CL_MAIL, "4.2.1", "over the rate limit", HEALTH_QUOTA },
+	};
+
+	for (size_t i = 0; i < lengthof(cases); i++) {
+		struct client_result r = { .complete = true, .decided_in = cases[i].at };
+		struct client_failure f = { .fault = FAULT_SHUTTING_DOWN, .state = cases[i].at };
+		bool about = cases[i].want == HEALTH_MSG_TEMP;
+
+		reply_set(&r.reply, 452, cases[i].status, cases[i].text);
+		assert_int_equal(outcome_of_result(&r), cases[i].want);
+		assert_int_equal(fate_of(cases[i].at, 452, cases[i].status, cases[i].text),
+		    about ? FATE_DEFERRED : FATE_WAIT);
+		reply_set(&f.reply, 421, cases[i].status, cases[i].text);
+		assert_int_equal(outcome_of_failure(&f), about ? HEALTH_BANNER_4XX : cases[i].want);
+	}
 }
 
 static void
@@ -269,7 +313,7 @@ what_health_learns(void **state)
 		{ CL_MAIL, 503, "sequence", HEALTH_GARBLED },
 		{ CL_DOT, 503, "no", HEALTH_CONTENT_REFUSED },
 		{ CL_DOT, 550, "from address is not yours", HEALTH_SENDER_REFUSED },
-		{ CL_RCPT, 521, "no mail here", HEALTH_BANNER_5XX },
+		{ CL_MAIL, 521, "no mail here", HEALTH_BANNER_5XX },
 		{ CL_MAIL, 530, "Authentication required", HEALTH_AUTH_REFUSED },
 		{ CL_MAIL, 530, "Must issue a STARTTLS command first", HEALTH_WANTS_STARTTLS },
 		{ CL_DATA, 250, "what", HEALTH_GARBLED },
@@ -380,6 +424,8 @@ main(void)
 		cmocka_unit_test(failures_of_a_session),
 		cmocka_unit_test(throttle_texts),
 		cmocka_unit_test(only_5xx_in_the_transaction_is_final),
+		cmocka_unit_test(once_mail_is_accepted_5xx_judges),
+		cmocka_unit_test(a_mailbox_is_not_the_account),
 		cmocka_unit_test(too_many_recipients_go_again),
 		cmocka_unit_test(lost_sessions),
 		cmocka_unit_test(what_health_learns),
