@@ -9,6 +9,7 @@
 #include "base/banned.h"
 
 #define TELL_MESSAGES	1024u		/* in one turn of the loop */
+#define TELL_PAGES	65536u		/* given back at once; whole pages anywhere */
 
 static int64_t
 due_at(const struct spool_message *m)
@@ -16,15 +17,22 @@ due_at(const struct spool_message *m)
 	return m->next_ms != 0 ? m->next_ms : m->received_ms;
 }
 
+/* Backwards: the end of the array is told first. */
 static int
 compare_due(const void *a, const void *b)
 {
-	const struct spool_message *x = *(struct spool_message *const *)a;
-	const struct spool_message *y = *(struct spool_message *const *)b;
+	const struct spool_message *x = *(struct spool_message *const *)b;
+	const struct spool_message *y = *(struct spool_message *const *)a;
 
 	if (due_at(x) != due_at(y))
 		return due_at(x) < due_at(y) ? -1 : 1;
 	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static size_t
+bytes_for(size_t n)
+{
+	return (n * sizeof(struct spool_message *) + TELL_PAGES - 1) / TELL_PAGES * TELL_PAGES;
 }
 
 void
@@ -33,12 +41,16 @@ tell_order(struct telling *t, struct index *found)
 	struct spool_message *m;
 	bool in_order = true;
 
-	t->message = xcalloc(found->n, sizeof(struct spool_message *));
-	for (size_t pos = 0; (m = index_next(found, &pos)) != NULL;) {
+	if (found->n == 0)
+		return;
+	t->n = found->n;
+	t->bytes = bytes_for(t->n);
+	t->message = pages_new(t->bytes);
+	for (size_t pos = 0, at = t->n; (m = index_next(found, &pos)) != NULL;) {
 		m->flags |= SPOOL_UNTOLD;
-		t->message[t->n++] = m;
-		if (t->n > 1 && in_order)
-			in_order = compare_due(&t->message[t->n - 2], &t->message[t->n - 1]) < 0;
+		t->message[--at] = m;
+		if (at + 1 < t->n && in_order)
+			in_order = compare_due(&t->message[at], &t->message[at + 1]) < 0;
 	}
 	/* Most often they are: then the memory that qsort() takes is saved. */
 	if (!in_order)
@@ -56,17 +68,28 @@ tell(struct spool *s, struct spool_message *m)
 	s->events.on_message(s->owner, m);
 }
 
+static void
+shrink(struct telling *t)
+{
+	size_t bytes = bytes_for(t->n);
+
+	if (bytes < t->bytes)
+		pages_free((uint8_t *)t->message + bytes, t->bytes - bytes);
+	t->bytes = bytes;
+}
+
 bool
 tell_some(struct telling *t, struct spool *s)
 {
-	for (size_t i = 0; i < TELL_MESSAGES && t->next < t->n && !s->closing; i++)
-		tell(s, t->message[t->next++]);
-	return t->next == t->n || s->closing;
+	for (size_t i = 0; i < TELL_MESSAGES && t->n > 0 && !s->closing; i++)
+		tell(s, t->message[--t->n]);
+	shrink(t);
+	return t->n == 0 || s->closing;
 }
 
 void
 tell_done(struct telling *t)
 {
-	free(t->message);
-	*t = (struct telling){ .message = NULL };
+	t->n = 0;
+	shrink(t);
 }

@@ -11,9 +11,14 @@
 
 struct spool;
 
+/*
+ * The last one is told first, and what they took is given back meanwhile: for each that is told
+ * others need memory, too.
+ */
 struct telling {
 	struct spool_message **message;
-	size_t		 n, next;
+	size_t		 n;		/* not told yet */
+	size_t		 bytes;		/* of the array */
 };
 
 /* By a job: all of the index, in order. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The index: against a plain array, its memory, and joining two. */
+/* The index: against a plain array, its memory, joining two, and telling of what is in it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,8 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "spool/index.h"
+#include "spool/state.h"
+#include "spool/tell.h"
 
 #include "base/banned.h"
 
@@ -137,6 +138,67 @@ test_join(void **state)
 	index_free(index_join(index_new(), index_new()));
 }
 
+/* --- telling of what recovery has found ------------------------------------------------- */
+
+#define TOLD 20000u
+
+struct told {
+	struct spool	 s;
+	int64_t		 last;
+	unsigned	 n;
+};
+
+static void
+on_message(void *owner, struct spool_message *m)
+{
+	struct told *t = owner;
+
+	assert_true(m->received_ms > t->last);
+	t->last = m->received_ms;
+	t->n++;
+}
+
+/* The one that is due first before the others; and what has been told takes no memory. */
+static void
+check_told(bool in_order)
+{
+	struct told t = { .s = { .events.on_message = on_message, .nuntold = TOLD } };
+	struct index *ix = index_new();
+	struct telling telling = { .n = 0 };
+	bool last;
+
+	t.s.owner = &t;
+	map_init(&t.s.by_number);
+	list_init(&t.s.segments);
+	log_add_segment(&t.s, segment_new(1, 1));
+	for (spool_id id = 1; id <= TOLD; id++) {
+		struct spool_message *m = add(ix, id);
+
+		m->first_segment = 1;
+		m->received_ms = (int64_t)(in_order ? id : TOLD + 1 - id);
+	}
+	tell_order(&telling, ix);
+	do {
+		last = tell_some(&telling, &t.s);
+		assert_int_equal(t.n, TOLD - telling.n);
+		assert_true(telling.bytes < telling.n * sizeof(struct spool_message *) + (64 << 10));
+	} while (!last);
+	assert_int_equal(t.n, TOLD);
+	assert_int_equal(t.s.nuntold, 0);
+	assert_int_equal(telling.bytes, 0);
+	tell_done(&telling);
+	log_drop_segment(&t.s, log_segment(&t.s, 1));
+	map_done(&t.s.by_number);
+	index_free(ix);
+}
+
+static void
+test_told(void **state)
+{
+	check_told(true);
+	check_told(false);
+}
+
 int
 main(void)
 {
@@ -144,6 +206,7 @@ main(void)
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_join),
+		cmocka_unit_test(test_told),
 	};
 
 	return cmocka_run_group_tests_name("index", tests, NULL, NULL);
