@@ -167,6 +167,7 @@ status_spool(struct report *r, const struct spool_stats *spool)
 	report_bool(r, "reuse", spool->reuse);
 	report_num(r, "moved", (int64_t)spool->moved);
 	report_num(r, "missing", (int64_t)spool->absent);
+	report_num(r, "unreadable", (int64_t)spool->unreadable);
 	report_num(r, "quarantined", (int64_t)spool->quarantined);
 	report_bool(r, "recovering", spool->recovering);
 	report_end(r);

@@ -250,6 +250,7 @@ segment_walked(struct recovery *rc)
 	if (rc->result == SCAN_FAIL) {
 		sg->kept = true;
 		rc->s->unreadable = true;
+		rc->s->nunread++;
 		trouble(rc->s, "segment %016x can't be read and is kept: %s", sg->number,
 		    rc->e.kind == ERR_NONE ? "its start can't be read" : rc->e.text);
 	} else {

@@ -125,6 +125,8 @@ judge(struct scan *sc, const struct record *bad, struct scan_record *out, struct
 		synced = sc->ahead_epoch > bad->epoch;
 	else
 		synced = unknown_was_synced(sc, found < sc->end, &first);
+	/* A start was synced before its file had this name; named by none, nobody went on behind it. */
+	synced = synced || (sc->at == 0 && sc->named);
 	/* With nothing but its start, and named by none, it could be neither begun nor removed. */
 	if (!synced && (!sc->proven || (!sc->named && sc->epoch == 0))) {
 		sc->torn = true;

@@ -12,6 +12,8 @@
 
 #include "base/banned.h"
 
+#define START_MIN	(2 * RECORD_UNIT)	/* of an S record: a header and what it says */
+
 struct segment *
 segment_new(uint32_t number, uint64_t nonce)
 {
@@ -63,8 +65,10 @@ segment_learn(struct segment *sg, const struct segment_start *later)
 		sg->nonce = later->previous_nonce;
 	sg->summary_at = later->summary;
 	sg->closed = !abandoned;
-	/* All in front of what it abandons was synced. */
+	/* All in front of what it abandons was synced, and its own start before it had its name. */
 	sg->least = sg->abandon_from != UINT64_MAX ? sg->abandon_from : later->end;
+	if (sg->least < START_MIN)
+		sg->least = START_MIN;
 }
 
 bool

@@ -180,7 +180,7 @@ spool_stats(const struct spool *s, struct spool_stats *out)
 		.batches = s->nbatches, .batch_max = s->batch_max,
 		.volatile_fs = s->space_known && s->space.volatile_fs,
 		.accepted = s->accepted, .finished = s->finished, .quarantined = s->quarantined,
-		.absent = s->absent,
+		.absent = s->absent, .unreadable = s->nunread,
 		.spares = s->nspares, .reused = s->reused, .reuse = s->reuse, .moved = s->moved,
 		.recovering = s->recovery != NULL, .found = recover_messages(s) + s->nuntold, .health = s->health,
 	};

@@ -134,6 +134,7 @@ struct spool_stats {
 	uint64_t	accepted, finished;
 	uint64_t	quarantined;	/* notes in quarantine/ */
 	uint64_t	absent;		/* segments that are missing, or their ends, seen at this start */
+	uint64_t	unreadable;	/* segments, at this start */
 	uint64_t	spares, reused;	/* files that wait to become segments; segments that became such */
 	uint64_t	moved;		/* messages copied forward from an old segment */
 	bool		reuse;		/* finished segments become spares: not on copy-on-write file systems */

@@ -122,6 +122,7 @@ struct spool {
 	uint64_t	 first_number;	/* of this run's segments */
 	uint64_t	 quarantined;
 	uint64_t	 absent;	/* segments that are missing, or their ends */
+	uint64_t	 nunread;	/* segments that recovery could not read */
 	uint64_t	 last_nonce;
 	struct list	 open;		/* lru: segments open for reading, the oldest first */
 	uint32_t	 nopen;

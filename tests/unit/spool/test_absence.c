@@ -199,6 +199,47 @@ test_stopped(void **state)
 	check_stopped(true);
 }
 
+/* A start was durable before its file had a name: of one that was killed, too, less is damage. */
+static void
+check_no_start(uint64_t at, bool told, unsigned notes)
+{
+	struct walk_totals totals;
+	struct commit c[3];
+	struct walk *walk;
+	struct pair p;
+
+	setup(&p);
+	for (unsigned i = 0; i < lengthof(c); i++) {
+		world_accept(&p.w, 1000, i, &c[i]);
+		world_kill(&p.w);
+		world_open(&p.w);
+		world_run(&p.w, 100);
+	}
+	world_close(&p.w);
+	cut(&p, twin_fs_name(&p.fs, "log", 1), at);
+	assert_int_equal(walk_new(&walk, &p.fs.fs, NULL), 0);
+	walk_totals(walk, &totals);
+	assert_int_equal(totals.missing, told);
+	assert_int_equal(totals.missing + totals.damaged, notes);
+	walk_free(walk);
+	world_open(&p.w);
+	world_run(&p.w, 100);
+	assert_int_equal(told_absent(&p), told);
+	assert_true(twin_fs_count(&p.fs, "quarantine") >= notes);
+	assert_true(world_has(&p.w, c[0].id, 1000, 0));
+	assert_true(world_has(&p.w, c[2].id, 1000, 2));
+	teardown(&p);
+}
+
+static void
+test_no_start(void **state)
+{
+	check_no_start(0, true, 1);
+	check_no_start(63, true, 2);
+	check_no_start(64, true, 2);
+	check_no_start(128, false, 1);
+}
+
 /* The segment behind it could not be begun at first; it says the same then. */
 static void
 test_begun_late(void **state)
@@ -404,6 +445,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_stopped),
+		cmocka_unit_test(test_no_start),
 		cmocka_unit_test(test_begun_late),
 		cmocka_unit_test(test_set_aside),
 		cmocka_unit_test(test_older_program),

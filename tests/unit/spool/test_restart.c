@@ -419,6 +419,7 @@ check_unreadable(enum twin_op op, uint64_t after, uint64_t times, int of)
 {
 	struct sick sick = { .op = op };
 	struct commit a, b, c, d;
+	struct spool_stats st;
 	struct pair p;
 
 	setup(&p);
@@ -448,8 +449,12 @@ check_unreadable(enum twin_op op, uint64_t after, uint64_t times, int of)
 	world_accept(&p.w, 500, 4, &d);
 	world_finish(&p.w, d.id);
 	world_run(&p.w, 3000);
+	spool_stats(p.w.spool, &st);
+	assert_true(st.unreadable > 0);
 	sick.times = 0;
 	world_reopen(&p.w);
+	spool_stats(p.w.spool, &st);
+	assert_int_equal(st.unreadable, 0);
 	assert_int_equal(p.w.ntold, 1);
 	assert_true(world_has(&p.w, c.id, 900000, 3));
 	teardown(&p);
