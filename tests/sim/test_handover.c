@@ -175,7 +175,7 @@ bad_parameters_end_the_channel(void **state)
 		OPEN_BOB "notify: NEVER RSET\n" OPEN_REST, OPEN_BOB "orcpt: rfc822;a+0Ab\n" OPEN_REST,
 		OPEN_BOB OPEN_REST "ret: BODY\n", OPEN_BOB OPEN_REST "envid: a b\n",
 		OPEN_BOB "rcpt: j\xc3\xbcrgen@example.net\n" OPEN_REST,
-		"from: \xc3\xa9@example.com\nrcpt: bob@example.net\n" OPEN_REST,
+		("from: \xc3\xa9@example.com\nrcpt: bob@example.net\n" OPEN_REST),
 	};
 	static const char good[] = OPEN_BOB "notify: NEVER\norcpt: rfc822;a+20b\nrcpt: j\xc3\xbcrgen@example.net\n"
 	    OPEN_REST "ret: FULL\nenvid: a+20b\nsmtputf8: yes\n";
