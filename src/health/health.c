@@ -212,6 +212,15 @@ note_success(const struct health *h, struct endpoint *ep, const struct health_sa
 	return is_proof(h, ep, s->source, now_ms) ? EV_PROVEN : EV_SUCCESS;
 }
 
+static bool
+is_last_usable(const struct health *h, const struct endpoint *ep)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (&h->ep[i] != ep && endpoint_is_usable(&h->ep[i]))
+			return false;
+	return true;
+}
+
 static enum endpoint_event
 note_failure(struct health *h, struct endpoint *ep, const struct health_sample *s,
     enum health_severity severity, int64_t now_ms)
@@ -231,6 +240,9 @@ note_failure(struct health *h, struct endpoint *ep, const struct health_sample *
 	/* A certificate may be a mishap once; a server that says so itself is not. */
 	if (severity == SEVERITY_BLOCK && (++ep->blocking >= 2 || s->class == HEALTH_AUTH_NOT_TAKEN))
 		return EV_BLOCK;
+	/* It may be the message: the last way stays open, and the next one shows it. */
+	if (s->lone && is_last_usable(h, ep))
+		return severity == SEVERITY_SOFT ? EV_SOFT : EV_HARD;
 	if (ep->failing < LOST_AT)
 		ep->failing += severity == SEVERITY_SOFT ? 1 : 2;
 	if (ep->failing >= LOST_AT || ep->mail_failing >= LOST_AT)
@@ -303,7 +315,7 @@ health_note(struct health *h, size_t i, const struct health_sample *s, int64_t n
 		if (health_is_unjudged(s->class))
 			probe_login_failed(h, i, s->class, now_ms);
 		endpoint_apply(h, i, note_failure(h, ep, s, info->severity, now_ms), now_ms);
-		if (s->mail != MAIL_NONE)
+		if (s->mail != MAIL_NONE && !s->lone)
 			by_mail_down(h, i, now_ms);
 	}
 	if (s->class == HEALTH_OK && s->source == SAMPLE_DELIVERY)

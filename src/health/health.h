@@ -76,6 +76,7 @@ struct health_sample {
 	bool			logged_in;	/* AUTH succeeded in this session */
 	unsigned		unjudged;	/* of a class that judges no login: how many in a row, with it */
 	enum mail_step		mail;		/* of a failure: where in a message it was found */
+	bool			lone;		/* all such since a delivery were of one message, which can't go elsewhere */
 	const char		*detail;	/* reply or error text; may be NULL */
 	int64_t			wall_ms;	/* for the day of a quota */
 };

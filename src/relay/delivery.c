@@ -32,6 +32,7 @@ delivery_give(struct session *s, struct spool_message *m)
 
 	m->delivery = s;
 	d->m = m;
+	s->message_id = m->id;
 	d->route = schedule_route(m);
 	schedule_tried(m, d->route);
 	d->reader = NULL;

@@ -147,6 +147,7 @@ struct session {
 	struct err		 unreadable_why;
 	bool			 trial;		/* opened where mail failed last: it is to carry a message there */
 	enum mail_step		 failed_at;
+	spool_id		 message_id;	/* the last one that was given to it */
 	enum health_class	 lost_class;
 	char			 lost_text[200];
 	enum client_state	 at;		/* that the timer was set for */
@@ -281,6 +282,8 @@ struct watch {
 	struct task		 task;
 	struct watch_port	*port;		/* of each endpoint */
 	struct detour		 detour;
+	spool_id		 failed;	/* the first message that failed as only mail does, since a delivery */
+	bool			 failed_many;	/* others did, too */
 };
 
 void watch_init(struct upstream *);

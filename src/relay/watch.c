@@ -63,6 +63,34 @@ log_attempt(struct session *s, enum health_class class, const char *detail)
 	log_end(&l);
 }
 
+static bool
+has_other_relay(const struct upstream *u)
+{
+	for (size_t i = 0; i < u->r->conf->nrelay; i++)
+		if (i != u->index && health_standing(u->r->up[i].health, loop_now(u->r->env.loop)) != STANDING_OUT)
+			return true;
+	return false;
+}
+
+/* Is one message all that speaks against mail here? With another relay that is no question: it goes there. */
+static bool
+is_lone(struct session *s, enum health_class class)
+{
+	struct watch *w = &s->up->watch;
+
+	if (s->failed_at == MAIL_NONE)
+		return false;
+	if (class == HEALTH_OK || health_class_info(class)->scope == SCOPE_MESSAGE) {
+		w->failed = 0;
+		w->failed_many = false;
+		return false;
+	}
+	if (w->failed == 0)
+		w->failed = s->message_id;
+	w->failed_many = w->failed_many || w->failed != s->message_id;
+	return !w->failed_many && !has_other_relay(s->up);
+}
+
 void
 watch_note(struct session *s, enum health_class class, const char *detail)
 {
@@ -80,6 +108,7 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 		.logged_in = s->logged_in,
 		.unjudged = u->login->open,
 		.mail = s->failed_at,
+		.lone = mail && is_lone(s, class),
 		.detail = detail,
 		.wall_ms = loop_wall(u->r->env.loop),
 	};

@@ -135,6 +135,34 @@ a_try_holds_up_nobody(void **state)
 	assert_true(world_settle(w, SECONDS(20)));
 }
 
+/* There is no other relay, and one message fails at each port: others go on. */
+static void
+a_message_that_is_cut_everywhere_stops_no_other(void **state)
+{
+	static const struct fault of_one[] = {
+		{ AT_RCPT, CUT, NULL, ALWAYS, BOB },
+		{ AT_RCPT, SAY, "hello?", ALWAYS, BOB },
+		{ AT_RCPT, SAY, "421 4.3.2 shutting down", ALWAYS, BOB },
+	};
+
+	for (size_t i = 0; i < lengthof(of_one); i++) {
+		struct world *w = scenario_new();
+
+		start_warm(w);
+		fault_everywhere(w, of_one[i]);
+		world_mail(w, ALICE, BOB, "poison.");
+		world_run(w, SECONDS(4));
+		for (unsigned k = 1; k <= 30; k++) {
+			world_mail(w, ALICE, "carol@example.net", "good.");
+			world_run(w, SECONDS(15));
+			assert_int_equal(world_count(w, "good."), k);
+		}
+		assert_int_equal(world_queued(w), 1);
+		assert_int_equal(world_logged(w, "relay-down", ""), 0);
+		scenario_free(w);
+	}
+}
+
 /* A server that was restarted under a message: the detour ends with the first try. */
 static void
 one_cut_costs_a_detour_of_minutes(void **state)
@@ -440,6 +468,7 @@ main(void)
 		T(it_is_tried_at_growing_intervals),
 		T(nonsense_is_remembered),
 		T(a_try_holds_up_nobody),
+		T(a_message_that_is_cut_everywhere_stops_no_other),
 		T(one_cut_costs_a_detour_of_minutes),
 		cmocka_unit_test(a_hung_port_is_left_soon),
 		T(a_lone_hung_port_has_its_time),

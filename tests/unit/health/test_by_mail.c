@@ -55,6 +55,27 @@ only_a_message_clears_it(void **state)
 	stop(&f);
 }
 
+/* One message may be the cause itself; a second one that fails is not. */
+static void
+one_message_leaves_a_way(void **state)
+{
+	struct health_sample s = { .class = HEALTH_CUT_BEFORE_DOT, .source = SAMPLE_DELIVERY, .ready_ms = -1,
+		.mail = MAIL_ENVELOPE, .lone = true, .detail = "gone" };
+	struct fixture f;
+
+	start_up(&f, 2);
+	for (int i = 0; i < 8; i++) {
+		f.now += SECONDS(1);
+		health_note(f.h, (size_t)(i % 2), &s, f.now);
+		assert_true(health_has_usable(f.h));
+		assert_true(choose(&f).endpoint >= 0);
+	}
+	f.now += SECONDS(1);
+	fails(&f, 1, MAIL_ENVELOPE);
+	assert_false(health_has_usable(f.h));
+	stop(&f);
+}
+
 /* What was begun before it shows how it was then. */
 static void
 an_older_session_clears_nothing(void **state)
@@ -344,6 +365,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_a_message_clears_it),
+		cmocka_unit_test(one_message_leaves_a_way),
 		cmocka_unit_test(an_older_session_clears_nothing),
 		cmocka_unit_test(one_message_tries_it_at_growing_intervals),
 		cmocka_unit_test(it_goes_down_in_the_end),
