@@ -218,7 +218,8 @@ on_connect(void *arg, struct twin_endpoint *ep, void *owner)
 static bool
 is_record(struct view v)
 {
-	static const char *const secrets[] = { "AUTH", "MAIL", "RCPT", "AHdlYjEAc2VjcmV0", "dark and stormy" };
+	static const char *const secrets[] = { "AUTH PLAIN", "MAIL FROM:", "RCPT TO:", "AHdlYjEAc2VjcmV0",
+	    "dark and stormy" };	/* none so short that chance writes it in what is encrypted */
 
 	for (size_t i = 0; i < lengthof(secrets); i++)
 		if (view_search(v, view_str(secrets[i])) < v.n)
