@@ -119,11 +119,11 @@ write_now(struct relay *r)
 		g->again = true;
 		return;
 	}
+	g->again = false;
 	if (!g->key_kept) {
 		write_key(g);
 		return;
 	}
-	g->again = false;
 	g->writing = g->changes;
 	g->written_at_ms = now_of(r);
 	gather(r, &g->written);

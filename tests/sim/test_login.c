@@ -469,6 +469,21 @@ mail_flows_without_the_file(void **state)
 	assert_int_equal(world_logins(w), tried);
 }
 
+/* Two relays ask at once while the key can't be written: it is not tried again without end, and a stop ends. */
+static void
+a_key_that_cannot_be_written_lets_relay_end(void **state)
+{
+	struct world *w = *state;
+
+	world_use_backup(w);
+	w->fs->sicken = no_accounts;
+	w->reader.delay_ms = 100;
+	world_start(w);
+	world_run(w, SECONDS(30));
+	assert_int_equal(world_logged(w, "accounts-not-kept", ""), 1);
+	world_stop(w);
+}
+
 static int
 no_new_accounts(void *arg, enum twin_op op, const char *name)
 {
@@ -641,6 +656,7 @@ main(void)
 		T(logins_side_by_side_end_with_the_first_refusal),
 		T(relays_with_the_same_credentials_share_a_block),
 		T(mail_flows_without_the_file),
+		T(a_key_that_cannot_be_written_lets_relay_end),
 		T(what_could_not_be_written_is_written_later),
 		T(bad_files_are_told_and_forgotten),
 		T(no_secret_is_in_the_files),
