@@ -2,6 +2,7 @@
 /* The message layer: the first byte says which part of it gets the rest. */
 #include "fuzz.h"
 
+#include "base/quote.h"
 #include "mail/addrlist.h"
 #include "mail/bounce.h"
 #include "mail/envelope.h"
@@ -97,12 +98,22 @@ static void
 check_report(struct view text)
 {
 	struct view line;
+	bool header = true;
 
 	require(text.n <= BOUNCE_MAX && view_ends(text, VIEW("\r\n")));
 	while (view_split(&text, '\n', &line)) {
+		bool to = header && view_starts(line, VIEW("To: "));
+
 		require(view_ends(line, VIEW("\r")) && line.n <= 999);
-		for (size_t i = 0; i + 1 < line.n; i++)
-			require(is_print(line.p[i]) || line.p[i] == '\t');
+		line.n--;
+		header = header && line.n != 0;
+		for (size_t n = 1; line.n > 0; line = view_of(line.p + n, line.n - n)) {
+			uint32_t point;
+
+			/* Its reader is one of SMTPUTF8. */
+			n = to ? quote_utf8(line, &point) : 1;
+			require(n > 1 || (n == 1 && (is_print(*line.p) || *line.p == '\t')));
+		}
 	}
 }
 

@@ -403,8 +403,7 @@ make_many(struct bounce_rcpt *rcpt, char (*name)[LONGEST], size_t n, size_t addr
 {
 	for (size_t i = 0; i < n; i++) {
 		memset(name[i], 'x', LONGEST);
-		(void)snprintf(name[i], 10, "r%06zu.", i);
-		name[i][8] = 'x';
+		name[i][snprintf(name[i], LONGEST, "r%06zu.", i)] = 'x';
 		rcpt[i] = (struct bounce_rcpt){ .address = view_of(name[i], address), .why = BOUNCE_REFUSED, .code = 550,
 		    .status = VIEW("5.1.1"), .text = reply, .original = VIEW("rfc822;somebody@example.net") };
 	}
