@@ -82,6 +82,21 @@ view_trim(struct view v)
 }
 
 bool
+view_is_ascii(struct view v)
+{
+	size_t i = 0;
+	uint64_t word, sum = 0;
+
+	for (; i + sizeof(word) <= v.n; i += sizeof(word)) {
+		memcpy(&word, v.p + i, sizeof(word));
+		sum |= word;
+	}
+	for (; i < v.n; i++)
+		sum |= v.p[i];
+	return (sum & UINT64_C(0x8080808080808080)) == 0;
+}
+
+bool
 view_split(struct view *io, uint8_t c, struct view *out)
 {
 	size_t at;

@@ -44,6 +44,7 @@ bool view_ends(struct view v, struct view suffix);
 size_t view_find(struct view v, uint8_t c);
 /* Index of the first occurrence of needle, or v.n. */
 size_t view_search(struct view v, struct view needle);
+bool view_is_ascii(struct view v);	/* no byte above 127 */
 /* Both cut to what is there: never out of bounds. */
 struct view view_from(struct view v, size_t at);
 struct view view_first(struct view v, size_t n);

@@ -58,15 +58,6 @@ put_flat(struct buf *out, struct view v, size_t max)
 	return ok;
 }
 
-static bool
-is_ascii(struct view v)
-{
-	for (size_t i = 0; i < v.n; i++)
-		if (v.p[i] >= 0x80)
-			return false;
-	return true;
-}
-
 /* In ASCII, whole: a letter beyond it as \x{E9} (utf-8-addr-xtext, RFC 6533 3). */
 static bool
 put_address(struct buf *out, struct view v)
@@ -74,7 +65,7 @@ put_address(struct buf *out, struct view v)
 	size_t before = buf_len(out);
 	bool ok = true;
 
-	if (is_ascii(v))
+	if (view_is_ascii(v))
 		return put_flat(out, v, ADDRESS_MAX);
 	while (ok && v.n > 0 && buf_len(out) - before < ADDRESS_MAX) {
 		uint32_t point = '?';
@@ -93,12 +84,6 @@ put_address(struct buf *out, struct view v)
 	return ok;
 }
 
-static int
-hex_digit(uint8_t c)
-{
-	return is_digit(c) ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* What ENVID and ORCPT stand for: xtext (RFC 3461 4), its "+XX" decoded. */
 static bool
 put_xtext(struct buf *out, struct view v)
@@ -110,10 +95,8 @@ put_xtext(struct buf *out, struct view v)
 	for (size_t i = 0; ok && i < v.n; i++) {
 		uint8_t c = v.p[i];
 
-		if (c == '+' && v.n - i >= 3 && hex_digit(v.p[i + 1]) >= 0 && hex_digit(v.p[i + 2]) >= 0) {
-			c = (uint8_t)(hex_digit(v.p[i + 1]) * 16 + hex_digit(v.p[i + 2]));
+		if (c == '+' && num_parse_hex_bytes(view_first(view_from(v, i + 1), 2), &c, 1))
 			i += 2;
-		}
 		ok = buf_add_byte(&text, c);
 	}
 	ok = ok && put_address(out, buf_view(&text));
@@ -370,7 +353,7 @@ put_original(struct buf *out, struct view orcpt)
 static bool
 put_result(struct buf *out, const struct bounce_rcpt *r)
 {
-	return buf_addf(out, "Final-Recipient: %s; ", is_ascii(r->address) ? "rfc822" : "utf-8") &&
+	return buf_addf(out, "Final-Recipient: %s; ", view_is_ascii(r->address) ? "rfc822" : "utf-8") &&
 	    put_address(out, r->address) &&
 	    buf_addf(out, "\r\nAction: %s\r\nStatus: ", r->why == BOUNCE_RELAYED ? "relayed" : "failed") &&
 	    buf_add(out, status_of(r)) && buf_add_str(out, "\r\n");
@@ -570,7 +553,7 @@ is_printable_utf8(struct view v)
 static bool
 put_to(struct buf *out, struct view to)
 {
-	if (is_ascii(to))
+	if (view_is_ascii(to))
 		return put_flat(out, to, ADDRESS_MAX);
 	return to.n <= ADDRESS_MAX && is_printable_utf8(to) ? buf_add(out, to) : put_address(out, to);
 }

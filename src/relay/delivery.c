@@ -320,9 +320,8 @@ has_utf8_header(struct view text, bool all)
 	while (view_split(&text, '\n', &line)) {
 		if (line.n <= 1)		/* the CR of the empty line */
 			return false;
-		for (size_t i = 0; i < line.n; i++)
-			if (line.p[i] >= 0x80)
-				return true;
+		if (!view_is_ascii(line))
+			return true;
 	}
 	return !all;
 }

@@ -197,15 +197,6 @@ list_told(struct report *p, const struct spool_result *now, size_t nnow, struct 
 	}
 }
 
-static bool
-is_beyond_ascii(struct view v)
-{
-	for (size_t i = 0; i < v.n; i++)
-		if (v.p[i] >= 0x80)
-			return true;
-	return false;
-}
-
 /* True if text holds the report. */
 static bool
 write_report(struct report *p, const struct told *told, struct view message,
@@ -249,7 +240,7 @@ write_report(struct report *p, const struct told *told, struct view message,
 	envelope->uid = envelope->pid = -1;
 	envelope->protocol = PROTOCOL_LOCAL;
 	envelope->bounce = true;
-	envelope->smtputf8 = is_beyond_ascii(facts.to);	/* it is in the header, too */
+	envelope->smtputf8 = !view_is_ascii(facts.to);	/* it is in the header, too */
 	envelope->eight_bit = envelope->smtputf8;
 	return bounce_build(text, &facts);
 }

@@ -101,15 +101,6 @@ refused_recipient(const struct link *l, const struct message *m, size_t i, const
 	return complain(EX_DATAERR, text);
 }
 
-static bool
-is_beyond_ascii(struct view v)
-{
-	for (size_t i = 0; i < v.n; i++)
-		if (v.p[i] >= 0x80)
-			return true;
-	return false;
-}
-
 /* What stands behind the sender: of -R and -V, and for addresses beyond ASCII; only what is offered. */
 static bool
 put_params(struct buf *out, const struct link *l, const struct message *m, const struct options *o)
@@ -129,7 +120,7 @@ put_params(struct buf *out, const struct link *l, const struct message *m, const
 		}
 	}
 	if ((l->caps.flags & CAP_SMTPUTF8) == 0 ||
-	    !(is_beyond_ascii(buf_view(&m->sender)) || is_beyond_ascii(buf_view(&m->recipients))))
+	    (view_is_ascii(buf_view(&m->sender)) && view_is_ascii(buf_view(&m->recipients))))
 		return true;
 	return buf_add_str(out, " SMTPUTF8");
 }

@@ -83,15 +83,6 @@ speaks_utf8(const struct client *c)
 	return c->mail.message.utf8 && (c->caps.flags & CAP_SMTPUTF8) != 0;
 }
 
-static bool
-is_beyond_ascii(struct view v)
-{
-	for (size_t i = 0; i < v.n; i++)
-		if (v.p[i] >= 0x80)
-			return true;
-	return false;
-}
-
 /* Text that would end the command, or mean another one, never leaves. */
 static bool
 is_sendable(const struct client *c, struct view text)
@@ -119,7 +110,7 @@ check_recipients(struct client *c)
 			any = true;
 			continue;
 		}
-		if (is_beyond_ascii(address) && !speaks_utf8(c))
+		if (!view_is_ascii(address) && !speaks_utf8(c))
 			refuse_here(r, 553, "5.6.7", NO_UTF8);
 		else
 			refuse_here(r, 553, "5.1.3", "the address has bytes that can't be sent");
@@ -149,7 +140,7 @@ mail_begin(struct client *c, const struct client_message *message)
 	m->open = true;
 	dot_encoder_init(&m->encoder);
 
-	if (is_beyond_ascii(message->from) && !speaks_utf8(c)) {
+	if (!view_is_ascii(message->from) && !speaks_utf8(c)) {
 		refuse_here(&r, 553, "5.6.7", NO_UTF8);
 		decide(c, CL_MAIL, &r);
 	} else if (message->needs_utf8 && !speaks_utf8(c)) {

@@ -42,21 +42,6 @@ ends_line(struct view v)
 	return v.n >= 2 && v.p[v.n - 2] == '\r' && v.p[v.n - 1] == '\n';
 }
 
-static bool
-has_eight_bit(struct view v)
-{
-	size_t i = 0;
-	uint64_t word, sum = 0;
-
-	for (; i + sizeof(word) <= v.n; i += sizeof(word)) {
-		memcpy(&word, v.p + i, sizeof(word));
-		sum |= word;
-	}
-	for (; i < v.n; i++)
-		sum |= v.p[i];
-	return (sum & UINT64_C(0x8080808080808080)) != 0;
-}
-
 void
 dot_decoder_init(struct dot_decoder *d)
 {
@@ -96,7 +81,7 @@ decode_line(struct dot_decoder *d, struct view in, size_t *used, struct view *ou
 	d->state = ends_line(*out) ? DOT_LINE_START : DOT_LINE;
 	if (n > 0) {
 		d->nul = d->nul || memchr(in.p, 0, n) != NULL;
-		d->eight_bit = d->eight_bit || has_eight_bit(*out);
+		d->eight_bit = d->eight_bit || !view_is_ascii(*out);
 		return;
 	}
 	*used = 1;

@@ -105,6 +105,15 @@ all_up(struct fixture *f)
 		continue;
 }
 
+static inline struct health_choice
+choose(struct fixture *f)
+{
+	struct health_choice c;
+
+	health_choose(f->h, f->now, &c);
+	return c;
+}
+
 static inline void
 kill_port(struct fixture *f, size_t i)
 {

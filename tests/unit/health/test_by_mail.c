@@ -13,15 +13,6 @@ fails(struct fixture *f, size_t i, enum mail_step at)
 	health_note(f->h, i, &s, f->now);
 }
 
-static struct health_choice
-choose(struct fixture *f)
-{
-	struct health_choice c;
-
-	health_choose(f->h, f->now, &c);
-	return c;
-}
-
 /* Up, and the first one is current. */
 static void
 start_up(struct fixture *f, size_t n)

@@ -17,15 +17,6 @@
 #define MINUTE	60000
 #define HOUR	3600000
 
-static struct health_choice
-choose(struct fixture *f)
-{
-	struct health_choice c;
-
-	health_choose(f->h, f->now, &c);
-	return c;
-}
-
 static void
 assert_choice(struct fixture *f, int endpoint, enum choice_reason reason, bool changed)
 {

@@ -30,15 +30,6 @@ check(const char *file, int line, const char *text, const char *part)
 }
 #define assert_why(f, i, part) check(__FILE__, __LINE__, why(f, i), part)
 
-static int
-choose(struct fixture *f)
-{
-	struct health_choice c;
-
-	health_choose(f->h, f->now, &c);
-	return c.endpoint;
-}
-
 static void
 deliver(struct fixture *f, size_t i, int times)
 {
@@ -57,7 +48,7 @@ test_at_start_all_race(void **state)
 	probe(&f, 1, HEALTH_OK);
 	assert_why(&f, 1, "is chosen by the next session");
 	assert_why(&f, 0, "not chosen: 465 is taken by the next session");
-	assert_int_equal(choose(&f), 1);
+	assert_int_equal(choose(&f).endpoint, 1);
 	stop(&f);
 }
 
@@ -68,7 +59,7 @@ test_the_chosen_one_says_why_it_stays(void **state)
 
 	start(&f, 2);
 	all_up(&f);
-	assert_int_equal(choose(&f), 0);
+	assert_int_equal(choose(&f).endpoint, 0);
 	assert_why(&f, 0, "is the chosen one; stays: it leads 465 by ");
 	assert_null(strstr(why(&f, 0), "return to"));	/* it is the first listed itself */
 	assert_why(&f, 1, "stands by: 587 is the chosen one and leads by ");
@@ -91,22 +82,22 @@ test_a_better_one_takes_over_when_it_was_said(void **state)
 
 	start(&f, 2);
 	all_up(&f);
-	assert_int_equal(choose(&f), 0);
+	assert_int_equal(choose(&f).endpoint, 0);
 	deliver(&f, 1, 20);
 	f.h->ep[0].availability = 0.5;
-	assert_int_equal(choose(&f), 0);
+	assert_int_equal(choose(&f).endpoint, 0);
 	assert_why(&f, 0, "and takes over in 10m if that lasts");
 	f.now += MINUTES(10) - 1000;
 	f.h->ep[0].sampled_ms = f.now;
 	assert_why(&f, 0, "and takes over in 1s if that lasts");
 	assert_why(&f, 1, "stands by: 587 is the chosen one; this one leads by ");
 	assert_why(&f, 1, " points and takes over in 1s if that lasts");
-	assert_int_equal(choose(&f), 0);
+	assert_int_equal(choose(&f).endpoint, 0);
 	f.h->ep[1].state = EP_RECOVERING;	/* 10 points behind, and leads all the same */
 	assert_why(&f, 0, ", but is recovering");
 	f.h->ep[1].state = EP_UP;
 	f.now += 1000;
-	assert_int_equal(choose(&f), 1);
+	assert_int_equal(choose(&f).endpoint, 1);
 	stop(&f);
 }
 
@@ -117,9 +108,9 @@ test_the_way_back_is_told(void **state)
 
 	start(&f, 2);
 	all_up(&f);
-	assert_int_equal(choose(&f), 0);
+	assert_int_equal(choose(&f).endpoint, 0);
 	kill_port(&f, 0);
-	assert_int_equal(choose(&f), 1);
+	assert_int_equal(choose(&f).endpoint, 1);
 	assert_why(&f, 1, "; return to 587 when it has been up without a failure for 30m");
 	assert_why(&f, 0, "not chosen: down; return to 587 when");
 	assert_string_not_equal(health_advice(f.h, 0), "");
@@ -136,24 +127,24 @@ test_the_way_back_is_told(void **state)
 	assert_why(&f, 0, "; return to 587 in 12m if it stays clean");
 	f.now += MINUTES(11);
 	deliver(&f, 0, 1);
-	assert_int_equal(choose(&f), 1);
+	assert_int_equal(choose(&f).endpoint, 1);
 	f.now += MINUTES(1);
 	deliver(&f, 0, 1);
 	f.h->ep[0].availability = 0.89;
 	assert_why(&f, 1, "; return to 587 when its availability is 0.90; it is 0.89");
-	assert_int_equal(choose(&f), 1);
+	assert_int_equal(choose(&f).endpoint, 1);
 	f.h->ep[0].availability = 0.95;
 	for (size_t i = 0; i < VOLUNTARY_MAX; i++)
 		f.h->voluntary[i] = f.now;
 	assert_why(&f, 1, "; return to 587 when fewer than 6 changes were made within an hour");
-	assert_int_equal(choose(&f), 1);
+	assert_int_equal(choose(&f).endpoint, 1);
 	for (size_t i = 0; i < VOLUNTARY_MAX; i++)
 		f.h->voluntary[i] = NEVER;
 	assert_why(&f, 1, "; return to 587 with the next session");
-	assert_int_equal(choose(&f), 0);
+	assert_int_equal(choose(&f).endpoint, 0);
 	delivery(&f, 0, HEALTH_CUT_BEFORE_DOT);
 	assert_why(&f, 0, "; it failed soon after the return to it, so 465 is chosen by the next session");
-	assert_int_equal(choose(&f), 1);
+	assert_int_equal(choose(&f).endpoint, 1);
 	assert_why(&f, 1, "is the chosen one");
 	stop(&f);
 }
@@ -165,12 +156,12 @@ test_a_detour_is_told(void **state)
 
 	start(&f, 2);
 	all_up(&f);
-	assert_int_equal(choose(&f), 0);
+	assert_int_equal(choose(&f).endpoint, 0);
 	delivery(&f, 0, HEALTH_CUT_BEFORE_DOT);
 	assert_why(&f, 0, "its last attempt failed, so sessions make a detour over 465");
 	assert_why(&f, 1, "stands by: 587 is the chosen one, but its last attempt failed: sessions make a detour "
 	    "over this one");
-	assert_int_equal(choose(&f), 1);
+	assert_int_equal(choose(&f).endpoint, 1);
 	probe(&f, 0, HEALTH_OK);
 	delivery(&f, 1, HEALTH_CUT_BEFORE_DOT);
 	assert_why(&f, 1, "stands by: 587 is the chosen one, and the last attempt here failed");
@@ -184,10 +175,10 @@ test_an_account_that_is_closed_comes_first(void **state)
 
 	start(&f, 2);
 	all_up(&f);
-	assert_int_equal(choose(&f), 0);
+	assert_int_equal(choose(&f).endpoint, 0);
 	delivery(&f, 0, HEALTH_AUTH_REFUSED);
 	assert_why(&f, 0, "no session now: the account is blocked; else: is the chosen one");
-	assert_int_equal(choose(&f), -1);
+	assert_int_equal(choose(&f).endpoint, -1);
 	stop(&f);
 }
 
@@ -198,7 +189,7 @@ test_no_more_changes_while_it_flaps(void **state)
 
 	start(&f, 2);
 	all_up(&f);
-	assert_int_equal(choose(&f), 0);
+	assert_int_equal(choose(&f).endpoint, 0);
 	for (size_t i = 0; i < VOLUNTARY_MAX; i++)
 		f.h->voluntary[i] = f.now;
 	assert_true(health_is_flapping(f.h, f.now));
