@@ -53,7 +53,6 @@ def parse_arguments():
     p.add_argument("--seed", type=int, default=seed_of_commit(), help="default: from the commit")
     p.add_argument("--seconds", type=float, help="begin no further mutant after that time")
     p.add_argument("--only", default="", help="only lists or files whose name has one of these words, with commas")
-    p.add_argument("--allow", type=int, default=0, help="so many may survive; they are told all the same")
     p.add_argument("--results", type=argparse.FileType("a"), help="append a line for each as it ends")
     return p.parse_args()
 
@@ -96,7 +95,7 @@ class Run:
         print(f"killed {killed} of {tried}" + (f" ({late} not run for want of time)" if late else "")
               + (f"; {skipped} skipped, whose tests can't run here" if skipped else "")
               + f"; seed {self.args.seed}, {built:.0f} s to build, {self.passed() - built:.0f} s to try")
-        return killed > 0 and tried - killed <= self.args.allow and "broken" not in self.results
+        return tried == killed > 0 and "broken" not in self.results
 
 
 def main():
