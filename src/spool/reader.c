@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/crc32c.h"
 #include "base/require.h"
 #include "spool/load.h"
 #include "spool/outcome.h"
@@ -367,7 +368,7 @@ take_outcome(struct spool_reader *r, struct view bytes)
 		return;
 	}
 	payload = view_first(payload, head.length);
-	if (outcome_get(&o, payload, NULL) < 0)
+	if (crc32c(0, payload) != head.crc || outcome_get(&o, payload, NULL) < 0)
 		return;
 	if (!r->endpoint_known && o.endpoint.n > 0) {
 		size_t n = o.endpoint.n < sizeof(r->endpoint) ? o.endpoint.n : sizeof(r->endpoint) - 1;

@@ -63,6 +63,7 @@ struct disk {
 	uint64_t	 ops;		/* that change something */
 	enum twin_op	 op;		/* the last of them */
 	char		 op_name[DISK_NAME];
+	char		 shared[DISK_NAME];	/* that was written to while it had another name; "": none */
 	/* Before and after each operation that changes something. */
 	void		(*hook)(void *arg);
 	void		*arg;

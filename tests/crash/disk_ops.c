@@ -82,6 +82,21 @@ name_of(const struct disk *d, int fd)
 	return "no name";
 }
 
+/* A crash in a rename may leave a file two names. Who writes to one changes the other, and knows it not. */
+static void
+note_shared(struct disk *d, const struct inode *f)
+{
+	const char *first = NULL;
+
+	for (size_t i = 0; i < d->nentry; i++) {
+		if (d->entry[i].now != f)
+			continue;
+		if (first != NULL)
+			(void)snprintf(d->shared, sizeof(d->shared), "%s", first);
+		first = d->entry[i].name;
+	}
+}
+
 static int
 op_open(struct fs *fs, const char *name, enum fs_mode mode, struct err *e)
 {
@@ -158,6 +173,7 @@ op_writev(struct fs *fs, int fd, const struct iovec *v, int n, uint64_t at, stru
 		all += v[i].iov_len;
 	if (!fails && !has_room(d, f, at + all))
 		return end(d, err_sys(e, ENOSPC, "write"));
+	note_shared(d, f);
 	bytes = xzalloc(all + 1);
 	all = 0;
 	for (int i = 0; i < n; i++) {

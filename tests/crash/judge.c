@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/require.h"
+#include "crash/retrieve.h"
 
 #include "base/banned.h"
 
@@ -36,69 +37,6 @@ bad(struct judging *j, const char *fmt, ...)
 }
 
 /* --- what is there -------------------------------------------------------------------------- */
-
-static void
-on_ready(void *owner)
-{
-	*(bool *)owner = true;
-}
-
-static enum reader_result
-wait_for(struct judging *j, bool *ready)
-{
-	*ready = false;
-	world_run(&j->w, 5);
-	return *ready ? READER_WAIT : READER_BAD;
-}
-
-/* Envelope and text of m, into j->lines and j->text. */
-static bool
-read_message(struct judging *j, struct spool_message *m)
-{
-	bool ready = false;
-	struct spool_reader *r = spool_reader_new(j->w.spool, m, on_ready, &ready);
-	const struct envelope *env = NULL;
-	enum reader_result rr;
-	struct view v;
-
-	buf_clear(&j->text);
-	buf_clear(&j->lines);
-	while ((rr = spool_reader_envelope(r, &env, NULL)) == READER_WAIT)
-		if (wait_for(j, &ready) == READER_BAD)
-			break;
-	if (rr == READER_DATA && env->nrcpt == m->nrcpt && envelope_encode(&j->lines, env)) {
-		while ((rr = spool_reader_next(r, &v, NULL)) == READER_DATA || rr == READER_WAIT) {
-			if (rr == READER_DATA)
-				require(buf_add(&j->text, v));
-			else if (wait_for(j, &ready) == READER_BAD)
-				break;
-		}
-	}
-	spool_reader_free(r);
-	return rr == READER_END;
-}
-
-/* What was said of it last, of each recipient. */
-static bool
-has_texts(struct judging *j, struct spool_message *m)
-{
-	bool ready = false, good = true;
-	struct spool_reader *r = spool_reader_new(j->w.spool, m, on_ready, &ready);
-	const struct spool_result *said = NULL;
-	const char *endpoint = NULL;
-	char text[PLAY_TEXT];
-	enum reader_result rr;
-	size_t n = 0;
-
-	while ((rr = spool_reader_outcome(r, &said, &n, &endpoint, NULL)) == READER_WAIT)
-		if (wait_for(j, &ready) == READER_BAD)
-			break;
-	good = rr == READER_DATA && n == m->nrcpt;
-	for (size_t i = 0; i < n && good; i++)
-		good = view_eq(said[i].text, play_text(text, m->attempts, said[i].rcpt));
-	spool_reader_free(r);
-	return good;
-}
 
 static uint64_t
 hash_message(struct spool_message *m)
@@ -136,6 +74,8 @@ check_state(struct judging *j, const struct sent *x, struct spool_message *m)
 	const struct spool_rcpt *r = spool_rcpts(m);
 	uint32_t v = m->attempts;
 
+	if (x->hurt)
+		least = 0;		/* the record may be the damaged one */
 	if (v < least || v > x->version) {
 		bad(j, "message %016llx has outcome %u; %u was durable, %u is the last",
 		    (unsigned long long)m->id, v, least, x->version);
@@ -156,7 +96,7 @@ check_state(struct judging *j, const struct sent *x, struct spool_message *m)
 static void
 check_texts(struct judging *j, const struct sent *x, struct spool_message *m)
 {
-	if (m->attempts != 0 && !j->play->short_of_space && !x->hurt && !j->v->bad && !has_texts(j, m))
+	if (m->attempts != 0 && !j->play->short_of_space && !j->v->bad && !play_has_texts(x, &j->w, m))
 		bad(j, "message %016llx has not the texts of its outcome %u", (unsigned long long)m->id,
 		    m->attempts);
 }
@@ -167,7 +107,7 @@ check_found(struct judging *j, struct spool_message *m)
 	const struct sent *x;
 	size_t i;
 
-	bool readable = read_message(j, m);
+	bool readable = retrieve(&j->w, m, &j->lines, &j->text, NULL);
 
 	i = find_sent(j, m);
 	if (!readable) {
@@ -295,6 +235,8 @@ judge(struct verdict *v, const struct play *play, struct disk *d, enum crash_kin
 	struct err e = { 0 };
 
 	*v = (struct verdict){ .bad = false };
+	if (play->wrong[0] != '\0')
+		bad(&j, "%s", play->wrong);
 	buf_init(&j.text, BYTES_MAX);
 	buf_init(&j.lines, BYTES_MAX);
 	/* Nonces that no play has: a file that is used again would fit its old records. */
@@ -309,6 +251,8 @@ judge(struct verdict *v, const struct play *play, struct disk *d, enum crash_kin
 	}
 	for (size_t i = 0; i < play->ncopies; i++)
 		check_copy(&j, d, &play->copy[i]);
+	if (d->shared[0] != '\0')
+		bad(&j, "%s was written to, and was another file as well", d->shared);
 	if (disk_open_files(d) != 0)
 		bad(&j, "%zu files are left open", disk_open_files(d));
 	twin_loop_done(&j.w.twin);

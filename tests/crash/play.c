@@ -255,22 +255,42 @@ all(void *arg, size_t i)
 	return LEFT_WHOLE;
 }
 
-void
-play_die(struct play *p)
+static enum left
+all_but_removals(void *arg, size_t i)
 {
-	struct disk left;
+	const struct disk *d = arg;
+
+	return d->item[i].kind == ITEM_ENTRY && d->item[i].inode == NULL ? LEFT_OUT : LEFT_WHOLE;
+}
+
+static void
+die_with(struct play *p, enum left (*left)(void *arg, size_t i))
+{
+	struct disk image;
 	const struct spool_params params = p->w.params;
 
 	play_rest(&p->w);
 	forget_unsynced(p);
 	die(p);
-	disk_image(&left, p->disk, all, NULL);
-	left.hook = p->disk->hook;
-	left.arg = p->disk->arg;
+	disk_image(&image, p->disk, left, p->disk);
+	image.hook = p->disk->hook;
+	image.arg = p->disk->arg;
 	disk_done(p->disk);
-	*p->disk = left;
+	*p->disk = image;
 	world_init_on(&p->w, &p->disk->fs, ++p->seed);
 	p->w.params = params;
+}
+
+void
+play_die(struct play *p)
+{
+	die_with(p, all);
+}
+
+void
+play_die_with_names(struct play *p)
+{
+	die_with(p, all_but_removals);
 }
 
 static void
@@ -295,14 +315,6 @@ static enum left
 by_chance(void *arg, size_t i)
 {
 	return rng_below(arg, 2) == 0 ? LEFT_WHOLE : LEFT_OUT;
-}
-
-static enum left
-all_but_removals(void *arg, size_t i)
-{
-	const struct disk *d = arg;
-
-	return d->item[i].kind == ITEM_ENTRY && d->item[i].inode == NULL ? LEFT_OUT : LEFT_WHOLE;
 }
 
 static void

@@ -77,6 +77,7 @@ struct play {
 	const char	*may_trouble;	/* part of a line that recovery may report; NULL: none */
 	struct copy_due	 copy[PLAY_COPIES];
 	size_t		 ncopies;
+	char		 wrong[200];	/* what the spool did while it was open, and should not; "": nothing */
 	char		 lost[DISK_NAME];	/* what play_lose() took, as its note is named */
 	void		(*step)(void *arg);
 	void		*arg;
@@ -93,6 +94,8 @@ void play_kill(struct play *);
 void play_power_loss_with_names(struct play *);
 /* It dies and stays so; all that was written is durable. */
 void play_die(struct play *);
+/* The same, and names that were taken away are there again. */
+void play_die_with_names(struct play *);
 void play_run(struct play *, int64_t ms);
 
 /* Between from and to bytes, by the seed. */
@@ -114,9 +117,11 @@ struct sent *play_bounce(struct sent *, size_t size);
 
 /*
  * Change bits of one byte of the record of x that has this type, or of the S in front of it:
- * byte 0 is the first of its header; or DAMAGE_PLACE, of a C: in the place of its first chunk. The spool must not be open.
+ * byte 0 is the first of its header; or DAMAGE_PLACE, of a C: in the place of its first chunk; or DAMAGE_END:
+ * in the last line of the payload.
  */
 #define DAMAGE_PLACE SIZE_MAX
+#define DAMAGE_END (SIZE_MAX - 1)
 enum damage_expects { DAMAGE_ALONE, DAMAGE_COPIED };
 void play_damage(struct sent *x, char type, size_t byte, uint8_t bits, enum damage_expects);
 /* The i-th record of x and the k-th of y, of one size, change places: each is whole. */
@@ -129,6 +134,10 @@ void play_expect_note(struct play *);
 void play_damage_abandon(struct sent *x);
 /* All of x is in quarantine/ now, and has to stay. */
 void play_expect_message(struct sent *x);
+/* As for delivery: what is given of it is as it was sent; if it is damaged, up to there, and that is told. */
+void play_read(struct sent *x);
+/* Reply texts are those of its outcome; of one that is damaged some may be missing. */
+bool play_has_texts(const struct sent *x, struct world *, struct spool_message *m);
 /* The spool is told that x is damaged, and copies it. */
 void play_set_aside(struct sent *x);
 /* A file is in quarantine/ now, with its note: from here on it has to be. */

@@ -4,6 +4,7 @@
 
 #include "base/require.h"
 #include "crash/play.h"
+#include "crash/retrieve.h"
 #include "spool/record.h"
 
 #include "base/banned.h"
@@ -114,6 +115,8 @@ play_damage(struct sent *x, char type, size_t byte, uint8_t bits, enum damage_ex
 	segment_of(x, name);
 	if (byte == DAMAGE_PLACE)
 		byte = find_place(x, at, &r, &bits);
+	else if (byte == DAMAGE_END)
+		byte = RECORD_HEADER + r.length - 2;	/* the last is a newline */
 	disk_damage(d, name, at + byte, bits);
 	keep_chunks(x);
 	x->hurt |= type != RECORD_START;
@@ -207,6 +210,55 @@ play_expect_message(struct sent *x)
 	(void)snprintf(base, sizeof(base), "message-%016llx", (unsigned long long)x->id);
 	play_expect_copy(p, base, ".bin");
 	require(view_search(buf_view(bytes), buf_view(&x->chunks)) != buf_len(bytes));
+}
+
+void
+play_read(struct sent *x)
+{
+	struct play *p = x->play;
+	struct spool_message *m = spool_find(p->w.spool, x->id);
+	unsigned troubles = p->w.troubles;
+	struct err e = { 0 };
+	struct buf lines, text;
+	bool whole;
+
+	buf_init(&lines, COPY_MAX);
+	buf_init(&text, COPY_MAX);
+	whole = retrieve(&p->w, m, &lines, &text, &e);
+	if (!view_eq(view_first(buf_view(&x->text), buf_len(&text)), buf_view(&text)))
+		(void)snprintf(p->wrong, sizeof(p->wrong), "message %016llx was read wrong, %.100s",
+		    (unsigned long long)x->id, whole ? "to its end" : e.text);
+	else if (whole ? buf_len(&text) < buf_len(&x->text) : !x->hurt)
+		(void)snprintf(p->wrong, sizeof(p->wrong), "message %016llx was read in part: %.100s",
+		    (unsigned long long)x->id, e.text);
+	else if (!whole && (e.kind != ERR_DAMAGED || p->w.troubles == troubles))
+		(void)snprintf(p->wrong, sizeof(p->wrong), "message %016llx is damaged, and nobody is told",
+		    (unsigned long long)x->id);
+	buf_done(&lines);
+	buf_done(&text);
+	p->step(p->arg);
+}
+
+bool
+play_has_texts(const struct sent *x, struct world *w, struct spool_message *m)
+{
+	bool ready = false, good = true;
+	struct spool_reader *r = spool_reader_new(w->spool, m, retrieve_ready, &ready);
+	const struct spool_result *said = NULL;
+	const char *endpoint = NULL;
+	char text[PLAY_TEXT];
+	enum reader_result rr;
+	size_t n = 0;
+
+	while ((rr = spool_reader_outcome(r, &said, &n, &endpoint, NULL)) == READER_WAIT)
+		if (!retrieve_wait(w, &ready))
+			break;
+	good = x->hurt || (rr == READER_DATA && n == m->nrcpt);
+	for (size_t i = 0; i < n && good; i++)
+		good = view_eq(said[i].text, play_text(text, m->attempts, said[i].rcpt)) ||
+		    (x->hurt && said[i].text.n == 0);
+	spool_reader_free(r);
+	return good;
 }
 
 void

@@ -600,6 +600,8 @@ const struct work works[] = {
 	{ "damaged-abandon", "K14 K17", work_damaged_abandon },
 	{ "lost-start", "K18", work_lost_start },
 	{ "swapped", "K17", work_swapped },
+	{ "stale", "K17", work_stale },
+	{ "names-damaged", "K12 K17", work_names_damaged },
 	{ "absence", "K15 K17", work_absence },
 	{ "full", "K10", full },
 	{ "full-starts", "K10 K16 K19", full_starts },

@@ -23,7 +23,9 @@ void work_damaged_start(struct play *);
 void work_damaged_abandon(struct play *);
 void work_lost_start(struct play *);
 void work_swapped(struct play *);
+void work_stale(struct play *);
 void work_absence(struct play *);
+void work_names_damaged(struct play *);
 /* work_closed.c */
 void work_closed(struct play *);
 

@@ -84,16 +84,48 @@ work_swapped(struct play *p)
 	play_open(p);
 	x[0] = play_accept(p, 2000, 1);
 	x[1] = play_accept(p, 2000, 1);
-	x[2] = play_accept(p, play_size(p, 140000, 150000), 1);
+	x[2] = play_accept(p, play_size(p, 200000, 210000), 1);
 	play_close(p);
 	play_swap(x[0], 0, x[1], 0, RECORD_MESSAGE);
-	play_swap(x[2], 0, x[2], 1, RECORD_CHUNK);
+	play_swap(x[2], 1, x[2], 2, RECORD_CHUNK);	/* the first has the envelope: that would tell */
 	play_open(p);
 	for (size_t i = 0; i < lengthof(x); i++)
 		play_set_aside(x[i]);
 	for (size_t i = 0; i < lengthof(x); i++)
 		play_finish(x[i]);
 	settle(p);
+	accept_small(p, 1);
+}
+
+/*
+ * The disk gives other sectors than were read a moment ago, while the spool is open: the place of
+ * one chunk has another's, of one message another one, or a bit is wrong, in what was said of one, too.
+ */
+void
+work_stale(struct play *p)
+{
+	struct sent *x[5];
+
+	play_open(p);
+	x[0] = play_accept(p, 2000, 1);
+	x[1] = play_accept(p, 2000, 1);
+	x[2] = play_accept(p, play_size(p, 200000, 210000), 1);
+	x[3] = play_accept(p, play_size(p, 140000, 150000), 1);
+	x[4] = play_accept(p, 500, 2);
+	play_update(x[4]);
+	settle(p);
+	for (size_t i = 0; i < lengthof(x); i++)
+		play_read(x[i]);
+	play_swap(x[0], 0, x[1], 0, RECORD_MESSAGE);
+	play_swap(x[2], 1, x[2], 2, RECORD_CHUNK);
+	play_damage(x[3], RECORD_CHUNK, play_size(p, 100, 60000), 1, DAMAGE_ALONE);
+	play_damage(x[4], RECORD_UPDATE, DAMAGE_END, 1, DAMAGE_ALONE);
+	for (size_t i = 0; i < lengthof(x); i++)
+		play_read(x[i]);
+	p->may_trouble = "damaged";
+	accept_small(p, 1);
+	play_close(p);
+	play_open(p);			/* found by the summary, so not walked */
 	accept_small(p, 1);
 }
 
@@ -184,4 +216,26 @@ work_lost_start(struct play *p)
 	(void)snprintf(base, sizeof(base), "%016x", a->segment);
 	play_expect_copy(p, base, ".seg");
 	accept_small(p, 1);
+}
+
+/* A crash has left a segment its name as a spare, too, and its start tells no more that it is one. */
+void
+work_names_damaged(struct play *p)
+{
+	struct sent *a;
+
+	p->may_trouble = "";
+	play_open(p);
+	a = accept_small(p, 1);
+	fill_unwatched(p, 14);
+	settle(p);
+	disk_fail(p->disk, TWIN_SYNC_DIR, 0, 1, EIO);
+	finish_and_settle(a);		/* renamed to be a spare, and that is not durable */
+	play_die_with_names(p);
+	play_damage(a, RECORD_START, 70, 1, DAMAGE_ALONE);
+	play_open(p);
+	accept_small(p, 1);
+	fill_unwatched(p, 14);
+	accept_small(p, 1);
+	settle(p);
 }
