@@ -28,15 +28,31 @@ write_head(struct buf *b, const struct port_file_line *l)
 }
 
 static bool
+to_text(char out[LINE_MAX_BYTES], struct view v)
+{
+	if (v.n >= LINE_MAX_BYTES || memchr(v.p, '\0', v.n) != NULL)
+		return false;
+	memcpy(out, v.p, v.n);
+	out[v.n] = '\0';
+	return true;
+}
+
+static bool
 write_port(struct buf *b, const struct port_file_line *l)
 {
 	char relay[LINE_MAX_BYTES];
 
-	if (l->relay.n >= sizeof(relay) || memchr(l->relay.p, '\0', l->relay.n) != NULL)
-		return false;
-	memcpy(relay, l->relay.p, l->relay.n);
-	relay[l->relay.n] = '\0';
-	return l->port <= UINT32_MAX && port_file_put_port(b, relay, (unsigned)l->port, l->mark);
+	return to_text(relay, l->relay) && l->port <= UINT32_MAX &&
+	    port_file_put_port(b, relay, (unsigned)l->port, l->mark);
+}
+
+static bool
+write_alarm(struct buf *b, const struct port_file_line *l)
+{
+	char alarm[LINE_MAX_BYTES], relay[LINE_MAX_BYTES];
+
+	return to_text(alarm, l->alarm) && to_text(relay, l->relay) &&
+	    port_file_put_alarm(b, l->wall_ms, alarm, relay);
 }
 
 static void
@@ -64,6 +80,8 @@ require_same(const struct port_file_line *a, const struct port_file_line *b)
 	if (a->kind == PORT_FILE_PORT)
 		require(view_eq(a->relay, b->relay) && a->port == b->port &&
 		    memcmp(a->mark, b->mark, sizeof(a->mark)) == 0);
+	if (a->kind == PORT_FILE_ALARM)
+		require(a->wall_ms == b->wall_ms && view_eq(a->alarm, b->alarm) && view_eq(a->relay, b->relay));
 	if (a->kind != PORT_FILE_CHANGE)
 		return;
 	require(x->wall_ms == y->wall_ms && x->failover == y->failover && x->class == y->class);
@@ -88,7 +106,8 @@ check(const struct port_file_line *l)
 		check_change(&l->change);
 	buf_init(&b, PORT_FILE_MAX);
 	written = l->kind == PORT_FILE_HEAD ? write_head(&b, l) :
-	    l->kind == PORT_FILE_PORT ? write_port(&b, l) : port_file_put_change(&b, &l->change);
+	    l->kind == PORT_FILE_PORT ? write_port(&b, l) :
+	    l->kind == PORT_FILE_ALARM ? write_alarm(&b, l) : port_file_put_change(&b, &l->change);
 	text = buf_view(&b);
 	if (written) {
 		require(port_file_next(&text, &again));

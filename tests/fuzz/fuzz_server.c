@@ -6,6 +6,7 @@
  */
 #include "base/buf.h"
 #include "fuzz.h"
+#include "replies.h"
 #include "smtp/dsn.h"
 #include "smtp/server.h"
 
@@ -26,20 +27,6 @@ struct run {
 	size_t		mark;		/* of got, where the message began */
 	bool		closed, aborted;
 };
-
-static void
-check_replies(struct view v)
-{
-	struct view line;
-
-	while (view_split(&v, '\n', &line)) {
-		require(line.n >= 5 && line.n <= 511 && line.p[line.n - 1] == '\r');
-		require(line.p[0] >= '2' && line.p[0] <= '5' && is_digit(line.p[1]) && is_digit(line.p[2]));
-		require(line.p[3] == ' ' || line.p[3] == '-');
-		for (size_t i = 0; i + 1 < line.n; i++)
-			require(is_print(line.p[i]));
-	}
-}
 
 static void
 check_envelope(const struct server *s)
@@ -123,7 +110,7 @@ play(struct run *r, struct view in, unsigned choice, size_t step)
 		require(buf_add(&r->said, buf_view(server_output(s))));
 		buf_clear(server_output(s));
 	} while (in.n > 0 && !r->closed);
-	check_replies(buf_view(&r->said));
+	(void)fuzz_check_replies(buf_view(&r->said));
 	server_free(s);
 }
 

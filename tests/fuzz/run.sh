@@ -15,11 +15,10 @@ set -eu
 runs_of()
 {
 	case $1 in
-	address | frame | record | request) echo 300000 ;;
-	client | mail | port_file | story | users) echo 100000 ;;
+	address | frame | header | record | request) echo 300000 ;;
+	client | command | mail | port_file | story | users) echo 100000 ;;
 	dot | server | summary) echo 20000 ;;
-	conf | reply) echo 10000 ;;
-	intake) echo 4000 ;;
+	conf | intake | reply) echo 10000 ;;
 	recover) echo 1000 ;;
 	*) echo 5000 ;;
 	esac
