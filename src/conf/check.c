@@ -117,31 +117,6 @@ check_secrecy(struct loader *ld, const config_setting_t *s, const struct conf_re
 }
 
 static void
-check_login(struct loader *ld, const config_setting_t *s, const struct conf_relay *r)
-{
-	static const char *const sources[] = {
-		"password_file", "password_credential", "password_command", "password_env"
-	};
-	const char *first = NULL;
-
-	for (size_t i = 0; i < lengthof(sources); i++) {
-		if (!has(s, sources[i]))
-			continue;
-		if (first != NULL)
-			complain(ld, line_at(s, sources[i]), "relays[]: %s and %s: keep one of them",
-			    first, sources[i]);
-		first = sources[i];
-	}
-	if (r->user != NULL && first == NULL)
-		complain(ld, line_at(s, "user"), "relays[].user has no password: add password_file = "
-		    "\"/etc/posthouse/relay.password\", or password_credential, password_command, "
-		    "password_env");
-	if (!has(s, "user") && first != NULL)
-		complain(ld, line_at(s, first), "relays[].%s has no user to go with it: add user = "
-		    "\"...\"", first);
-}
-
-static void
 check_relay(struct loader *ld, const config_setting_t *s, struct conf_relay *r)
 {
 	size_t n;

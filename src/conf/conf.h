@@ -55,6 +55,8 @@ struct conf_relay {
 	enum conf_secret secret;
 	char		*secret_from;		/* path, credential name or variable */
 	char		**command;		/* CONF_SECRET_COMMAND: argv, NULL-terminated */
+	char		**mechanism_words;	/* as written; NULL: all for a password */
+	unsigned	 mechanisms;		/* a set (smtp/mechanism.h); 0: no login */
 	char		*ca_file;		/* NULL: the system's store */
 	bool		 insecure;		/* no verification, or TLS none off loopback */
 	bool		 quiet;			/* probe as rarely as is useful */

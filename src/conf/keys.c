@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "smtp/mechanism.h"
 
 #include "base/banned.h"
 
@@ -194,6 +195,9 @@ const struct key keys[] = {
 	{ RELAY("password_env", secret_from), .type = KEY_SECRET, .form = FORM_NAME,
 	  .min = CONF_SECRET_ENV, .derived = "none",
 	  .help = "Environment variable with the password." },
+	{ RELAY("mechanisms", mechanism_words), .type = KEY_LIST, .form = FORM_MECHANISM,
+	  .max = 2 * SASL_COUNT, .derived = "all for a password, the strongest first",
+	  .help = "How to log in; with ! in front, how not to." },
 	{ RELAY("ca_file", ca_file), STRING(PATH, 0, 4000), .derived = "the system's store",
 	  .help = "Certificates to trust, PEM." },
 	{ RELAY("insecure", insecure), .type = KEY_BOOL, .def = "false",

@@ -38,7 +38,8 @@ enum key_form {
 	FORM_RECIPIENT,		/* conf/pattern.h */
 	FORM_SENDER,		/* the same, or <> */
 	FORM_ADDRESS,		/* net/address.h, no unix socket */
-	FORM_NETWORK		/* net/subnet.h */
+	FORM_NETWORK,		/* net/subnet.h */
+	FORM_MECHANISM		/* smtp/mechanism.h, or one with ! in front */
 };
 
 struct key {

@@ -542,6 +542,7 @@ relay_done(struct conf_relay *r)
 	free(r->secret_from);
 	free(r->ca_file);
 	free_words(r->command);
+	free_words(r->mechanism_words);
 }
 
 void

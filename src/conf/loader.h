@@ -28,6 +28,8 @@ void caution(struct loader *, unsigned line, const char *fmt, ...) printf_like(3
 void check_conf(struct loader *, const config_setting_t *root);
 /* Also fills in what the texts of a listener mean. */
 void check_listeners(struct loader *, const config_setting_t *root);
+/* Of one relay; also finds its set of mechanisms. */
+void check_login(struct loader *, const config_setting_t *relay, struct conf_relay *);
 void check_routes(struct loader *, const config_setting_t *root);
 
 /* "; did you mean "listen"?", or a hint, or "". */

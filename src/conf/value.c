@@ -10,6 +10,7 @@
 #include "base/quote.h"
 #include "base/require.h"
 #include "conf/pattern.h"
+#include "smtp/mechanism.h"
 
 #include "base/banned.h"
 
@@ -123,6 +124,9 @@ value_form_fault(enum key_form form, struct view v)
 	case FORM_NETWORK:
 		return subnet_parse(&(struct subnet){ .bits = 0 }, v, NULL) == 0 ? NULL : "is not a network "
 		    "like 172.17.0.0/16, fd00:1::/64 or 192.0.2.7";
+	case FORM_MECHANISM:
+		return mechanism_find(view_from(v, view_starts(v, VIEW("!")))) != SASL_COUNT ? NULL :
+		    "is not a way to log in that we have (see posthouse.conf(5))";
 	}
 	return NULL;
 }
@@ -332,8 +336,10 @@ value_expected(const struct key *k, char text[160])
 		break;
 	case KEY_LIST:
 		(void)snprintf(text, 160, "a list of 1 to %" PRIu64 " texts like [ \"%s\", \"%s\" ]", k->max,
-		    k->form == FORM_NETWORK ? "172.17.0.0/16" : "alice@example.com",
-		    k->form == FORM_NETWORK ? "!172.17.0.1" : "*@example.org");
+		    k->form == FORM_NETWORK ? "172.17.0.0/16" :
+		    k->form == FORM_MECHANISM ? "scram-sha-256" : "alice@example.com",
+		    k->form == FORM_NETWORK ? "!172.17.0.1" :
+		    k->form == FORM_MECHANISM ? "plain" : "*@example.org");
 		break;
 	case KEY_RELAYS:
 		(void)snprintf(text, 160, "a list of names like [ \"main\", \"backup\" ]");

@@ -57,6 +57,7 @@ ladder_of(enum health_class class)
 	case HEALTH_DNS_NXDOMAIN:
 	case HEALTH_AUTH_UNANSWERED:
 	case HEALTH_AUTH_NOT_TAKEN:
+	case HEALTH_AUTH_UNPROVEN:
 		return (struct ladder){ throttled, lengthof(throttled) };
 	case HEALTH_AUTH_TEMP:
 		return (struct ladder){ no_logins, lengthof(no_logins) };

@@ -100,6 +100,9 @@ static const struct health_class_info classes[] = {
 	[HEALTH_AUTH_NOT_TAKEN] = { "auth_not_taken", ENDPOINT, BLOCK,
 	    "the server offers a login and then does not know the command, so none is sent to this port",
 	    "check that this port is the provider's submission port" },
+	[HEALTH_AUTH_UNPROVEN] = { "auth_unproven", ENDPOINT, BLOCK,
+	    "the server does not show that it knows the password, as it has to, so no mail is sent there",
+	    "find out who answers on this port; if it is the provider, name another login method (mechanisms)" },
 	[HEALTH_AUTH_TEMP] = { "auth_temp", ACCOUNT, NONE,
 	    "the server can't check logins now",
 	    "" },
@@ -159,7 +162,13 @@ health_class_find(struct view word, enum health_class *out)
 bool
 health_is_unjudged(enum health_class class)
 {
-	return class == HEALTH_AUTH_UNANSWERED || class == HEALTH_AUTH_NOT_TAKEN;
+	return class == HEALTH_AUTH_UNANSWERED || health_ends_logins(class);
+}
+
+bool
+health_ends_logins(enum health_class class)
+{
+	return class == HEALTH_AUTH_NOT_TAKEN || class == HEALTH_AUTH_UNPROVEN;
 }
 
 const char *

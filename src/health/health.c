@@ -238,7 +238,7 @@ note_failure(struct health *h, struct endpoint *ep, const struct health_sample *
 	if (severity == SEVERITY_DOWN)
 		return EV_CERTAIN;
 	/* A certificate may be a mishap once; a server that says so itself is not. */
-	if (severity == SEVERITY_BLOCK && (++ep->blocking >= 2 || s->class == HEALTH_AUTH_NOT_TAKEN))
+	if (severity == SEVERITY_BLOCK && (++ep->blocking >= 2 || health_ends_logins(s->class)))
 		return EV_BLOCK;
 	/* It may be the message: the last way stays open, and the next one shows it. */
 	if (s->lone && is_last_usable(h, ep))

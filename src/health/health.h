@@ -27,7 +27,7 @@ enum health_class {
 	HEALTH_STARTTLS_MISSING, HEALTH_STARTTLS_BLANKED, HEALTH_STARTTLS_REFUSED, HEALTH_INJECTED,
 	HEALTH_TLS_HANDSHAKE, HEALTH_TLS_NAME, HEALTH_TLS_EXPIRED, HEALTH_TLS_UNTRUSTED,
 	HEALTH_EHLO_REFUSED, HEALTH_AUTH_MISSING, HEALTH_AUTH_UNANSWERED, HEALTH_AUTH_NOT_TAKEN,
-	HEALTH_AUTH_TEMP, HEALTH_AUTH_REFUSED,
+	HEALTH_AUTH_UNPROVEN, HEALTH_AUTH_TEMP, HEALTH_AUTH_REFUSED,
 	HEALTH_QUOTA, HEALTH_QUOTA_USED_UP, HEALTH_SENDER_REFUSED, HEALTH_RCPT_REFUSED, HEALTH_CONTENT_REFUSED,
 	HEALTH_MSG_TEMP, HEALTH_CUT_BEFORE_DOT, HEALTH_CUT_AFTER_DOT, HEALTH_GARBLED,
 	HEALTH_CLASS_COUNT
@@ -49,6 +49,8 @@ const struct health_class_info *health_class_info(enum health_class);
 bool health_class_find(struct view word, enum health_class *out) must_use;
 /* A login was sent, and whether the password is right is not known. */
 bool health_is_unjudged(enum health_class);
+/* No login goes there but rarely, after one that ended so: unjudged, and by the server itself. */
+bool health_ends_logins(enum health_class);
 
 enum endpoint_state {
 	EP_UNKNOWN, EP_UP, EP_DEGRADED, EP_DOWN, EP_PROBING, EP_RECOVERING, EP_BLOCKED, EP_OFF,

@@ -91,7 +91,7 @@ probe_login_failed(struct health *h, size_t i, enum health_class class, int64_t 
 {
 	static const int64_t not_taken[] = { HOURS(1), HOURS(6), HOURS(24) };
 	struct endpoint *ep = &h->ep[i];
-	int64_t ms = class == HEALTH_AUTH_NOT_TAKEN ? STEP(not_taken, ep->logins_failed) : MINUTES(10);
+	int64_t ms = health_ends_logins(class) ? STEP(not_taken, ep->logins_failed) : MINUTES(10);
 
 	ep->logins_failed++;
 	ep->login_ms = now_ms + rng_jitter(h->rng, ms, JITTER);

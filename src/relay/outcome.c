@@ -215,6 +215,8 @@ class_of_fault(const struct client_failure *f)
 		return HEALTH_AUTH_MISSING;
 	case FAULT_AUTH:
 		return login_failed(r);
+	case FAULT_UNPROVEN:
+		return HEALTH_AUTH_UNPROVEN;
 	case FAULT_NONE:
 		return lost_at(f->state);
 	default:

@@ -10,7 +10,7 @@ static void
 probe_begin(struct upstream *u, const struct health_probe *p)
 {
 	int64_t now = loop_now(u->r->env.loop);
-	bool login = p->login && u->conf->user != NULL && health_login_allowed(u->health, now);
+	bool login = p->login && u->conf->mechanisms != 0 && health_login_allowed(u->health, now);
 
 	health_probe_started(u->health, (size_t)p->endpoint, now);
 	u->prober.session = session_new(u, (size_t)p->endpoint,

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/require.h"
+#include "net/crypto.h"
 #include "relay/relay_impl.h"
 
 #include "base/banned.h"
@@ -282,11 +283,12 @@ session_proven(struct session *s)
 static bool
 session_login(struct session *s)
 {
-	/* LOGIN asks once for each word. */
+	/* Each step of a login asks for the credentials. */
 	if (!s->logging_in && (!session_proven(s) || !pool_login_gate(s)))
 		return false;
 	s->logging_in = true;
-	client_login(s->client, view_str(s->up->conf->user), view_of(s->up->secret, s->up->nsecret));
+	client_login(s->client, &(struct sasl_login){ .user = view_str(s->up->conf->user),
+		.secret = view_of(s->up->secret, s->up->nsecret), .crypto = &crypto_openssl });
 	return true;
 }
 
@@ -534,7 +536,7 @@ session_talk(struct session *s)
 		.ehlo_name = s->r->conf->hostname,
 		.tls = tls == CONF_TLS_IMPLICIT ? CLIENT_TLS_IMPLICIT :
 		    tls == CONF_TLS_STARTTLS ? CLIENT_TLS_STARTTLS : CLIENT_TLS_NONE,
-		.login = up->user != NULL,
+		.mechanisms = up->mechanisms,
 		.probe = is_probe(s),
 		.probe_login = s->kind == SESSION_PROBE_LOGIN,
 	};

@@ -3,6 +3,7 @@
 
 #include "base/compiler.h"
 #include "base/num.h"
+#include "smtp/mechanism.h"
 
 #include "base/banned.h"
 
@@ -45,22 +46,16 @@ static void
 add_auth(struct caps *c, struct view words)
 {
 	struct view word;
-	bool other = (c->flags & CAP_AUTH_OTHER) != 0;
+	enum sasl_mechanism m;
 
 	while (view_split(&words, ' ', &word)) {
 		if (word.n == 0)
 			continue;
 		add_word(c, word);
-		if (view_ieq(word, VIEW("PLAIN")))
-			c->flags |= CAP_AUTH_PLAIN;
-		else if (view_ieq(word, VIEW("LOGIN")))
-			c->flags |= CAP_AUTH_LOGIN;
-		else
-			other = true;
+		m = mechanism_find(word);
+		if (m != SASL_COUNT)
+			c->mechanisms |= MECHANISM(m);
 	}
-	c->flags &= ~CAP_AUTH_OTHER;
-	if (other && (c->flags & (CAP_AUTH_PLAIN | CAP_AUTH_LOGIN)) == 0)
-		c->flags |= CAP_AUTH_OTHER;
 }
 
 /* Firewalls write X over what they don't like: "XXXXXXXX", "XXXXXXXA". */

@@ -15,16 +15,14 @@
 #define CAP_CHUNKING	0x020u
 #define CAP_SMTPUTF8	0x040u
 #define CAP_DSN		0x080u
-#define CAP_AUTH_PLAIN	0x100u
-#define CAP_AUTH_LOGIN	0x200u
-#define CAP_AUTH_OTHER	0x400u	/* AUTH, but nothing we speak; auth_words has the list */
-#define CAP_BLANKED	0x800u	/* a keyword of rows of X: a device on the path edits EHLO */
+#define CAP_BLANKED	0x100u	/* a keyword of rows of X: a device on the path edits EHLO */
 
 struct caps {
 	unsigned	flags;
+	unsigned	mechanisms;	/* offered, of those that we have (smtp/mechanism.h) */
 	uint64_t	size;		/* 0: none told, or one beyond all numbers */
 	bool		named;		/* the first line, the server's name, is over */
-	char		auth_words[96];	/* mechanisms as offered, cut */
+	char		auth_words[96];	/* all that are offered, as said, cut */
 };
 
 void caps_init(struct caps *);

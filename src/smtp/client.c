@@ -8,7 +8,6 @@
 #include "base/quote.h"
 #include "base/require.h"
 #include "smtp/client_private.h"
-#include "smtp/sasl.h"
 
 #include "base/banned.h"
 
@@ -105,7 +104,7 @@ after_ehlo(struct client *c)
 static bool
 wants_login(const struct client *c)
 {
-	return c->params.login && (!c->params.probe || c->params.probe_login);
+	return c->params.mechanisms != 0 && (!c->params.probe || c->params.probe_login);
 }
 
 /* HELO offers neither TLS nor login. */
@@ -120,15 +119,16 @@ try_helo(struct client *c)
 static unsigned
 choose_login(struct client *c)
 {
+	unsigned usable = c->caps.mechanisms & c->params.mechanisms;
+
 	/* A probe that does not log in tells whether a session could. */
-	if (c->params.login && (c->caps.flags & (CAP_AUTH_PLAIN | CAP_AUTH_LOGIN)) == 0)
+	if (c->params.mechanisms != 0 && usable == 0)
 		return FAIL(FAULT_NO_AUTH);
 	if (!wants_login(c))
 		return TO_LOGGED_IN;
 	if (!c->tls_ready)		/* the configuration asks for no such thing */
 		return FAIL(FAULT_NO_AUTH);
-	c->plain = (c->caps.flags & CAP_AUTH_PLAIN) != 0;
-	c->prompts = 0;
+	sasl_start(&c->sasl, mechanism_best(usable));
 	return CL_AUTH;
 }
 
@@ -138,18 +138,27 @@ logged_in(struct client *c)
 	return c->params.probe ? CL_QUIT : CL_READY;
 }
 
-/* A server may ask for PLAIN's response again, and for LOGIN's two words. */
+/* A "yes" of who had to prove something and did not is worth nothing. */
+static unsigned
+authenticated(struct client *c)
+{
+	if (sasl_is_proven(&c->sasl))
+		return TO_LOGGED_IN;
+	c->parser.done = false;		/* what is wrong is not in the reply */
+	return FAIL(FAULT_UNPROVEN);
+}
+
 static unsigned
 prompted(struct client *c)
 {
-	c->prompts++;
-	return c->prompts > (c->plain ? 1u : 2u) ? FAIL(FAULT_UNEXPECTED) : CL_AUTH_NEXT;
+	return sasl_is_over(&c->sasl) ? FAIL(FAULT_UNEXPECTED) : CL_AUTH_NEXT;
 }
 
 static unsigned (*const choices[])(struct client *) = {
 	[TO_EHLO_DONE - CL_COUNT]	= after_ehlo,
 	[TO_TRY_HELO - CL_COUNT]	= try_helo,
 	[TO_LOGIN - CL_COUNT]		= choose_login,
+	[TO_AUTHENTICATED - CL_COUNT]	= authenticated,
 	[TO_LOGGED_IN - CL_COUNT]	= logged_in,
 	[TO_PROMPT - CL_COUNT]		= prompted,
 	[TO_NEXT_RCPT - CL_COUNT]	= mail_next_rcpt,
@@ -189,9 +198,9 @@ static const struct step steps[CL_COUNT] = {
 	    PUSHED, PUSHED, NULL, CLIENT_NEED_TLS },
 	[CL_EHLO_TLS] = { "ehlo-tls", say_ehlo, SECONDS(30), SECONDS(10), TO_LOGIN, ODD,
 	    FAIL(FAULT_EHLO), FAIL(FAULT_EHLO), note_caps, CLIENT_WANT_INPUT },
-	[CL_AUTH] = { "auth", want_login, SECONDS(60), SECONDS(10), TO_LOGGED_IN, TO_PROMPT,
+	[CL_AUTH] = { "auth", want_login, SECONDS(60), SECONDS(10), TO_AUTHENTICATED, TO_PROMPT,
 	    FAIL(FAULT_AUTH), FAIL(FAULT_AUTH), NULL, CLIENT_WANT_INPUT },
-	[CL_AUTH_NEXT] = { "auth-next", want_login, SECONDS(60), SECONDS(10), TO_LOGGED_IN, TO_PROMPT,
+	[CL_AUTH_NEXT] = { "auth-next", want_login, SECONDS(60), SECONDS(10), TO_AUTHENTICATED, TO_PROMPT,
 	    FAIL(FAULT_AUTH), FAIL(FAULT_AUTH), NULL, CLIENT_WANT_INPUT },
 	[CL_READY] = { "ready", NULL, 0, 0, ODD, ODD, ODD, ODD, NULL, CLIENT_IDLE },
 	[CL_MAIL] = { "mail", mail_say_from, SECONDS(120), SECONDS(10), TO_NEXT_RCPT, ODD,
@@ -252,7 +261,9 @@ fault_detail(const struct client *c, enum client_fault fault)
 	case FAULT_NO_AUTH:
 		if (!c->tls_ready)
 			return "no password is sent over a connection without TLS";
-		return "no login method that we speak is offered";
+		return "no login method that may be used is offered";
+	case FAULT_UNPROVEN:
+		return "it took the login without showing that it knows the password";
 	case FAULT_UNEXPECTED:
 		return "the reply makes no sense at this point";
 	default:
@@ -272,7 +283,7 @@ go(struct client *c, unsigned to)
 
 		(void)snprintf(detail, sizeof(detail), "%s", fault_detail(c, fault));
 		if (fault == FAULT_NO_AUTH && c->tls_ready && c->caps.auth_words[0] != '\0')
-			(void)snprintf(detail, sizeof(detail), "no login method that we speak is offered, but %s",
+			(void)snprintf(detail, sizeof(detail), "no login method that may be used is offered, but %s",
 			    c->caps.auth_words);
 		fail(c, fault, detail);
 		return;
@@ -478,31 +489,47 @@ client_tls_ready(struct client *c)
 		go(c, CL_EHLO_TLS);
 }
 
-void
-client_login(struct client *c, struct view user, struct view password)
+/* Nothing of it leaves; but for that the dialogue is given up, if one has begun (RFC 4954 4). */
+static void
+give_login_up(struct client *c, enum sasl_result why)
 {
-	struct buf *out = &c->out;
-	bool ok;
+	char detail[160];
+
+	buf_wipe(&c->out);
+	if (c->state == CL_AUTH_NEXT && !buf_add(&c->out, VIEW("*\r\n")))
+		c->no_memory = true;
+	if (why == SASL_ODD) {
+		fail(c, FAULT_UNEXPECTED, fault_detail(c, FAULT_UNEXPECTED));
+		return;
+	}
+	c->parser.done = false;		/* what is wrong is not in the reply */
+	if (why == SASL_COSTLY)
+		(void)snprintf(detail, sizeof(detail), "%s with more than %u iterations is not done here: forbid "
+		    "it (mechanisms), if there is another", mechanism_name(c->sasl.mechanism), SCRAM_ITERATIONS_MAX);
+	else
+		(void)snprintf(detail, sizeof(detail), "%s", why == SASL_UNPROVEN ?
+		    "its signature is not that of one who knows the password" :
+		    "user or password can't be sent: too long, or with a NUL");
+	fail(c, why == SASL_UNPROVEN ? FAULT_UNPROVEN : FAULT_NO_AUTH, detail);
+}
+
+void
+client_login(struct client *c, const struct sasl_login *login)
+{
+	enum sasl_result result;
 
 	if (c->state == CL_CLOSED)
 		return;
 	require(c->login_due && c->tls_ready);
 	c->login_due = false;
 	c->secret = true;
-	if (!c->plain && c->prompts == 0)
-		ok = buf_add_str(out, "AUTH LOGIN");
-	else if (!c->plain)
-		ok = sasl_add_word(out, c->prompts == 1 ? user : password);
+	result = sasl_say(&c->sasl, login, view_str(c->parser.reply.text), &c->out);
+	if (result == SASL_SAID && !buf_add(&c->out, VIEW("\r\n")))
+		result = SASL_CANT;
+	if (result == SASL_SAID)
+		c->outstanding++;
 	else
-		ok = (c->prompts > 0 || buf_add_str(out, "AUTH PLAIN ")) &&
-		    sasl_add_plain(out, user, password);
-	if (!ok || !buf_add_str(out, "\r\n")) {
-		buf_wipe(out);
-		c->parser.done = false;
-		fail(c, FAULT_NO_AUTH, "user or password can't be sent: too long, or with a NUL");
-		return;
-	}
-	c->outstanding++;
+		give_login_up(c, result);
 }
 
 void
@@ -577,6 +604,12 @@ unsigned
 client_caps(const struct client *c)
 {
 	return c->caps.flags;
+}
+
+const char *
+client_mechanism(const struct client *c)
+{
+	return c->sasl.begun ? mechanism_name(c->sasl.mechanism) : NULL;
 }
 
 uint64_t

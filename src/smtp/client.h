@@ -5,9 +5,9 @@
  * Feed it replies, do what it says, write what it leaves in client_output().
  * A table of states whose every cell names its successor (client.c); each state
  * that waits has a deadline, which client_deadline_ms() tells. Pipelines MAIL,
- * RCPT and DATA where offered (RFC 2920). Credentials leave only when the
- * caller has said that TLS is up and verified (client_tls_ready); lines that
- * carry them are marked, so that no trace can print them.
+ * RCPT and DATA where offered (RFC 2920). Logs in by the strongest mechanism that is offered and
+ * allowed (smtp/sasl). Credentials leave only when the caller has said that TLS is up and verified
+ * (client_tls_ready); lines that carry them are marked, so that no trace can print them.
  */
 #ifndef SMTP_CLIENT_H
 #define SMTP_CLIENT_H
@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "smtp/caps.h"
 #include "smtp/reply.h"
+#include "smtp/sasl.h"
 
 enum client_tls { CLIENT_TLS_NONE, CLIENT_TLS_STARTTLS, CLIENT_TLS_IMPLICIT };
 
@@ -29,7 +30,7 @@ enum client_state {
 struct client_params {
 	const char	*ehlo_name;
 	enum client_tls	 tls;
-	bool		 login;		/* credentials are to be used */
+	unsigned	 mechanisms;	/* that may be used to log in (smtp/mechanism.h); 0: no login */
 	bool		 probe;		/* QUIT when ready; never MAIL */
 	bool		 probe_login;	/* with probe: log in first */
 };
@@ -56,7 +57,7 @@ struct client_message {
 enum client_action {
 	CLIENT_WANT_INPUT,	/* all input taken; a reply is awaited */
 	CLIENT_NEED_TLS,	/* write the output, start the handshake, then client_tls_ready() */
-	CLIENT_NEED_LOGIN,	/* call client_login() with the credentials (not kept: LOGIN asks once for each word) */
+	CLIENT_NEED_LOGIN,	/* call client_login() with the credentials (not kept: each step asks for them) */
 	CLIENT_IDLE,		/* ready: client_send(), client_quit(), or wait */
 	CLIENT_NEED_BODY,	/* go-ahead for the message: client_body() until client_body_end() */
 	CLIENT_RESULT,		/* a transaction ended: results are in client_result() */
@@ -75,8 +76,9 @@ enum client_fault {
 	FAULT_STARTTLS_BLANKED,	/* not offered, and a row of X is: a device on the path edits EHLO */
 	FAULT_STARTTLS_REFUSED,
 	FAULT_INJECTED,		/* bytes behind the reply to STARTTLS */
-	FAULT_NO_AUTH,		/* no mechanism that we speak */
+	FAULT_NO_AUTH,		/* no mechanism that we speak, or may use; or none can be done: see detail */
 	FAULT_AUTH,		/* login refused or postponed: see reply code */
+	FAULT_UNPROVEN,		/* the server did not show that it knows the password (SCRAM) */
 	FAULT_GARBLED,		/* a reply that is none, or too long */
 	FAULT_SHUTTING_DOWN,	/* 421 */
 	FAULT_UNEXPECTED	/* a code that makes no sense there, or an unasked reply */
@@ -116,8 +118,8 @@ void client_free(struct client *);
 enum client_action client_step(struct client *, struct view in, size_t *used);
 
 void client_tls_ready(struct client *);
-/* PLAIN preferred, else LOGIN. The strings are used at once and wiped from the output by its owner. */
-void client_login(struct client *, struct view user, struct view password);
+/* One step of the login. What is borrowed is used at once, and wiped from the output by its owner. */
+void client_login(struct client *, const struct sasl_login *);
 /* In CLIENT_IDLE only. The views and the array of recipients must live until CLIENT_RESULT. */
 void client_send(struct client *, const struct client_message *);
 /* Message bytes, lines in CRLF; dot-stuffed here. Takes what fits the output; returns how much. */
@@ -138,6 +140,8 @@ const struct client_failure *client_failure(const struct client *);
 enum client_state client_state(const struct client *);
 const char *client_state_word(enum client_state);
 unsigned client_caps(const struct client *);	/* CAP_... of the last EHLO */
+/* Of the login that was begun; NULL: none was. */
+const char *client_mechanism(const struct client *);
 uint64_t client_size_limit(const struct client *);	/* of EHLO SIZE; 0: none told */
 const char *client_greeting(const struct client *);	/* text of the 220 */
 /*

@@ -43,8 +43,7 @@ struct client {
 	bool			 unasked;	/* the reply that is coming in answers nothing */
 	bool			 tls_ready;
 	bool			 login_due;	/* CLIENT_NEED_LOGIN */
-	bool			 plain;		/* mechanism: PLAIN, else LOGIN */
-	unsigned		 prompts;	/* 334s of this login */
+	struct sasl		 sasl;		/* of the login that was begun */
 	bool			 secret;	/* credentials were put into out */
 	bool			 eof;
 	bool			 no_memory;
@@ -59,7 +58,7 @@ struct client {
 
 /* Successors: the states, then the choices that one function each resolves, then the faults. */
 enum {
-	TO_EHLO_DONE = CL_COUNT, TO_TRY_HELO, TO_LOGIN, TO_LOGGED_IN, TO_PROMPT,
+	TO_EHLO_DONE = CL_COUNT, TO_TRY_HELO, TO_LOGIN, TO_AUTHENTICATED, TO_LOGGED_IN, TO_PROMPT,
 	TO_NEXT_RCPT, TO_MAIL_REFUSED, TO_DATA_REFUSED, TO_GO_AHEAD, TO_DECIDED, TO_FINISH,
 	TO_FAULT
 };

@@ -7,6 +7,7 @@
  */
 #include "base/buf.h"
 #include "fuzz.h"
+#include "net/crypto.h"
 #include "smtp/client.h"
 
 #include "base/banned.h"
@@ -16,6 +17,14 @@
 static const struct client_rcpt rcpt[] = {
 	{ VIEW("a@x.example") }, { VIEW("b\r\n@x.example") }, { VIEW("c@x.example") },
 };
+
+/* The same nonce each time. */
+static bool
+draw(uint8_t *out, size_t n)
+{
+	memset(out, 'n', n);
+	return true;
+}
 
 struct play {
 	struct client	*c;
@@ -92,6 +101,16 @@ check_result(struct play *p)
 		require(r->rcpt[1].code / 100 != 2);
 }
 
+static void
+log_in(struct client *c)
+{
+	struct crypto crypto = crypto_openssl;
+
+	crypto.random = draw;
+	client_login(c, &(struct sasl_login){ .user = VIEW("user"), .secret = VIEW(PASSWORD),
+		.crypto = &crypto });
+}
+
 /* False when the input is used up or the session over. */
 static bool
 act(struct play *p, struct view *io, unsigned choice)
@@ -113,7 +132,7 @@ act(struct play *p, struct view *io, unsigned choice)
 		return io->n > 0;
 	case CLIENT_NEED_LOGIN:
 		take_output(p);
-		client_login(p->c, VIEW("user"), VIEW(PASSWORD));
+		log_in(p->c);
 		take_output(p);
 		return true;
 	case CLIENT_IDLE:
@@ -141,7 +160,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct view in = view_of(data, size);
 	unsigned choice = fuzz_choice(&in);
 	struct client_params params = {
-		.ehlo_name = "h.example", .tls = (enum client_tls)(choice % 3), .login = (choice & 4) != 0,
+		.ehlo_name = "h.example", .tls = (enum client_tls)(choice % 3),
+		.mechanisms = (choice & 4) != 0 ? MECHANISMS_PASSWORD : 0,
 		.probe = (choice & 8) != 0, .probe_login = (choice & 16) != 0,
 	};
 	struct play p = { .c = client_new(&params) };

@@ -272,8 +272,11 @@ say_offers(struct conn *c)
 	write_out(c, "250-twin.example greets you\r\n");
 	if (starttls)
 		write_out(c, "250-STARTTLS\r\n");
-	if (auth)
-		write_out(c, "250-AUTH PLAIN LOGIN\r\n");
+	if (auth) {
+		write_out(c, "250-AUTH ");
+		write_out(c, h->mechanisms != NULL ? h->mechanisms : "PLAIN LOGIN");
+		write_out(c, "\r\n");
+	}
 	write_out(c, "250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE 52428800\r\n250 ENHANCEDSTATUSCODES\r\n");
 }
 
@@ -498,6 +501,7 @@ smarthost_heal(struct smarthost *h)
 {
 	memset(h->fault, 0, sizeof(h->fault));
 	h->no_starttls = h->no_auth = false;
+	h->mechanisms = NULL;
 	h->ep->mode = TWIN_ACCEPT;
 	h->ep->tls = STREAM_EOF;
 }

@@ -64,6 +64,7 @@ struct smarthost {
 	struct twin_endpoint	*ep;
 	bool			 implicit;
 	bool			 no_starttls, no_auth;
+	const char		*mechanisms;	/* offered; NULL: PLAIN and LOGIN */
 	bool			 careless;	/* takes a login in clear, too */
 	struct fault		 fault[FAULTS_MAX];
 	const struct smarthost_script *script;	/* or NULL */

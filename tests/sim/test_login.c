@@ -25,6 +25,29 @@ start_blocked(struct world *w)
 	assert_int_equal(world_logged(w, "account-blocked", "relay=main"), 1);
 }
 
+/* Other mechanisms are offered, and not tried with the same password. */
+static void
+whatever_the_mechanism_one_refusal_blocks(void **state)
+{
+	static const char *const offers[] = { "SCRAM-SHA-256 PLAIN LOGIN", "SCRAM-SHA-1 CRAM-MD5 PLAIN",
+		"CRAM-MD5 PLAIN LOGIN", "PLAIN LOGIN", "LOGIN" };
+
+	for (size_t i = 0; i < lengthof(offers); i++) {
+		struct world *w = scenario_new();
+		char want[40];
+
+		for (unsigned p = 0; p < PORTS; p++)
+			w->port[p].mechanisms = offers[i];
+		start_blocked(w);
+		world_run(w, MINUTES(50));
+		assert_int_equal(world_logins(w), 1);
+		(void)snprintf(want, sizeof(want), "AUTH %s", offers[i]);
+		*strchrnul(want + 5, ' ') = '\0';
+		assert_non_null(strstr(w->port[P587].login, want));
+		scenario_free(w);
+	}
+}
+
 /* --- restarts ------------------------------------------------------------------------ */
 
 static void
@@ -637,6 +660,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(whatever_the_mechanism_one_refusal_blocks),
 		T(fifty_restarts_are_one_login),
 		T(an_answer_that_nobody_sees_is_waited_for),
 		T(a_stop_near_a_login_costs_no_pause),

@@ -218,6 +218,28 @@ a_port_that_takes_no_login_gets_one(void **state)
 	assert_int_equal(w->port[P587].ntaken, 1);
 }
 
+/* SCRAM, and a server that says "yes" to whatever comes: it gets no mail, and few logins. */
+static void
+a_server_that_proves_nothing_gets_no_mail(void **state)
+{
+	struct world *w = *state;
+
+	w->port[P587].mechanisms = "SCRAM-SHA-256 PLAIN";
+	world_start(w);
+	for (unsigned i = 0; i < 10; i++) {
+		world_mail(w, ALICE, BOB, "mail.");
+		assert_true(world_settle(w, SECONDS(3)));
+		world_run(w, SECONDS(50));
+	}
+	assert_int_equal(w->port[P587].logins, 1);
+	assert_int_equal(w->port[P587].transactions, 0);
+	assert_int_equal(w->port[P587].ntaken, 0);
+	assert_non_null(strstr(w->port[P587].login, "AUTH SCRAM-SHA-256 "));
+	assert_int_equal(world_logged(w, "endpoint-blocked", "class=auth_unproven"), 1);
+	world_run(w, HOURS(5));
+	assert_int_equal(w->port[P587].logins, 2);
+}
+
 /* Logins that run side by side, of credentials that work, and the path is cut: one event, not many. */
 static void
 a_cut_of_many_counts_once(void **state)
@@ -341,6 +363,7 @@ main(void)
 		T(a_cut_login_is_in_doubt_for_both),
 		T(a_port_that_cuts_logins_is_left),
 		T(a_port_that_takes_no_login_gets_one),
+		T(a_server_that_proves_nothing_gets_no_mail),
 		T(a_cut_of_many_counts_once),
 		T(proven_credentials_add_none),
 		T(a_cut_before_the_login_is_none),

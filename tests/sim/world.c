@@ -112,7 +112,7 @@ conf_init(struct conf *c)
 	c->history_size = 64u << 20;
 	c->nrelay = 1;
 	c->relay[0] = (struct conf_relay){ .name = name, .host = host, .user = user,
-		.secret = CONF_SECRET_FILE, .connections = 4, .messages_per_connection = 50,
+		.mechanisms = MECHANISMS_PASSWORD, .secret = CONF_SECRET_FILE, .connections = 4, .messages_per_connection = 50,
 		.connection_age_ms = MINUTES(10), .idle_ms = SECONDS(30),
 		.recipients_per_message = 50, .nendpoint = PORTS };
 	c->nroute = 1;
@@ -665,6 +665,7 @@ world_use_backup(struct world *w)
 	r->name = name;
 	r->host = host;
 	r->user = user;
+	r->mechanisms = MECHANISMS_PASSWORD;
 	r->nendpoint = 1;
 	w->conf.route[0].relay[w->conf.route[0].nrelay++] = 1;
 	w->secrets = "secret\nother\n";

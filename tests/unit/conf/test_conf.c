@@ -10,6 +10,7 @@
 
 #include "conf/conf.h"
 #include "conf/value.h"
+#include "smtp/mechanism.h"
 
 #include "base/banned.h"
 
@@ -376,6 +377,45 @@ test_endpoints(void **state)
 
 #define LOGIN "user = \"u\"; password_file = \"/p\"; "
 #define CLEAR "endpoints = ( { port = 25; tls = \"none\"; } ); "
+
+static void
+assert_mechanisms(const char *list, unsigned want)
+{
+	char text[256];
+	struct conf *c;
+
+	(void)snprintf(text, sizeof(text), NAMES "relays = ( { host = \"h.example\"; " LOGIN "%s%s } );",
+	    list[0] != '\0' ? "mechanisms = " : "", list);
+	c = load(text);
+	assert_non_null(c);
+	assert_int_equal(c->relay[0].mechanisms, want);
+	conf_free(c);
+}
+
+static void
+test_mechanisms(void **state)
+{
+	struct conf *c;
+
+	assert_mechanisms("", MECHANISMS_PASSWORD);
+	assert_mechanisms("[ \"plain\" ];", MECHANISM(SASL_PLAIN));
+	assert_mechanisms("[ \"SCRAM-SHA-256\", \"Login\" ];",
+	    MECHANISM(SASL_SCRAM_SHA_256) | MECHANISM(SASL_LOGIN));
+	assert_mechanisms("[ \"!cram-md5\", \"!login\" ];",
+	    MECHANISMS_PASSWORD & ~MECHANISM(SASL_CRAM_MD5) & ~MECHANISM(SASL_LOGIN));
+	assert_mechanisms("[ \"plain\", \"login\", \"!login\" ];", MECHANISM(SASL_PLAIN));
+	assert_mechanisms("[ \"xoauth2\", \"oauthbearer\" ];", MECHANISMS_TOKEN);
+	c = load(NAMES "relays = ( { host = \"h.example\"; } );");
+	assert_non_null(c);
+	assert_int_equal(c->relay[0].mechanisms, 0);
+	conf_free(c);
+	assert_relay_refused(LOGIN "mechanisms = [ \"ntlm\" ];", "number 1 is not a way to log in that we have");
+	assert_relay_refused(LOGIN "mechanisms = \"plain\";", "texts like [ \"scram-sha-256\", \"plain\" ]");
+	assert_relay_refused(LOGIN "mechanisms = [ \"plain\", \"xoauth2\" ];", "one relay has one of them");
+	assert_relay_refused(LOGIN "mechanisms = [ \"plain\", \"!plain\" ];", "leaves no way to log in");
+	assert_relay_refused(LOGIN "mechanisms = [ \"external\" ];", "needs a certificate of our own");
+	assert_relay_refused("mechanisms = [ \"plain\" ];", "there is no user");
+}
 
 /* Nothing that could send a password to an unverified peer is taken. */
 static void
@@ -771,6 +811,7 @@ main(void)
 		cmocka_unit_test(test_endpoints),
 		cmocka_unit_test(test_secrecy),
 		cmocka_unit_test(test_login),
+		cmocka_unit_test(test_mechanisms),
 		cmocka_unit_test(test_relations),
 		cmocka_unit_test(test_no_routes),
 		cmocka_unit_test(test_routes),

@@ -49,6 +49,7 @@ static const struct {
 	[HEALTH_AUTH_MISSING] = { "auth_missing", "no login method" },
 	[HEALTH_AUTH_UNANSWERED] = { "auth_unanswered", "got no answer" },
 	[HEALTH_AUTH_NOT_TAKEN] = { "auth_not_taken", "does not know the command" },
+	[HEALTH_AUTH_UNPROVEN] = { "auth_unproven", "does not show that it knows the password" },
 	[HEALTH_AUTH_TEMP] = { "auth_temp", "can't check logins now" },
 	[HEALTH_AUTH_REFUSED] = { "auth_refused", "login was refused" },
 	[HEALTH_QUOTA] = { "quota", "slow down" },

@@ -128,6 +128,7 @@ failures_of_a_session(void **state)
 		{ FAULT_AUTH, CL_AUTH, 502, "5.5.1", "not implemented", HEALTH_AUTH_NOT_TAKEN },
 		{ FAULT_AUTH, CL_AUTH, 503, "5.5.1", "not now", HEALTH_AUTH_NOT_TAKEN },
 		{ FAULT_AUTH, CL_AUTH_NEXT, 504, "5.5.4", "unknown mechanism", HEALTH_AUTH_NOT_TAKEN },
+		{ FAULT_UNPROVEN, CL_AUTH_NEXT, 0, "", "", HEALTH_AUTH_UNPROVEN },
 		{ FAULT_AUTH, CL_AUTH, 501, "5.5.2", "cannot decode", HEALTH_AUTH_REFUSED },
 		{ FAULT_AUTH, CL_AUTH, 530, "5.7.0", "log in first", HEALTH_AUTH_REFUSED },
 		{ FAULT_AUTH, CL_AUTH, 534, "5.7.9", "mechanism is too weak", HEALTH_AUTH_REFUSED },

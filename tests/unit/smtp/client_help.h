@@ -17,10 +17,10 @@
 
 static const struct client_params plain = { .ehlo_name = "h.example" };
 static const struct client_params starttls_login = {
-	.ehlo_name = "h.example", .tls = CLIENT_TLS_STARTTLS, .login = true,
+	.ehlo_name = "h.example", .tls = CLIENT_TLS_STARTTLS, .mechanisms = MECHANISMS_PASSWORD,
 };
 static const struct client_params implicit_login = {
-	.ehlo_name = "h.example", .tls = CLIENT_TLS_IMPLICIT, .login = true,
+	.ehlo_name = "h.example", .tls = CLIENT_TLS_IMPLICIT, .mechanisms = MECHANISMS_PASSWORD,
 };
 static const struct client_rcpt three[] = {
 	{ VIEW("a@x.example") }, { VIEW("b@x.example") }, { VIEW("c@x.example") },
@@ -39,6 +39,12 @@ assert_says(struct client *c, const char *want)
 		print_message("said: %.*s\nwanted: %s\n", VIEW_ARG(buf_view(out)), want);
 	assert_true(view_eq(buf_view(out), view_str(want)));
 	buf_clear(out);
+}
+
+static inline void
+login_as(struct client *c, struct view user, struct view password)
+{
+	client_login(c, &(struct sasl_login){ .user = user, .secret = password });
 }
 
 static inline enum client_action

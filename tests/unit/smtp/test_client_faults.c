@@ -62,13 +62,13 @@ test_helo_where_nothing_needs_ehlo(void **state)
 static struct client *
 client_in(enum client_state want, bool pipelined)
 {
-	struct client_params p = { .ehlo_name = "h", .login = true, .tls = CLIENT_TLS_IMPLICIT };
+	struct client_params p = { .ehlo_name = "h", .mechanisms = MECHANISMS_PASSWORD, .tls = CLIENT_TLS_IMPLICIT };
 	struct client *c;
 
 	if (want == CL_STARTTLS || want == CL_TLS || want == CL_EHLO_TLS)
 		p.tls = CLIENT_TLS_STARTTLS;
 	if (want == CL_HELO)
-		p.login = false;
+		p.mechanisms = 0;
 	c = client_new(&p);
 	if (p.tls == CLIENT_TLS_IMPLICIT)
 		client_tls_ready(c);
@@ -83,11 +83,11 @@ client_in(enum client_state want, bool pipelined)
 	if (want == CL_EHLO_TLS)
 		client_tls_ready(c);
 	if (client_state(c) == CL_AUTH) {
-		client_login(c, VIEW("u"), VIEW("p"));
+		login_as(c, VIEW("u"), VIEW("p"));
 		if (want == CL_AUTH)
 			return c;
 		(void)hear(c, "334 \r\n");
-		client_login(c, VIEW("u"), VIEW("p"));
+		login_as(c, VIEW("u"), VIEW("p"));
 		if (want == CL_AUTH_NEXT)
 			return c;
 		(void)hear(c, "235 in\r\n");
@@ -332,10 +332,10 @@ test_capabilities(void **state)
 	caps_add_line(&k, VIEW(""));
 	caps_add_line(&k, VIEW("DSN "));
 	caps_add_line(&k, VIEW("AUTH  CRAM-MD5  "));
-	assert_int_equal(k.flags, CAP_PIPELINING | CAP_SIZE | CAP_DSN | CAP_AUTH_OTHER);
+	assert_int_equal(k.flags, CAP_PIPELINING | CAP_SIZE | CAP_DSN);
 	assert_int_equal(k.size, 0);
 	caps_add_line(&k, VIEW("AUTH=login"));
-	assert_int_equal(k.flags, CAP_PIPELINING | CAP_SIZE | CAP_DSN | CAP_AUTH_LOGIN);
+	assert_int_equal(k.flags, CAP_PIPELINING | CAP_SIZE | CAP_DSN);
 	assert_string_equal(k.auth_words, "CRAM-MD5 login");
 	caps_add_line(&k, VIEW("SIZE 52428800"));
 	assert_int_equal(k.size, 52428800);

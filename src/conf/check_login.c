@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* How a relay is logged in to: what goes with what, and by which mechanisms. */
+#include "base/compiler.h"
+#include "conf/loader.h"
+#include "smtp/mechanism.h"
+
+#include "base/banned.h"
+
+static unsigned
+line_at(const config_setting_t *s, const char *name)
+{
+	const config_setting_t *m = config_setting_get_member(s, name);
+
+	return config_setting_source_line(m != NULL ? m : s);
+}
+
+static bool
+has(const config_setting_t *s, const char *name)
+{
+	return config_setting_get_member(s, name) != NULL;
+}
+
+/* The words were checked. Only with ! in front: all that a password is for, but these. */
+static unsigned
+set_of(char *const *words)
+{
+	unsigned named = 0, not = 0;
+
+	for (size_t i = 0; words != NULL && words[i] != NULL; i++) {
+		struct view word = view_str(words[i]);
+		bool negated = view_starts(word, VIEW("!"));
+		enum sasl_mechanism m = mechanism_find(view_from(word, negated));
+
+		if (m == SASL_COUNT)
+			continue;
+		if (negated)
+			not |= MECHANISM(m);
+		else
+			named |= MECHANISM(m);
+	}
+	return (named != 0 ? named : MECHANISMS_PASSWORD) & ~not;
+}
+
+static void
+check_mechanisms(struct loader *ld, const config_setting_t *s, struct conf_relay *r)
+{
+	unsigned line = line_at(s, "mechanisms"), set = set_of(r->mechanism_words);
+
+	if ((set & MECHANISMS_TOKEN) != 0 && (set & ~MECHANISMS_TOKEN) != 0)
+		complain(ld, line, "relays[].mechanisms: oauthbearer and xoauth2 send a token, the others a "
+		    "password: one relay has one of them");
+	if ((set & MECHANISM(SASL_EXTERNAL)) != 0)
+		complain(ld, line, "relays[].mechanisms: external needs a certificate of our own");
+	if (set == 0)
+		complain(ld, line, "relays[].mechanisms leaves no way to log in");
+	if (r->mechanism_words != NULL && r->user == NULL)
+		complain(ld, line, "relays[].mechanisms says how to log in, and there is no user");
+	r->mechanisms = r->user != NULL ? set : 0;
+}
+
+void
+check_login(struct loader *ld, const config_setting_t *s, struct conf_relay *r)
+{
+	static const char *const sources[] = {
+		"password_file", "password_credential", "password_command", "password_env"
+	};
+	const char *first = NULL;
+
+	for (size_t i = 0; i < lengthof(sources); i++) {
+		if (!has(s, sources[i]))
+			continue;
+		if (first != NULL)
+			complain(ld, line_at(s, sources[i]), "relays[]: %s and %s: keep one of them",
+			    first, sources[i]);
+		first = sources[i];
+	}
+	if (r->user != NULL && first == NULL)
+		complain(ld, line_at(s, "user"), "relays[].user has no password: add password_file = "
+		    "\"/etc/posthouse/relay.password\", or password_credential, password_command, "
+		    "password_env");
+	if (!has(s, "user") && first != NULL)
+		complain(ld, line_at(s, first), "relays[].%s has no user to go with it: add user = "
+		    "\"...\"", first);
+	check_mechanisms(ld, s, r);
+}
