@@ -64,10 +64,10 @@ test_conf(const struct conf *conf, struct view text, const char *path)
 
 	buf_init(&report, 65536);
 	fine = precheck_report(conf, text, path, &report);
+	if (buf_len(&report) > 0)
+		(void)fwrite(buf_view(&report).p, 1, buf_len(&report), stderr);
 	if (fine)
 		(void)printf("%s: fine\n", path);
-	else
-		(void)fwrite(buf_view(&report).p, 1, buf_len(&report), stderr);
 	buf_done(&report);
 	return fine ? EXIT_SUCCESS : EX_CONFIG;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/require.h"
+#include "certificates.h"
 #include "command.h"
 #include "net/tls.h"
 #include "places.h"
@@ -66,6 +67,24 @@ complain(const struct complaints *c, const char *option, const struct err *e)
 	require(fits);			/* a handful of lines */
 }
 
+static bool
+check_certificate(const struct complaints *c, const struct conf_listener *l, size_t i)
+{
+	char warning[CONF_DANGER_MAX], option[48];
+	struct err e;
+
+	(void)snprintf(option, sizeof(option), "listeners.[%zu].certificate", i);
+	if (certificate_check(l, warning, &e) != 0) {
+		complain(c, option, &e);
+		return false;
+	}
+	if (warning[0] != '\0') {
+		(void)err_set(&e, ERR_TLS, "warning: %s", warning);
+		complain(c, option, &e);
+	}
+	return true;
+}
+
 static void
 complain_relay(const struct complaints *c, size_t i, const char *option, const struct err *e)
 {
@@ -118,11 +137,15 @@ bool
 precheck_report(const struct conf *c, struct view text, const char *path, struct buf *report)
 {
 	const struct complaints to = { text, path, report };
-	size_t before = buf_len(report);
+	bool certified = true;
+	size_t before;
 	struct err e;
 
 	if (geteuid() == 0 && become_user(&to, c) != 0)
 		return false;		/* as root everything can be read: no answer to the rest */
+	for (size_t i = 0; i < c->nlistener; i++)
+		certified &= check_certificate(&to, &c->listener[i], i);
+	before = buf_len(report);	/* what is there may be warnings */
 	if (read_again(path, &e) != 0)
 		complain(&to, "", &e);
 	if (c->hook != NULL && command_is_usable(c->hook[0], "hook", &e) != 0)
@@ -133,5 +156,5 @@ precheck_report(const struct conf *c, struct view text, const char *path, struct
 		if (check_ca_file(&c->relay[i], &e) != 0)
 			complain_relay(&to, i, "ca_file", &e);
 	}
-	return buf_len(report) == before;
+	return certified && buf_len(report) == before;
 }

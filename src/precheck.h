@@ -15,7 +15,7 @@
 int precheck(const struct conf *, struct err *) must_use;
 /*
  * For posthoused -t: every mistake, a line each, with that of the text. Asked by root, it answers as
- * the user that the daemon would be, and stays that user. False: there are some.
+ * the user that the daemon would be, and stays that user. False: there are some; else there may be warnings.
  */
 bool precheck_report(const struct conf *, struct view text, const char *path,
     struct buf *report) must_use;

@@ -59,6 +59,19 @@ take_listener(struct role *r, struct packet *p)
 	p->fd = -1;
 }
 
+static void
+take_tls(struct role *r, struct packet *p)
+{
+	struct view words = p->rest, number;
+	uint64_t n, bytes;
+
+	if (!view_split(&words, ' ', &number) || !num_parse_u64(number, 0, lengthof(r->tls) - 1, &n) ||
+	    !num_parse_u64(words, 0, UINT32_MAX, &bytes))
+		return;
+	keep(&r->tls[n].fd, p);
+	r->tls[n].certificate_n = (size_t)bytes;
+}
+
 /* True when the set-up is complete. */
 static bool
 take(struct role *r, struct packet *p, bool *debug, bool *bad)
@@ -79,6 +92,8 @@ take(struct role *r, struct packet *p, bool *debug, bool *bad)
 		keep(&r->status, p);
 	else if (view_eq(p->word, VIEW("handover")))
 		keep(&r->handover, p);
+	else if (view_eq(p->word, VIEW("tls")))
+		take_tls(r, p);
 	else if (view_eq(p->word, VIEW("listen")))
 		take_listener(r, p);
 	if (p->fd >= 0)
@@ -114,6 +129,8 @@ role_begin(struct role *r, const char *name)
 
 	*r = (struct role){ .name = name, .secret = -1, .spool = -1, .history = -1, .control = -1,
 		.status = -1, .handover = -1 };
+	for (size_t i = 0; i < lengthof(r->tls); i++)
+		r->tls[i].fd = -1;
 	(void)signal(SIGPIPE, SIG_IGN);		/* SIG_ERR only for a bad number */
 	/* A key press goes to the whole group of processes; the supervisor drains us in order. */
 	(void)signal(SIGINT, SIG_IGN);

@@ -11,7 +11,8 @@
  * Order to a role: "conf NAME" + memory file with the configuration's text;
  * "debug" if -d; relay: "secret" + memory file (secrets.h), "spool" + directory,
  * "history" + directory, "control" + listening socket, "status" + listening socket; intake:
- * "listen N" + socket, for each: N is the listener of the configuration, "-" one for this host
+ * "tls N BYTES" + memory file: so many bytes of it are the certificate of the listener N, the rest is
+ * its key; "listen N" + socket, for each: N is the listener of the configuration, "-" one for this host
  * alone; then "start". To intake, asked by "who NUMBER PID UID":
  * "process NUMBER TEXT" (sys/process.h; no TEXT: not known).
  * Both, at any time: "handover" + stream socket (again whenever the other role
@@ -34,6 +35,11 @@
 int role_intake_main(void);	/* exit status */
 int role_relay_main(void);
 
+struct role_tls {
+	int		 fd;		/* -1: none */
+	size_t		 certificate_n;
+};
+
 struct role {
 	const char	*name;
 	struct conf	*conf;
@@ -46,6 +52,7 @@ struct role {
 	int		 listen[ROLE_LISTEN_MAX];
 	const struct conf_listener *listener[ROLE_LISTEN_MAX];	/* NULL: for this host alone */
 	size_t		 nlisten;
+	struct role_tls	 tls[CONF_LISTENERS_MAX];	/* of each listener */
 	/* set by the main before role_run() */
 	void		(*on_handover)(void *owner, int fd);
 	void		(*on_drain)(void *owner);	/* at most once */

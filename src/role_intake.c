@@ -5,11 +5,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "intake/intake.h"
 #include "base/num.h"
+#include "net/tls_server.h"
 #include "sys/peer.h"
 #include "sys/process.h"
+#include "sys/whole.h"
 
 #include "base/banned.h"
 
@@ -99,12 +102,49 @@ on_process(void *owner, struct view words)
 		intake_process(m->intake, n, process_name(words, name));
 }
 
+/*
+ * Room is made first, so that growing leaves no copy of the key behind. What remains of it is
+ * OpenSSL's own.
+ */
+static int
+read_tls(struct tls_server **out, const struct role_tls *from, const struct conf_listener *l, struct err *e)
+{
+	struct buf text;
+	int rc;
+
+	buf_init(&text, 2 * TLS_PEM_MAX);
+	rc = buf_reserve(&text, 2 * TLS_PEM_MAX) != NULL ? read_whole(from->fd, &text, e) :
+	    err_set(e, ERR_FULL, "no memory");
+	if (rc == 0)
+		rc = tls_server_new(out, &(struct tls_pair){ view_first(buf_view(&text), from->certificate_n),
+		    view_from(buf_view(&text), from->certificate_n), l->certificate, l->key }, e);
+	buf_wipe(&text);
+	return rc;
+}
+
+/* The supervisor has looked at them; without, a listener goes on as well as it can. */
+static void
+load_tls(struct role *r, struct tls_server *out[CONF_LISTENERS_MAX])
+{
+	for (size_t i = 0; i < r->conf->nlistener; i++) {
+		struct err e;
+
+		if (r->tls[i].fd < 0)
+			continue;
+		if (read_tls(&out[i], &r->tls[i], &r->conf->listener[i], &e) != 0)
+			log_simple(r->log, LEVEL_ERROR, "tls-unavailable", "%s", e.text);
+		(void)close(r->tls[i].fd);
+		r->tls[i].fd = -1;
+	}
+}
+
 int
 role_intake_main(void)
 {
 	static const char *const nothing[] = { NULL };
 	struct intake_main m = { .net = NULL };
 	struct role *r = &m.role;
+	struct tls_server *tls[CONF_LISTENERS_MAX] = { NULL };
 	struct intake_env env;
 	struct err e;
 
@@ -116,6 +156,7 @@ role_intake_main(void)
 	r->owner = &m;
 	if (peer_finder_init(&m.peers, &e) != 0)
 		log_simple(r->log, LEVEL_WARNING, "users-not-known", "%s", e.text);
+	load_tls(r, tls);		/* OpenSSL reads its own configuration when it is first used */
 	if (role_enter_sandbox(r, SANDBOX_INTAKE, nothing, nothing, &e) != 0) {
 		log_simple(r->log, LEVEL_CRIT, "start-failed", "%s", e.text);
 		return EXIT_FAILURE;
@@ -125,6 +166,8 @@ role_intake_main(void)
 		.sandbox = r->sandbox, .find_peer = find_peer, .find_arg = &m.peers,
 		.ask_process = ask_process, .ask_arg = r };
 	m.intake = intake_new(&env, r->conf);
+	for (size_t i = 0; i < r->conf->nlistener; i++)
+		intake_set_tls(m.intake, i, tls[i]);
 	for (size_t i = 0; i < r->nlisten; i++)
 		m.listener[i] = listener_new(m.net, r->listen[i], &intake_stream_limits, &listener_events, &m);
 	role_tell(r, "ready", VIEW(""));

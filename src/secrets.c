@@ -73,36 +73,36 @@ err_unreadable(struct err *e, const char *what, const char *path, const char *ho
 /* --- a file --------------------------------------------------------------- */
 
 static int
-open_file(const char *path, struct err *e)
+open_file(const char *what, const char *path, struct err *e)
 {
 	struct stat st;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
 	if (fd < 0)
-		return err_unreadable(e, "the password file", path, "chown", "0600");
+		return err_unreadable(e, what, path, "chown", "0600");
 	if (fstat(fd, &st) != 0)
-		err_sys(e, errno, "can't look at the password file %s", path);
+		err_sys(e, errno, "can't look at %s %s", what, path);
 	else if (!S_ISREG(st.st_mode))
-		err_set(e, ERR_CONFIG, "the password file %s is not a regular file", path);
+		err_set(e, ERR_CONFIG, "%s %s is not a regular file", what, path);
 	else if ((st.st_mode & S_IRWXO) != 0)
-		err_set(e, ERR_DENIED, "the password file %s is open to every user: chmod o= %s", path, path);
+		err_set(e, ERR_DENIED, "%s %s is open to every user: chmod o= %s", what, path, path);
 	else
 		return fd;
 	(void)close(fd);
 	return -1;
 }
 
-static int
-from_file(struct buf *out, const char *path, struct err *e)
+int
+secret_file_read(struct buf *out, const char *what, const char *path, struct err *e)
 {
-	int fd = open_file(path, e);
+	int fd = open_file(what, path, e);
 	int rc;
 
 	if (fd < 0)
 		return -1;
 	rc = read_whole(fd, out, e);
 	if (rc != 0)
-		err_prefix(e, "the password file %s", path);
+		err_prefix(e, "%s %s", what, path);
 	(void)close(fd);
 	return rc;
 }
@@ -255,7 +255,7 @@ read_secret(struct buf *b, const struct conf_relay *r, struct err *e)
 {
 	switch (r->secret) {
 	case CONF_SECRET_FILE:
-		return from_file(b, r->secret_from, e);
+		return secret_file_read(b, "the password file", r->secret_from, e);
 	case CONF_SECRET_CREDENTIAL:
 		return from_credential(b, r->secret_from, e);
 	case CONF_SECRET_COMMAND:

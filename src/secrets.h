@@ -20,6 +20,8 @@ int err_unreadable(struct err *, const char *what, const char *path, const char 
 #define SECRET_COMMAND_MS 10000		/* the test has less patience */
 #endif
 
+/* A file that must not be open to every user; what: "the password file". */
+int secret_file_read(struct buf *out, const char *what, const char *path, struct err *) must_use;
 /* One line for each relay, in the order of the configuration; empty where there is no login. */
 int secrets_fetch(int *out, const struct conf *, struct err *) must_use;
 /* What can be told without running anything: for posthoused -t. */

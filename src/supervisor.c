@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/num.h"
 #include "base/require.h"
+#include "certificates.h"
 #include "child.h"
 #include "doors.h"
 #include "hook.h"
@@ -54,6 +55,7 @@ struct supervisor {
 	bool		 debug;
 	struct conf	*conf;
 	int		 conf_fd, secret_fd;	/* sealed; secret -1: none */
+	struct certificates certificates;	/* of the listeners, for intake alone */
 	struct log	*log;
 	struct loop	*loop;
 	struct doors	 doors;
@@ -119,6 +121,19 @@ link_roles(struct supervisor *s)
 }
 
 static void
+tell_certificates(struct child *c, const struct certificates *certs)
+{
+	char text[48];
+
+	for (size_t i = 0; i < lengthof(certs->of); i++) {
+		if (certs->of[i].fd < 0)
+			continue;
+		(void)snprintf(text, sizeof(text), "%zu %zu", i, certs->of[i].certificate_n);
+		child_tell(c, "tls", view_str(text), certs->of[i].fd);
+	}
+}
+
+static void
 tell_door(struct child *c, const struct door *d)
 {
 	char listener[16] = "-";
@@ -143,6 +158,7 @@ on_started(void *owner, struct child *c)
 		child_tell(c, "control", VIEW(""), s->doors.control);
 		child_tell(c, "status", VIEW(""), s->doors.status);
 	} else {
+		tell_certificates(c, &s->certificates);
 		for (size_t i = 0; i < s->doors.n; i++)
 			tell_door(c, &s->doors.door[i]);
 	}
@@ -260,9 +276,27 @@ supervisor_read_conf(const char *path, struct conf **out, struct buf *text, stru
 	return -1;
 }
 
-/* Everything a new configuration needs, or nothing. */
+/* What a configuration in force consists of. */
+struct fresh {
+	struct conf	*conf;
+	int		 conf_fd, secret_fd;
+	struct certificates certificates;
+};
+
+static void
+fresh_done(struct fresh *f)
+{
+	conf_free(f->conf);
+	if (f->conf_fd >= 0)
+		(void)close(f->conf_fd);
+	if (f->secret_fd >= 0)
+		(void)close(f->secret_fd);
+	certificates_done(&f->certificates);
+}
+
+/* Everything a new configuration needs; the caller frees what there is of it in any case. */
 static int
-prepare_reload(struct supervisor *s, struct conf **conf, int *conf_fd, int *secret_fd, struct err *e)
+prepare_reload(struct supervisor *s, struct fresh *f, struct err *e)
 {
 	struct buf text, report, names;
 	int rc = -1;
@@ -270,15 +304,14 @@ prepare_reload(struct supervisor *s, struct conf **conf, int *conf_fd, int *secr
 	buf_init(&text, CONF_TEXT_MAX);
 	buf_init(&report, 65536);
 	buf_init(&names, 1000);
-	if (supervisor_read_conf(s->conf_path, conf, &text, &report) != 0)
+	if (supervisor_read_conf(s->conf_path, &f->conf, &text, &report) != 0)
 		err_set(e, ERR_CONFIG, "the new configuration can't be used");
-	else if (!conf_same_fixed(s->conf, *conf, &names))
+	else if (!conf_same_fixed(s->conf, f->conf, &names))
 		err_set(e, ERR_CONFIG, "%s takes effect at a restart only", buf_cstr(&names));
-	else if (precheck(*conf, e) == 0 && secrets_fetch(secret_fd, *conf, e) == 0)
-		rc = sealed_file(conf_fd, "posthouse-conf", buf_view(&text), e);
+	else if (precheck(f->conf, e) == 0 && certificates_fetch(&f->certificates, f->conf, s->log, e) == 0 &&
+	    secrets_fetch(&f->secret_fd, f->conf, e) == 0)
+		rc = sealed_file(&f->conf_fd, "posthouse-conf", buf_view(&text), e);
 	log_report(s->log, LEVEL_ERROR, &report);
-	if (rc != 0 && *secret_fd >= 0)
-		(void)close(*secret_fd);
 	buf_done(&text);
 	buf_done(&report);
 	buf_done(&names);
@@ -288,15 +321,15 @@ prepare_reload(struct supervisor *s, struct conf **conf, int *conf_fd, int *secr
 static void
 reload(struct supervisor *s)
 {
-	struct conf *conf = NULL;
-	int conf_fd = -1, secret_fd = -1;
+	struct fresh f = { .conf_fd = -1, .secret_fd = -1 }, old;
 	struct err e;
 
 	if (s->stopping)
 		return;
 	notify_reloading(&s->notify);
-	if (prepare_reload(s, &conf, &conf_fd, &secret_fd, &e) != 0) {
-		conf_free(conf);
+	certificates_init(&f.certificates);
+	if (prepare_reload(s, &f, &e) != 0) {
+		fresh_done(&f);
 		log_simple(s->log, LEVEL_ERROR, "reload-refused", "%s; the old configuration stays in force",
 		    e.text);
 		if (s->reload == RELOAD_NONE)
@@ -304,16 +337,15 @@ reload(struct supervisor *s)
 		return;
 	}
 	log_simple(s->log, LEVEL_NOTICE, "reload", "%s", s->conf_path);
-	hook_reconfigure(&s->hook, conf);
-	conf_free(s->conf);
-	s->conf = conf;
-	(void)close(s->conf_fd);
-	s->conf_fd = conf_fd;
-	if (s->secret_fd >= 0)
-		(void)close(s->secret_fd);
-	s->secret_fd = secret_fd;
-	s->log->level = s->debug || conf->debug ? LEVEL_DEBUG : LEVEL_INFO;
-	doors_change(&s->doors, conf, s->log);
+	hook_reconfigure(&s->hook, f.conf);
+	old = (struct fresh){ s->conf, s->conf_fd, s->secret_fd, s->certificates };
+	s->conf = f.conf;
+	s->conf_fd = f.conf_fd;
+	s->secret_fd = f.secret_fd;
+	s->certificates = f.certificates;
+	fresh_done(&old);
+	s->log->level = s->debug || s->conf->debug ? LEVEL_DEBUG : LEVEL_INFO;
+	doors_change(&s->doors, s->conf, s->log);
 	s->reload = RELOAD_RELAY;
 	replace_role(&s->relay);
 }
@@ -644,7 +676,8 @@ begin(struct supervisor *s, int binary, int *spawner, struct err *e)
 		return -1;
 	}
 	if (sandbox_early(e) != 0 || doors_open_sockets(&s->doors, s->conf, e) != 0 ||
-	    precheck(s->conf, e) != 0 || secrets_fetch(&s->secret_fd, s->conf, e) != 0 ||
+	    precheck(s->conf, e) != 0 || certificates_fetch(&s->certificates, s->conf, s->log, e) != 0 ||
+	    secrets_fetch(&s->secret_fd, s->conf, e) != 0 ||
 	    loop_new(&s->loop, e) != 0)
 		return -1;
 	return enter_sandbox(s, e);
@@ -720,6 +753,7 @@ finish(struct supervisor *s)
 		(void)close(s->conf_fd);
 	if (s->secret_fd >= 0)
 		(void)close(s->secret_fd);
+	certificates_done(&s->certificates);
 	conf_free(s->conf);
 	notify_done(&s->notify);
 }
@@ -734,6 +768,7 @@ supervisor_run(const struct supervisor_params *params, struct conf *conf, struct
 	int spawner, rc;
 	struct err e;
 
+	certificates_init(&s.certificates);
 	notify_init(&s.notify);
 	raise_descriptors(log, conf);
 	(void)signal(SIGPIPE, SIG_IGN);		/* SIG_ERR only for a bad number */

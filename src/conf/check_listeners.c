@@ -59,6 +59,25 @@ check_address(struct loader *ld, const config_setting_t *s, size_t i)
 }
 
 static void
+check_tls(struct loader *ld, const config_setting_t *s, struct conf_listener *l)
+{
+	static const char *const names[] = { "certificate", "key" };
+
+	if (l->tls == CONF_LISTENER_TLS_OFF) {
+		for (size_t i = 0; i < lengthof(names); i++)
+			if (config_setting_get_member(s, names[i]) != NULL)
+				complain(ld, line_of(s, names[i]), "listeners[].%s: tls is \"off\" here, so nobody would "
+				    "see it; add tls = \"starttls\"; or take it out", names[i]);
+		return;
+	}
+	if (config_setting_get_member(s, "certificate") == NULL)
+		complain(ld, line_of(s, "tls"), "listeners[].certificate is missing: the file with the "
+		    "certificate, PEM, its issuers behind it");
+	if (l->certificate != NULL && l->key == NULL)
+		l->key = xstrdup(l->certificate);
+}
+
+static void
 check_listener(struct loader *ld, const config_setting_t *s, size_t i)
 {
 	struct conf_listener *l = &ld->conf->listener[i];
@@ -76,6 +95,7 @@ check_listener(struct loader *ld, const config_setting_t *s, size_t i)
 	require(address_parse(&l->address, view_str(l->where), NULL) == 0);	/* the form was checked */
 	check_address(ld, s, i);
 	take_networks(ld, s, l);
+	check_tls(ld, s, l);
 	if (config_setting_get_member(s, "networks") == NULL && !address_is_loopback(&l->address))
 		complain(ld, config_setting_source_line(s), "listeners[].networks is missing: say who may send "
 		    "mail through %s, like networks = [ \"172.17.0.0/16\", \"!172.17.0.1\" ];", l->where);

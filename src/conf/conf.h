@@ -40,6 +40,14 @@ enum conf_staging { CONF_STAGING_OFF, CONF_STAGING_HOLD, CONF_STAGING_SINK };
 /* What a client that wants to log in is told. */
 enum conf_auth { CONF_AUTH_NONE, CONF_AUTH_ACCEPT_ANY };
 
+/* How a listener's connections are made secret. */
+enum conf_listener_tls {
+	CONF_LISTENER_TLS_OFF,
+	CONF_LISTENER_TLS_STARTTLS,
+	CONF_LISTENER_TLS_REQUIRED,	/* STARTTLS before anything else */
+	CONF_LISTENER_TLS_IMPLICIT
+};
+
 /* What becomes of mail beyond the limits of its user. */
 enum conf_over { CONF_OVER_HOLD, CONF_OVER_DEFER, CONF_OVER_REFUSE };
 
@@ -78,6 +86,8 @@ struct conf_listener {
 	struct subnet	 network[CONF_NETWORKS_MAX];
 	size_t		 nnetwork;		/* 0: this host */
 	enum conf_auth	 auth;
+	enum conf_listener_tls tls;
+	char		*certificate, *key;	/* paths; NULL where tls is off */
 	char		**allow_senders, **allow_recipients;	/* besides those for all */
 };
 

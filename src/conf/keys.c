@@ -23,6 +23,7 @@ static const char *const uncertain_words[] = { "resend", "hold", "bounce", NULL 
 static const char *const received_words[] = { "uid", "hash", "none", NULL };
 static const char *const staging_words[] = { "off", "hold", "sink", NULL };
 static const char *const auth_words[] = { "none", "accept_any", NULL };
+static const char *const listener_tls_words[] = { "off", "starttls", "required", "implicit", NULL };
 static const char *const over_words[] = { "hold", "defer", "refuse", NULL };
 static const char *const tls_words[] = { "starttls", "implicit", "none", NULL };
 
@@ -66,6 +67,12 @@ const struct key keys[] = {
 	  .help = "Who may connect: networks and addresses; with ! in front, who may not." },
 	{ LISTENER("auth", auth), .type = KEY_CHOICE, .words = auth_words, .def = "none",
 	  .help = "The same as auth, of a loopback address." },
+	{ LISTENER("tls", tls), .type = KEY_CHOICE, .words = listener_tls_words, .def = "off",
+	  .help = "How connections are made secret: not, by STARTTLS, by nothing else, or from the start." },
+	{ LISTENER("certificate", certificate), STRING(PATH, 1, 4000), .derived = "none: must be given with tls",
+	  .help = "The certificate, PEM, its issuers behind it." },
+	{ LISTENER("key", key), STRING(PATH, 1, 4000), .derived = "the file of certificate",
+	  .help = "Its key, PEM; not readable by others." },
 	{ LISTENER("allow_senders", allow_senders), .type = KEY_LIST, .form = FORM_SENDER,
 	  .max = CONF_PATTERNS_MAX, .derived = "all",
 	  .help = "Senders that are taken here, besides the rule for all." },

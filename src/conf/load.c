@@ -528,6 +528,8 @@ listener_done(struct conf_listener *l)
 {
 	free(l->name);
 	free(l->where);
+	free(l->certificate);
+	free(l->key);
 	free_words(l->networks);
 	free_words(l->allow_senders);
 	free_words(l->allow_recipients);

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/require.h"
 #include "intake/session.h"
+#include "net/tls_server.h"
 
 #include "base/banned.h"
 
@@ -207,6 +209,10 @@ turn_away(struct intake *in, struct stream *s, const struct session_peer *peer,
 	log_turned_away(in, peer, why);
 	in->host.refused++;
 	on_change(&in->host);
+	if (peer->by != NULL && peer->by->tls == CONF_LISTENER_TLS_IMPLICIT) {
+		stream_close(s);	/* words in clear would be garbage to it */
+		return;
+	}
 	buf_init(&reply, 512);
 	told = buf_addf(&reply, "%d %s %s\r\n", why->code, why->status, why->text) &&
 	    stream_write(s, buf_view(&reply));
@@ -240,6 +246,14 @@ intake_accept(struct intake *in, struct stream *s, const struct address *peer,
 	}
 	session_start(&in->host, s, &who);
 	on_change(&in->host);
+}
+
+void
+intake_set_tls(struct intake *in, size_t listener, struct tls_server *tls)
+{
+	require(listener < lengthof(in->host.tls));
+	tls_server_free(in->host.tls[listener]);
+	in->host.tls[listener] = tls;
 }
 
 void
@@ -323,6 +337,8 @@ intake_free(struct intake *in)
 	timer_cancel(in->host.loop, &in->stats_timer);
 	timer_cancel(in->host.loop, &in->drain_timer);
 	task_cancel(&in->drained_task);
+	for (size_t i = 0; i < lengthof(in->host.tls); i++)
+		tls_server_free(in->host.tls[i]);
 	admission_done(&in->host.admission);
 	refusals_done(&in->host.refusals);
 	refusals_done(&in->strangers);

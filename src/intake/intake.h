@@ -14,6 +14,7 @@
 #include "sys/peer.h"
 
 struct intake;
+struct tls_server;
 
 struct intake_env {
 	struct loop	*loop;
@@ -32,6 +33,8 @@ struct intake_env {
 
 /* conf must outlive the intake. */
 struct intake *intake_new(const struct intake_env *, const struct conf *);
+/* From now on the listener of this number has that certificate, which it takes over. */
+void intake_set_tls(struct intake *, size_t listener, struct tls_server *);
 /*
  * A connection of a program. by: the listener of conf that it came through; NULL: one for this host
  * alone. Takes over s. (The listener's on_accept calls it.)

@@ -14,6 +14,8 @@
 
 #define SESSION_MAGIC	0x5e551014u
 #define DRAIN_COMMAND_MS 2000	/* for who has sent no message yet */
+#define TLS_MS		30000		/* for a handshake, however many bytes of it come */
+#define TLS_TEXT_MAX	80		/* version and cipher suite */
 #define NAME_MAX_BYTES	112
 #define NAME_WAIT_MS	500		/* for the name of the client's process */
 #define ASKED_MAX	64		/* such names awaited at one time; others are sent without */
@@ -29,10 +31,11 @@
  * DROP     the message is refused or taken back: the machine swallows the rest of it
  * FLUSH    the text is complete, its end waits for credit or room
  * ANSWER   COMMIT went out, the answer is awaited
+ * TLS      the handshake; behind it a session begins anew
  */
 enum session_state {
 	STATE_COMMAND, STATE_OPEN, STATE_TEXT, STATE_STALL, STATE_DROP, STATE_FLUSH, STATE_ANSWER,
-	STATE_COUNT
+	STATE_TLS, STATE_COUNT
 };
 
 struct session {
@@ -54,6 +57,7 @@ struct session {
 	uint64_t		 number;
 	struct session_peer	 peer;
 	char			 peer_text[ADDRESS_TEXT_MAX];
+	char			 tls[TLS_TEXT_MAX];	/* or "": in clear */
 	char			 process[NAME_MAX_BYTES];	/* or "" */
 	bool			 asks;		/* for it: no message is opened before the answer */
 	struct timer		 patience;	/* or the end of this */
@@ -71,6 +75,7 @@ static void expired_text(struct session *);
 static void expired_open(struct session *);
 static void expired_stall(struct session *);
 static void expired_answer(struct session *);
+static void expired_tls(struct session *);
 
 /* Each state: who has how long, and what follows when that is over. */
 static const struct state_rule {
@@ -85,6 +90,7 @@ static const struct state_rule {
 	[STATE_DROP] = { true, 0, expired_text },
 	[STATE_FLUSH] = { false, RELAY_ANSWER_MS, expired_answer },
 	[STATE_ANSWER] = { false, RELAY_ANSWER_MS, expired_answer },
+	[STATE_TLS] = { false, TLS_MS, expired_tls },
 };
 
 static struct session *
@@ -119,12 +125,13 @@ session_of_txn(struct channel_txn *t)
 static void
 arm(struct session *s)
 {
+	bool waits = s->state == STATE_COMMAND || s->state == STATE_TLS;	/* for the client to begin */
 	int64_t limit = rules[s->state].limit_ms;
 
 	if (limit == 0)
 		limit = s->state == STATE_COMMAND ? s->host->conf->limits.command_ms :
 		    s->host->conf->limits.data_ms;
-	if (s->host->draining && s->state == STATE_COMMAND && limit > DRAIN_COMMAND_MS)
+	if (s->host->draining && waits && limit > DRAIN_COMMAND_MS)
 		limit = DRAIN_COMMAND_MS;
 	timer_set(s->host->loop, &s->timer, limit);
 }
@@ -225,6 +232,8 @@ log_accepted(struct session *s, uint64_t id)
 	log_num(&line, "rcpts", (int64_t)env->nrcpt);
 	log_num(&line, "size", (int64_t)s->message.txn.size);
 	log_who(s, &line);
+	if (s->tls[0] != '\0')
+		log_text(&line, "tls", view_str(s->tls));
 	if (s->process[0] != '\0')
 		log_text(&line, "process", view_str(s->process));
 	if (s->message.script[0] != '\0')
@@ -386,6 +395,75 @@ on_total(void *arg)
 	end(own(arg), &too_slow);
 }
 
+/* --- TLS --------------------------------------------------------------------------- */
+
+static enum conf_listener_tls
+tls_mode(const struct session *s)
+{
+	return s->peer.by != NULL ? s->peer.by->tls : CONF_LISTENER_TLS_OFF;
+}
+
+/* NULL: the certificate could not be used, which the log has told. */
+static struct tls_server *
+tls_server(const struct session *s)
+{
+	return s->peer.by != NULL ? s->host->tls[s->peer.by - s->host->conf->listener] : NULL;
+}
+
+/* Nothing can be said to this client: it understands TLS alone, or nothing. The session is gone. */
+static void
+fail_tls(struct session *s, const char *why)
+{
+	struct session_host *host = s->host;
+	struct log_line line;
+
+	host->refused++;
+	if (refusals_count(&host->refusals)) {
+		log_begin(&line, host->log, LEVEL_INFO, "tls-failed");
+		log_text(&line, "reason", view_str(why));
+		log_text(&line, "listener", view_str(s->peer.by->name));
+		log_who(s, &line);
+		log_end(&line);
+	}
+	session_kill(s);
+}
+
+static void
+expired_tls(struct session *s)
+{
+	fail_tls(s, s->host->draining ? "the daemon stops, or takes a new configuration" :
+	    "the client did not finish the handshake in time");
+}
+
+/* The 220 to STARTTLS goes out before it. The session may be gone. */
+static void
+begin_tls(struct session *s)
+{
+	struct tls_server *tls = tls_server(s);
+
+	if (tls == NULL || s->at_end || !write_output(s)) {
+		fail_tls(s, tls == NULL ? "there is no certificate" : "the client has gone");
+		return;
+	}
+	move(s, STATE_TLS);
+	stream_serve_tls(s->stream, tls);
+}
+
+static void
+on_tls(void *owner)
+{
+	struct session *s = own(owner);
+	struct tls_info info;
+
+	if (stream_tls_info(s->stream, &info))
+		(void)snprintf(s->tls, sizeof(s->tls), "%s %s", info.version, info.cipher);
+	server_secured(s->server);
+	if (tls_mode(s) == CONF_LISTENER_TLS_IMPLICIT)
+		server_greet(s->server, NULL);
+	move(s, STATE_COMMAND);
+	run(s);
+}
+
 /* --- a message --------------------------------------------------------------------- */
 
 static void
@@ -412,6 +490,7 @@ fill_envelope(struct session *s, struct envelope *env)
 	env->no_uid = view_str(s->peer.no_uid != NULL ? s->peer.no_uid : "");
 	env->process = view_str(s->process);
 	env->helo = from->helo;
+	env->tls = view_str(s->tls);
 	env->protocol = from->esmtp ? PROTOCOL_ESMTP : PROTOCOL_SMTP;
 }
 
@@ -540,6 +619,8 @@ act(struct session *s, enum server_action action, const struct server_event *ev)
 		message_drop(&s->message, s->host->channel);
 		move(s, STATE_DROP);
 		return true;
+	case SERVER_STARTTLS:
+		return true;		/* run(): its bytes are to be taken off first */
 	case SERVER_CLOSE:
 		break;
 	}
@@ -575,6 +656,11 @@ run(struct session *s)
 			stream_consume_secret(s->stream, used);
 		else
 			stream_consume(s->stream, used);
+		if (action == SERVER_STARTTLS) {
+			s->running = false;
+			begin_tls(s);
+			return;
+		}
 		more = action != SERVER_WANT_INPUT && action != SERVER_WAIT;
 	}
 	s->running = false;
@@ -638,6 +724,10 @@ on_closed(void *owner, const struct stream_end *why)
 {
 	struct session *s = own(owner);
 
+	if (s->state == STATE_TLS) {
+		fail_tls(s, why->text);
+		return;
+	}
 	if (why->kind == STREAM_EOF) {
 		s->at_end = true;
 		run(s);
@@ -651,6 +741,7 @@ on_closed(void *owner, const struct stream_end *why)
 static const struct stream_events stream_events = {
 	.on_input = on_input,
 	.on_drained = on_input,
+	.on_tls = on_tls,
 	.on_closed = on_closed,
 };
 
@@ -662,9 +753,11 @@ refuses(void *owner, bool is_sender, struct view address, char text[SERVER_RULE_
 	return !allowed_address(s->host->conf, s->peer.by, is_sender, address, text);
 }
 
-void
-session_start(struct session_host *host, struct stream *stream, const struct session_peer *peer)
+static void
+init_server(struct session *s)
 {
+	struct session_host *host = s->host;
+	const struct session_peer *peer = &s->peer;
 	struct server_params params = {
 		.hostname = host->conf->hostname,
 		.size_max = host->conf->limits.message_size,
@@ -672,12 +765,24 @@ session_start(struct session_host *host, struct stream *stream, const struct ses
 		.errors_max = host->conf->limits.errors,
 		.default_domain = host->conf->default_domain,
 		.any_login = (peer->by != NULL ? peer->by->auth : host->conf->auth) == CONF_AUTH_ACCEPT_ANY,
+		.tls = tls_mode(s) == CONF_LISTENER_TLS_STARTTLS ? SERVER_TLS_OFFERED :
+		    tls_mode(s) == CONF_LISTENER_TLS_REQUIRED ? SERVER_TLS_REQUIRED : SERVER_TLS_NONE,
+		.tls_fails = tls_server(s) == NULL,
 		.refuses = refuses,
+		.owner = s,
 	};
-	struct session *s = xzalloc(sizeof(*s));
 
 	if (params.recipients_max > ENVELOPE_RCPT_MAX)
 		params.recipients_max = ENVELOPE_RCPT_MAX;
+	s->server = server_new(&params);
+	server_set_policy(s->server, host->policy);
+}
+
+void
+session_start(struct session_host *host, struct stream *stream, const struct session_peer *peer)
+{
+	struct session *s = xzalloc(sizeof(*s));
+
 	s->magic = SESSION_MAGIC;
 	s->host = host;
 	s->stream = stream;
@@ -687,8 +792,7 @@ session_start(struct session_host *host, struct stream *stream, const struct ses
 		(void)snprintf(s->peer_text, sizeof(s->peer_text), "unix");	/* its path is the client's choice */
 	else
 		(void)address_text(s->peer_text, &peer->address);
-	params.owner = s;
-	s->server = server_new(&params);
+	init_server(s);
 	message_init(&s->message);
 	list_init(&s->wait);
 	list_push(&host->sessions, &s->link);
@@ -696,7 +800,10 @@ session_start(struct session_host *host, struct stream *stream, const struct ses
 	timer_init(&s->total, on_total, s);
 	ask_name(s);
 	stream_own(stream, &stream_events, s);
-	server_set_policy(s->server, host->policy);
+	if (tls_mode(s) == CONF_LISTENER_TLS_IMPLICIT) {
+		begin_tls(s);
+		return;
+	}
 	server_greet(s->server, NULL);
 	move(s, STATE_COMMAND);
 	run(s);
@@ -726,6 +833,7 @@ session_retry(struct session *s)
 	case STATE_TEXT:
 	case STATE_DROP:
 	case STATE_ANSWER:
+	case STATE_TLS:
 	case STATE_COUNT:
 		return;
 	}
@@ -737,7 +845,7 @@ session_drain(struct session *s)
 {
 	if (has_done(s))
 		end(s, &going_down);
-	else if (s->state == STATE_COMMAND)
+	else if (s->state == STATE_COMMAND || s->state == STATE_TLS)
 		arm(s);
 }
 

@@ -28,6 +28,7 @@ struct session_host {
 	struct rng		*rng;
 	struct log		*log;
 	const struct conf	*conf;
+	struct tls_server	*tls[CONF_LISTENERS_MAX];	/* of each listener; NULL: none */
 	struct channel		*channel;	/* NULL: no relay */
 	const struct server_answer *policy;	/* NULL: mail is accepted */
 	bool			 draining;

@@ -127,7 +127,7 @@ put_lines(struct buf *out, const struct envelope *env)
 	if (!put_some(out, "no-uid", env->no_uid) || !put_some(out, "process", env->process) ||
 	    !put_some(out, "helo", env->helo))
 		return false;
-	if (!put_line(out, "protocol", protocol_words[env->protocol]))
+	if (!put_line(out, "protocol", protocol_words[env->protocol]) || !put_some(out, "tls", env->tls))
 		return false;
 	if (!put_some(out, "ret", env->ret) || !put_some(out, "envid", env->envid))
 		return false;
@@ -156,12 +156,12 @@ envelope_encode(struct buf *out, const struct envelope *env)
 /* Known keys that may come once at most; those of recipients are apart. */
 enum key {
 	KEY_FROM, KEY_RECEIVED, KEY_PEER, KEY_UID, KEY_PID, KEY_HELO, KEY_PROTOCOL, KEY_BODY,
-	KEY_BOUNCE, KEY_SIZE, KEY_NO_UID, KEY_PROCESS, KEY_RET, KEY_ENVID, KEY_SMTPUTF8, KEY_COUNT
+	KEY_BOUNCE, KEY_SIZE, KEY_NO_UID, KEY_PROCESS, KEY_RET, KEY_ENVID, KEY_SMTPUTF8, KEY_TLS, KEY_COUNT
 };
 
 static const char *const key_words[KEY_COUNT] = {
 	"from", "received", "peer", "uid", "pid", "helo", "protocol", "body", "bounce", "size", "no-uid",
-	"process", "ret", "envid", "smtputf8"
+	"process", "ret", "envid", "smtputf8", "tls"
 };
 
 static enum key
@@ -222,6 +222,9 @@ set_value(struct envelope *env, enum key key, struct view v)
 		return true;
 	case KEY_NO_UID:
 		env->no_uid = v;
+		return true;
+	case KEY_TLS:
+		env->tls = v;
 		return true;
 	case KEY_RET:
 		env->ret = v;

@@ -14,6 +14,7 @@
  *	process: php-fpm8.2 in php8.2-fpm.service	(a hint)
  *	helo: web1
  *	protocol: ESMTP
+ *	tls: TLSv1.3 TLS_AES_256_GCM_SHA384	(if it came so)
  *	ret: HDRS
  *	envid: QQ314159
  *	smtputf8: yes
@@ -51,6 +52,7 @@ struct envelope {
 	struct view		 process;	/* its name and unit, as far as they are known; or "" */
 	struct view		 helo;
 	enum envelope_protocol	 protocol;
+	struct view		 tls;		/* version and IANA's name of the cipher suite; "" in clear */
 	struct view		 ret, envid;	/* RFC 3461, as said; or "" */
 	bool			 smtputf8;	/* said by the client: RFC 6531 */
 	bool			 eight_bit;

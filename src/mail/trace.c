@@ -70,14 +70,48 @@ put_from(struct folder *f, const struct envelope *env, const char *user)
 	return put_piece(f, text, (size_t)n);
 }
 
+/* RFC 3848 and RFC 6531 4.3; neither has a word for SMTP without extensions over TLS. */
+static const char *
+with(const struct envelope *env)
+{
+	bool tls = env->tls.n != 0;
+
+	if (env->smtputf8)
+		return tls ? "with UTF8SMTPS" : "with UTF8SMTP";
+	switch (env->protocol) {
+	case PROTOCOL_SMTP:
+		return "with SMTP";
+	case PROTOCOL_ESMTP:
+		return tls ? "with ESMTPS" : "with ESMTP";
+	case PROTOCOL_LOCAL:
+		break;
+	}
+	return NULL;
+}
+
+/* "id N" and the end of the clauses; before that how secret it came (RFC 8314 7.4). */
+static bool
+put_id(struct folder *f, const struct envelope *env, const char *id)
+{
+	char cipher[WORD_MAX + 1];
+	char text[WORD_MAX + 64];
+	bool tls = env->tls.n != 0;
+	int n = snprintf(text, sizeof(text), "id %.32s%s", id, tls ? "" : ";");
+
+	if (!put_piece(f, text, (size_t)n))
+		return false;
+	if (!tls)
+		return true;
+	(void)harmless(cipher, view_from(env->tls, view_find(env->tls, ' ') + 1));
+	n = snprintf(text, sizeof(text), "tls %s;", cipher);
+	return put_piece(f, text, (size_t)n);
+}
+
 bool
 trace_received(struct buf *out, const struct envelope *env, const char *hostname, const char *id,
     const char *user)
 {
-	static const char *const with[] = {
-		[PROTOCOL_SMTP] = "with SMTP", [PROTOCOL_ESMTP] = "with ESMTP", [PROTOCOL_LOCAL] = NULL
-	};
-	const char *protocol = env->smtputf8 ? "with UTF8SMTP" : with[env->protocol];	/* RFC 6531 4.3 */
+	const char *protocol = with(env);
 	struct folder f = { out, sizeof("Received:") - 1 };
 	size_t before = buf_len(out);
 	char date[DATE_MAX];
@@ -93,8 +127,7 @@ trace_received(struct buf *out, const struct envelope *env, const char *hostname
 		goto full;
 	if (protocol != NULL && !put_piece(&f, protocol, strlen(protocol)))
 		goto full;
-	n = snprintf(text, sizeof(text), "id %.32s;", id);
-	if (!put_piece(&f, text, (size_t)n))
+	if (!put_id(&f, env, id))
 		goto full;
 	(void)date_rfc5322(date, env->received_ms);
 	if (!put_piece(&f, date, strlen(date)) || !buf_add_str(out, "\r\n"))

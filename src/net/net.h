@@ -30,6 +30,7 @@ struct stream;
 struct listener;
 struct resolve;
 struct tls_client;		/* net/tls.h */
+struct tls_server;		/* net/tls_server.h */
 
 /* How a connection ended or failed, with the facts that the health model needs. */
 enum stream_end_kind {
@@ -71,7 +72,7 @@ struct stream_limits {
 
 struct tls_info {
 	char	version[16];		/* "TLSv1.3" */
-	char	cipher[48];
+	char	cipher[48];		/* as OpenSSL calls it; served by us: as IANA does (RFC 8314 7.4) */
 	char	issuer[128];		/* of the leaf certificate, one line */
 	char	subject[128];
 	int64_t	not_after_ms;		/* wall clock */
@@ -109,6 +110,7 @@ struct stream_ops {
 	void (*wrote)(struct stream *);			/* output grew: flush at the end of the turn */
 	void (*consumed)(struct stream *);		/* input shrank: there is room to read */
 	void (*start_tls)(struct stream *, struct tls_client *, const char *name);
+	void (*serve_tls)(struct stream *, struct tls_server *);	/* NULL: a twin that doesn't */
 	void (*pause)(struct stream *, bool);
 	void (*close)(struct stream *, bool abort);
 	bool (*tls_info)(const struct stream *, struct tls_info *);
@@ -229,6 +231,13 @@ static inline void
 stream_start_tls(struct stream *s, struct tls_client *tls, const char *name)
 {
 	s->ops->start_tls(s, tls, name);
+}
+
+/* The same as server: on_tls comes when the client has done its part. The caller has the time limit. */
+static inline void
+stream_serve_tls(struct stream *s, struct tls_server *tls)
+{
+	s->ops->serve_tls(s, tls);
 }
 
 static inline void

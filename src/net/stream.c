@@ -34,7 +34,7 @@
 enum real_state {
 	REAL_CONNECTING,
 	REAL_OPEN,
-	REAL_CLEAR,		/* start_tls was called; what was written before goes out in clear */
+	REAL_CLEAR,		/* TLS is to begin; what was written before goes out in clear */
 	REAL_HANDSHAKE,
 	REAL_ENDED,		/* on_closed came or is about to; output still goes out if it can */
 	REAL_LINGER,		/* closed by the owner; output is being sent */
@@ -66,6 +66,7 @@ struct real_stream {
 	bool		 told;		/* on_closed has been called */
 	bool		 said_bye;
 	bool		 tls_waits;	/* decrypted bytes did not fit */
+	const char	*peer;		/* "server" or "client", of tls */
 	struct stream_end end;
 };
 
@@ -151,7 +152,7 @@ finish_eof(struct real_stream *r)
 		return;
 	if (r->state == REAL_HANDSHAKE)
 		stream_end_set(&r->end, STREAM_TLS_HANDSHAKE,
-		    "the server closed the connection in the TLS handshake");
+		    "the %s closed the connection in the TLS handshake", r->peer);
 	else if (r->send_errnum != 0)
 		stream_end_errno(&r->end, r->send_errnum, "send");
 	else
@@ -576,32 +577,56 @@ op_pause(struct stream *s, bool pause)
 	op_consumed(s);
 }
 
+/* False: it is over. */
+static bool
+may_begin_tls(struct real_stream *r)
+{
+	size_t n = buf_len(&r->stream.in);
+
+	if (r->state == REAL_ENDED)
+		return false;
+	require(r->state == REAL_OPEN && r->tls == NULL);
+	if (n == 0)
+		return true;
+	/* RFC 3207, 4: it was not protected, and would be taken for protected text. */
+	stream_end_set(&r->end, STREAM_FAILED,
+	    "%zu bytes came in clear before the TLS handshake: injected on the way?", n);
+	finish(r);
+	return false;
+}
+
+static void
+begin_tls(struct real_stream *r, struct tls_conn *tls, const char *peer)
+{
+	r->tls = tls;
+	r->peer = peer;
+	if (tls == NULL) {
+		stream_end_set(&r->end, STREAM_FAILED, "no memory for TLS");
+		finish(r);
+		return;
+	}
+	r->clear_left = buf_len(&r->stream.out);
+	r->state = REAL_CLEAR;
+	update_want(r);
+	post(r);
+}
+
 static void
 op_start_tls(struct stream *s, struct tls_client *tls, const char *name)
 {
 	struct real_stream *r = self(s);
 
-	if (r->state == REAL_ENDED)
-		return;
-	require(r->state == REAL_OPEN && r->tls == NULL);
-	if (buf_len(&s->in) != 0) {
-		/* RFC 3207, 4: it was not protected, and would be taken for protected text. */
-		stream_end_set(&r->end, STREAM_FAILED,
-		    "%zu bytes came in clear before the TLS handshake: injected on the way?",
-		    buf_len(&s->in));
-		finish(r);
-		return;
-	}
-	r->tls = tls_conn_new(tls, name, r->port);
-	if (r->tls == NULL) {
-		stream_end_set(&r->end, STREAM_FAILED, "no memory for TLS");
-		finish(r);
-		return;
-	}
-	r->clear_left = buf_len(&s->out);
-	r->state = REAL_CLEAR;
-	update_want(r);
-	post(r);
+	if (may_begin_tls(r))
+		begin_tls(r, tls_conn_new(tls, name, r->port), "server");
+}
+
+static void
+op_serve_tls(struct stream *s, struct tls_server *tls)
+{
+	struct real_stream *r = self(s);
+
+	if (may_begin_tls(r))
+		begin_tls(r, tls_conn_new_server(tls), "client");
 }
 
 static void
@@ -646,6 +671,7 @@ static const struct stream_ops real_stream_ops = {
 	.wrote = op_wrote,
 	.consumed = op_consumed,
 	.start_tls = op_start_tls,
+	.serve_tls = op_serve_tls,
 	.pause = op_pause,
 	.close = op_close,
 	.tls_info = op_tls_info,

@@ -126,19 +126,32 @@ on_new_session(SSL *ssl, SSL_SESSION *session)
 	return 1;
 }
 
+SSL_CTX *
+tls_context(const SSL_METHOD *method, struct err *e)
+{
+	SSL_CTX *ctx = SSL_CTX_new(method);
+
+	if (ctx == NULL || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1) {
+		SSL_CTX_free(ctx);
+		ERR_clear_error();
+		(void)err_set(e, ERR_TLS, "no memory for TLS");
+		return NULL;
+	}
+	(void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+	(void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	return ctx;
+}
+
 static int
 prepare(struct tls_client *c, const struct tls_params *p, struct err *e)
 {
 	SSL_CTX *ctx = c->ctx;
 
-	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
-	    X509_VERIFY_PARAM_set_purpose(SSL_CTX_get0_param(ctx), X509_PURPOSE_SSL_SERVER) != 1)
-		return err_set(e, ERR_TLS, "can't require TLS 1.2");
+	if (X509_VERIFY_PARAM_set_purpose(SSL_CTX_get0_param(ctx), X509_PURPOSE_SSL_SERVER) != 1)
+		return err_set(e, ERR_TLS, "can't verify servers");
 	X509_VERIFY_PARAM_set_hostflags(SSL_CTX_get0_param(ctx),
 	    X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	(void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-	(void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	(void)SSL_CTX_set_session_cache_mode(ctx,
 	    SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(ctx, on_new_session);
@@ -159,12 +172,8 @@ tls_client_new(struct tls_client **out, const struct tls_params *p, struct err *
 	c->verify = p->verify;
 	c->ca_file = p->ca_file != NULL ? xstrdup(p->ca_file) : NULL;
 	list_init(&c->sessions);
-	c->ctx = SSL_CTX_new(TLS_client_method());
-	if (c->ctx == NULL) {
-		tls_client_free(c);
-		return err_set(e, ERR_TLS, "no memory for TLS");
-	}
-	if (prepare(c, p, e) < 0) {
+	c->ctx = tls_context(TLS_client_method(), e);
+	if (c->ctx == NULL || prepare(c, p, e) < 0) {
 		ERR_clear_error();
 		tls_client_free(c);
 		return -1;

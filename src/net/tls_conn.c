@@ -21,7 +21,7 @@
 #define HEARD_MAX	60
 
 struct tls_conn {
-	struct tls_client *client;
+	struct tls_client *client;		/* NULL: this is the server's side */
 	SSL		*ssl;
 	BIO		*from_peer, *to_peer;	/* owned by ssl */
 	struct buf	 output;
@@ -71,6 +71,25 @@ set_name(struct tls_conn *c)
 	return SSL_set1_host(c->ssl, c->name) == 1 && SSL_set_tlsext_host_name(c->ssl, c->name) == 1;
 }
 
+/* False: no memory. */
+static bool
+prepare(struct tls_conn *c, SSL_CTX *ctx)
+{
+	buf_init(&c->output, OUTPUT_MAX);
+	c->ssl = SSL_new(ctx);
+	c->from_peer = BIO_new(BIO_s_mem());
+	c->to_peer = BIO_new(BIO_s_mem());
+	if (c->ssl == NULL || c->from_peer == NULL || c->to_peer == NULL ||
+	    SSL_set_app_data(c->ssl, c) != 1 || (c->name != NULL && !set_name(c))) {
+		BIO_free(c->from_peer);
+		BIO_free(c->to_peer);
+		ERR_clear_error();
+		return false;
+	}
+	SSL_set_bio(c->ssl, c->from_peer, c->to_peer);
+	return true;
+}
+
 struct tls_conn *
 tls_conn_new(struct tls_client *client, const char *name, uint16_t port)
 {
@@ -81,25 +100,29 @@ tls_conn_new(struct tls_client *client, const char *name, uint16_t port)
 	client->users++;
 	c->name = xstrdup(name);
 	(void)snprintf(c->key, sizeof(c->key), "%.253s:%u", name, port);	/* RFC 1035: 253 */
-	buf_init(&c->output, OUTPUT_MAX);
-	c->ssl = SSL_new(client->ctx);
-	c->from_peer = BIO_new(BIO_s_mem());
-	c->to_peer = BIO_new(BIO_s_mem());
-	if (c->ssl == NULL || c->from_peer == NULL || c->to_peer == NULL ||
-	    SSL_set_app_data(c->ssl, c) != 1 || !set_name(c)) {
-		BIO_free(c->from_peer);
-		BIO_free(c->to_peer);
-		ERR_clear_error();
+	if (!prepare(c, client->ctx)) {
 		tls_conn_free(c);
 		return NULL;
 	}
-	SSL_set_bio(c->ssl, c->from_peer, c->to_peer);
 	if (SSL_CTX_get_verify_mode(client->ctx) != SSL_VERIFY_NONE)
 		SSL_set_verify(c->ssl, SSL_VERIFY_PEER, on_verify);
 	SSL_set_connect_state(c->ssl);
 	session = tls_client_recall(client, c->key);
 	if (session != NULL)
 		(void)SSL_set_session(c->ssl, session);		/* if not, a full handshake does */
+	return c;
+}
+
+struct tls_conn *
+tls_conn_new_server(struct tls_server *server)
+{
+	struct tls_conn *c = xzalloc(sizeof(*c));
+
+	if (!prepare(c, server->ctx)) {
+		tls_conn_free(c);
+		return NULL;
+	}
+	SSL_set_accept_state(c->ssl);
 	return c;
 }
 
@@ -173,14 +196,17 @@ judge(struct tls_conn *c, int rc, bool handshake, struct stream_end *end)
 	default:
 		break;
 	}
-	tls_client_forget(c->client, c->key);	/* a session that was refused must not be offered again */
-	if (handshake && c->heard[0] != '\0')
+	if (c->client != NULL)		/* a session that was refused must not be offered again */
+		tls_client_forget(c->client, c->key);
+	if (handshake && c->heard[0] != '\0' && c->client == NULL)
+		stream_end_set(end, STREAM_TLS_NOT_TLS, "the client speaks plain text where TLS was expected");
+	else if (handshake && c->heard[0] != '\0')
 		stream_end_set(end, STREAM_TLS_NOT_TLS,
 		    "the server answered in plain text where TLS was expected: \"%s\"", c->heard);
 	else if (c->rejected)
 		*end = c->verdict;
 	else
-		tls_words_error(end, handshake);
+		tls_words_error(end, handshake, c->client != NULL ? "server" : "client");
 	ERR_clear_error();
 	return TLS_FAILED;
 }
@@ -270,7 +296,8 @@ tls_conn_info(const struct tls_conn *c, struct tls_info *out)
 
 	*out = (struct tls_info){ .resumed = SSL_session_reused(c->ssl) == 1 };
 	(void)snprintf(out->version, sizeof(out->version), "%s", SSL_get_version(c->ssl));
-	(void)snprintf(out->cipher, sizeof(out->cipher), "%s", SSL_get_cipher_name(c->ssl));
+	(void)snprintf(out->cipher, sizeof(out->cipher), "%s", c->client != NULL ? SSL_get_cipher_name(c->ssl) :
+	    SSL_CIPHER_standard_name(SSL_get_current_cipher(c->ssl)));
 	if (cert == NULL)
 		return;
 	tls_words_name(out->issuer, sizeof(out->issuer), X509_get_issuer_name(cert));

@@ -12,6 +12,7 @@
 
 #include "net/net.h"
 #include "net/tls.h"
+#include "net/tls_server.h"
 
 enum tls_progress {
 	TLS_MORE,		/* needs bytes from the peer */
@@ -25,6 +26,8 @@ struct tls_conn;
 
 /* name and port are also the key of the session cache. NULL: no memory. */
 struct tls_conn *tls_conn_new(struct tls_client *, const char *name, uint16_t port);
+/* The server's side; the certificate may be another one afterwards. NULL: no memory. */
+struct tls_conn *tls_conn_new_server(struct tls_server *);
 void tls_conn_free(struct tls_conn *);
 bool tls_conn_received(struct tls_conn *, struct view) must_use;	/* false: no memory */
 enum tls_progress tls_conn_handshake(struct tls_conn *, struct stream_end *end) must_use;

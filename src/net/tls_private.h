@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tls_private - what the parts of TLS share: the context with its session cache
- * (tls.c), the connection (tls_conn.c), failures in words (tls_words.c).
+ * tls_private - what the parts of TLS share: the contexts of clients, with a session cache
+ * (tls.c), and of servers (tls_server.c), the connection (tls_conn.c), failures in words
+ * (tls_words.c).
  */
 #ifndef NET_TLS_PRIVATE_H
 #define NET_TLS_PRIVATE_H
@@ -30,6 +31,12 @@ struct tls_client {
 	unsigned	 nsessions;
 };
 
+struct tls_server {
+	SSL_CTX		*ctx;		/* its connections hold it too */
+};
+
+/* TLS 1.2 at least, no renegotiation, and buffers only while they are needed. NULL: no memory. */
+SSL_CTX *tls_context(const SSL_METHOD *, struct err *);
 void tls_client_release(struct tls_client *);
 /* Takes the reference. */
 void tls_client_remember(struct tls_client *, const char *key, SSL_SESSION *);
@@ -42,8 +49,8 @@ const char *tls_conn_key(const SSL *);
 
 /* A certificate that was not accepted. */
 void tls_words_certificate(struct stream_end *end, int error, X509 *cert, const char *name);
-/* The top of OpenSSL's error queue during a handshake, or later. */
-void tls_words_error(struct stream_end *end, bool handshake);
+/* The top of OpenSSL's error queue during a handshake, or later. peer: "server" or "client". */
+void tls_words_error(struct stream_end *end, bool handshake, const char *peer);
 /* "CN=smtp.example.com, O=Example", cut to cap, safe to print. */
 void tls_words_name(char *out, size_t cap, const X509_NAME *);
 int64_t tls_words_time_ms(const ASN1_TIME *);

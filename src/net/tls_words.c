@@ -128,7 +128,7 @@ is_about_version(int reason)
 }
 
 void
-tls_words_error(struct stream_end *end, bool handshake)
+tls_words_error(struct stream_end *end, bool handshake, const char *peer)
 {
 	enum stream_end_kind kind = handshake ? STREAM_TLS_HANDSHAKE : STREAM_FAILED;
 	unsigned long code = ERR_peek_error();
@@ -136,9 +136,9 @@ tls_words_error(struct stream_end *end, bool handshake)
 	const char *text = ERR_reason_error_string(code);
 
 	if (is_about_version(reason))
-		stream_end_set(end, kind, "the server offers no TLS version from 1.2 on");
+		stream_end_set(end, kind, "the %s offers no TLS version from 1.2 on", peer);
 	else if (ERR_GET_LIB(code) == ERR_LIB_SSL && reason >= SSL_AD_REASON_OFFSET)
-		stream_end_set(end, kind, "the server ended TLS with the alert \"%s\"",
+		stream_end_set(end, kind, "the %s ended TLS with the alert \"%s\"", peer,
 		    SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
 	else
 		stream_end_set(end, kind, "TLS failed: %s", text != NULL ? text : "unknown reason");

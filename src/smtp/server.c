@@ -270,7 +270,7 @@ server_step(struct server *s, struct view in, size_t *used, struct server_event 
 			*used = in.n;
 			return SERVER_CLOSE;
 		}
-		if (s->state == SV_DATA_WAIT || s->state == SV_COMMIT_WAIT)
+		if (s->state == SV_DATA_WAIT || s->state == SV_COMMIT_WAIT || s->state == SV_TLS_WAIT)
 			return SERVER_WAIT;
 		if (rest.n == 0 && (s->state != SV_CHUNK || s->chunk_left > 0)) {
 			shrink(s);
@@ -285,12 +285,13 @@ server_step(struct server *s, struct view in, size_t *used, struct server_event 
 		} else if (s->skip > 0) {
 			skip_chunk(s, rest, &n);
 		} else if (is_tls(s, rest)) {
-			put(s, 554, "5.5.1", "TLS is not spoken on this port");
+			put(s, 554, "5.5.1", s->params.tls == SERVER_TLS_NONE ? "TLS is not spoken on this port" :
+			    "TLS begins with STARTTLS on this port");
 			s->state = SV_CLOSING;
 		} else {
 			take_line(s, rest, &n, ev);
-			act = s->state == SV_DATA_WAIT || s->abort_due;
-			action = s->abort_due ? SERVER_ABORT : SERVER_DATA;
+			act = s->state == SV_DATA_WAIT || s->state == SV_TLS_WAIT || s->abort_due;
+			action = s->abort_due ? SERVER_ABORT : s->state == SV_TLS_WAIT ? SERVER_STARTTLS : SERVER_DATA;
 			s->abort_due = false;
 		}
 		*used += n;
@@ -311,6 +312,21 @@ server_greet(struct server *s, const struct server_answer *refusal)
 	}
 	if (!buf_addf(&s->out, "220 %s ESMTP posthouse\r\n", s->params.hostname))
 		s->state = SV_CLOSING;
+}
+
+void
+server_secured(struct server *s)
+{
+	if (s->state == SV_CLOSING)
+		return;
+	require(s->state == SV_TLS_WAIT || (s->state == SV_START && !s->secure));
+	s->secure = true;
+	s->first_byte_seen = true;	/* it was TLS */
+	server_forget(s);
+	free(s->helo);
+	s->helo = NULL;
+	s->esmtp = s->logged_in = false;
+	s->state = SV_START;
 }
 
 void
@@ -428,7 +444,8 @@ server_phase(const struct server *s)
 {
 	if (s->state == SV_BODY || s->state == SV_CHUNK || s->state == SV_CHUNKS)
 		return PHASE_BODY;
-	return s->state == SV_DATA_WAIT || s->state == SV_COMMIT_WAIT ? PHASE_PENDING : PHASE_COMMAND;
+	return s->state == SV_DATA_WAIT || s->state == SV_COMMIT_WAIT || s->state == SV_TLS_WAIT ?
+	    PHASE_PENDING : PHASE_COMMAND;
 }
 
 struct buf *

@@ -2,7 +2,7 @@
 /*
  * server - the SMTP server machine: RFC 5321, 1870 (SIZE), 2920 (PIPELINING),
  * 6152 (8BITMIME), 2034 (ENHANCEDSTATUSCODES), 3030 (CHUNKING), 3461 (DSN),
- * 6531 (SMTPUTF8).
+ * 3207 (STARTTLS), 6531 (SMTPUTF8).
  *
  * Feed it bytes, do what it says, write what it leaves in server_output().
  * It never blocks, reads no clock, and allocates only the bounded arena of one
@@ -23,11 +23,19 @@ struct server;
 
 #define SERVER_RULE_MAX	200
 
+enum server_tls {
+	SERVER_TLS_NONE,	/* STARTTLS is not known */
+	SERVER_TLS_OFFERED,
+	SERVER_TLS_REQUIRED	/* nothing else before it: 530 (RFC 3207 4) */
+};
+
 struct server_params {
 	const char	*hostname;	/* in the greeting and the reply to HELO */
 	uint64_t	 size_max;	/* bytes of a message as received */
 	unsigned	 recipients_max;
 	unsigned	 errors_max;	/* refused commands before 421 (default 20) */
+	enum server_tls	 tls;
+	bool		 tls_fails;	/* there is no certificate for it: 454 */
 	bool		 any_login;	/* AUTH is offered, and whatever is said is taken */
 	const char	*default_domain; /* completes bare names; "" leaves them */
 	/*
@@ -41,7 +49,7 @@ struct server_params {
 
 enum server_action {
 	SERVER_WANT_INPUT,	/* all input taken; feed more */
-	SERVER_WAIT,		/* an answer is pending: server_data_ready() or server_commit_result() */
+	SERVER_WAIT,		/* an answer is pending: server_data_ready(), server_commit_result() or server_secured() */
 	SERVER_DATA,		/* DATA or the first BDAT came in a good transaction: answer with server_data_ready() */
 	SERVER_BODY,		/* ev->body: message bytes, unstuffed, lines end in CRLF; valid until the next call */
 	SERVER_COMMIT,		/* the message is complete: answer with server_commit_result() */
@@ -50,6 +58,11 @@ enum server_action {
 	 * chunks: drop it; the reply follows by itself, at its end
 	 */
 	SERVER_ABORT,
+	/*
+	 * The 220 to STARTTLS is in the output, and nothing came behind the command: write it, do the
+	 * handshake, then say server_secured(). No byte that comes in clear from now on may be fed.
+	 */
+	SERVER_STARTTLS,
 	SERVER_CLOSE		/* write the output, then close */
 };
 
@@ -91,6 +104,12 @@ void server_free(struct server *);
 
 /* Put the greeting into the output: 220, or refusal->code (421, 554) and close. */
 void server_greet(struct server *, const struct server_answer *refusal);
+
+/*
+ * TLS is active: after SERVER_STARTTLS, or before the greeting. Nothing that the client said
+ * before is known any more (RFC 3207 4.2) but how often it was refused.
+ */
+void server_secured(struct server *);
 
 /*
  * One action at a time. Takes *used bytes of in; call again with the rest until

@@ -58,8 +58,9 @@ do_ehlo(struct server *s, struct view args)
 	    "250-DSN\r\n"
 	    "250-SMTPUTF8\r\n"
 	    "250-ENHANCEDSTATUSCODES\r\n"
-	    "%s"
+	    "%s%s"
 	    "250 HELP\r\n", s->params.hostname, s->params.size_max,
+	    s->params.tls != SERVER_TLS_NONE && !s->secure ? "250-STARTTLS\r\n" : "",
 	    s->params.any_login ? "250-AUTH PLAIN LOGIN\r\n" : ""))
 		s->state = SV_CLOSING;
 }
@@ -480,6 +481,32 @@ do_auth(struct server *s, struct view args)
 		server_auth(s, args);
 }
 
+/*
+ * RFC 3207. Bytes that came behind the command were sent without waiting for the 220: by nobody who
+ * means TLS, or by somebody on the way who wants them taken for what is said within it.
+ */
+static void
+do_starttls(struct server *s, struct view args)
+{
+	if (s->secure) {
+		server_say(s, 503, "5.5.1", "TLS is active already");
+	} else if (s->params.tls == SERVER_TLS_NONE) {
+		do_not_here(s, args);
+	} else if (s->state != SV_READY) {
+		server_say(s, 503, "5.5.1", s->state == SV_START ? "EHLO first" : "A transaction is open; RSET first");
+	} else if (args.n > 0) {
+		server_say(s, 501, "5.5.4", "STARTTLS has no argument");
+	} else if (s->params.tls_fails) {
+		server_say(s, 454, "4.7.0", "TLS is not available for now");
+	} else if (s->followed) {
+		server_say(s, 503, "5.5.1", "Something came behind STARTTLS in clear");
+		s->state = SV_CLOSING;
+	} else {
+		server_say(s, 220, "2.0.0", "Ready for TLS");
+		s->state = SV_TLS_WAIT;
+	}
+}
+
 #define ST(state)	(1u << SV_##state)
 #define GREETED		(ST(READY) | ST(MAIL) | ST(RCPT) | ST(CHUNKS))
 #define ANY		(ST(START) | GREETED)
@@ -503,7 +530,7 @@ static const struct command_rule rules[] = {
 	{ VIEW("VRFY"),	ANY,		"",		do_vrfy },
 	{ VIEW("HELP"),	ANY,		"",		do_help },
 	{ VIEW("QUIT"),	ANY,		"",		do_quit },
-	{ VIEW("STARTTLS"), ANY,	"",		do_not_here },
+	{ VIEW("STARTTLS"), ANY,	"",		do_starttls },
 	{ VIEW("AUTH"),	ANY,		"",		do_auth },
 	{ VIEW("EXPN"),	ANY,		"",		do_not_here },
 };
@@ -517,8 +544,10 @@ has_control_characters(struct view v)
 	return false;
 }
 
+/* It is not run; no message behind it must be taken for commands. */
 static void
-misplaced(struct server *s, const struct command_rule *rule, struct view args)
+refuse_command(struct server *s, const struct command_rule *rule, struct view args,
+    const struct server_answer *why)
 {
 	uint64_t size;
 	bool last;
@@ -528,10 +557,25 @@ misplaced(struct server *s, const struct command_rule *rule, struct view args)
 			return;
 		s->skip = size;
 	}
-	server_say(s, 503, "5.5.1", s->state == SV_START ? "EHLO or HELO first" :
-	    s->state == SV_CHUNKS ? "A message is coming in by BDAT; RSET first" : rule->misplaced);
+	server_say_answer(s, why);
 	if (rule->run == do_data && s->followed)
 		s->state = SV_CLOSING;		/* as in do_data() */
+}
+
+static void
+misplaced(struct server *s, const struct command_rule *rule, struct view args)
+{
+	refuse_command(s, rule, args, &(struct server_answer){ 503, "5.5.1",
+	    s->state == SV_START ? "EHLO or HELO first" :
+	    s->state == SV_CHUNKS ? "A message is coming in by BDAT; RSET first" : rule->misplaced });
+}
+
+/* RFC 3207 4 has the list of what may come before STARTTLS. */
+static bool
+needs_tls(const struct server *s, const struct command_rule *rule)
+{
+	return s->params.tls == SERVER_TLS_REQUIRED && !s->secure && rule->run != do_ehlo &&
+	    rule->run != do_noop && rule->run != do_starttls && rule->run != do_quit;
 }
 
 /* No command. Where something else follows than commands, the session ends. */
@@ -578,7 +622,10 @@ server_run(struct server *s, struct view line)
 	for (size_t i = 0; i < lengthof(rules); i++) {
 		if (!view_ieq(verb, rules[i].verb))
 			continue;
-		if ((rules[i].states & (1u << s->state)) != 0)
+		if (needs_tls(s, &rules[i]))
+			refuse_command(s, &rules[i], args, &(struct server_answer){ 530, "5.7.0",
+			    "Must issue a STARTTLS command first" });
+		else if ((rules[i].states & (1u << s->state)) != 0)
 			rules[i].run(s, args);
 		else
 			misplaced(s, &rules[i], args);

@@ -18,6 +18,7 @@
 
 enum server_state {
 	SV_START,		/* no HELO yet */
+	SV_TLS_WAIT,		/* STARTTLS was taken: the caller does the handshake */
 	SV_READY,		/* no transaction */
 	SV_AUTH,		/* AUTH was said: a response is awaited */
 	SV_MAIL,		/* MAIL was taken */
@@ -55,6 +56,7 @@ struct server {
 	bool			 rcpt_seen;
 	bool			 over;		/* the transaction ended: the next step forgets it */
 	bool			 esmtp;
+	bool			 secure;	/* TLS is active */
 	bool			 logged_in;	/* AUTH was taken, whatever it said */
 	enum server_auth	 auth;		/* of SV_AUTH */
 	char			*helo;

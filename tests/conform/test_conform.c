@@ -71,6 +71,8 @@ hear_all(void)
 {
 	serve();
 	(void)hear(c);
+	if (c->tls == WIRE_HANDSHAKE && !c->closed)
+		shake_hands(c);
 	serve();
 	(void)hear(c);
 }
@@ -299,6 +301,27 @@ set_rules(struct view when)
 		w.conf.allow_recipients = list;
 }
 
+/* "TLS is offered": how a guest is served. */
+static const struct tls_condition {
+	struct view	words;
+	enum conf_listener_tls mode;
+	bool		works;
+} tls_conditions[] = {
+	{ VIEW("TLS is offered"), CONF_LISTENER_TLS_STARTTLS, true },
+	{ VIEW("TLS is required"), CONF_LISTENER_TLS_REQUIRED, true },
+	{ VIEW("TLS is active"), CONF_LISTENER_TLS_IMPLICIT, true },
+	{ VIEW("TLS has no certificate"), CONF_LISTENER_TLS_STARTTLS, false },
+};
+
+static const struct tls_condition *
+find_tls(struct view when)
+{
+	for (size_t i = 0; i < lengthof(tls_conditions); i++)
+		if (view_eq(when, tls_conditions[i].words))
+			return &tls_conditions[i];
+	return NULL;
+}
+
 static void
 begin_condition(struct view when)
 {
@@ -399,6 +422,7 @@ look(const struct play *p, const char *how)
 static void
 play_once(const struct play *p, const struct manner *m)
 {
+	const struct tls_condition *tls = find_tls(p->row->when);
 	char how[64];
 	struct buf want;
 
@@ -406,9 +430,13 @@ play_once(const struct play *p, const struct manner *m)
 	buf_init(&want, 2u << 20);
 	if (w.nwires >= CLIENTS_MAX || p->row->when.n > 0 || r == NULL)
 		renew_world(!view_eq(p->row->when, VIEW("relay is away")));
+	if (tls != NULL) {
+		world_tls(&w, tls->mode, tls->works);
+		r = relay(&w);
+	}
 	played++;
 	kept.count = 0;
-	c = client(&w);
+	c = tls != NULL ? guest(&w) : client(&w);
 	hear_all();
 	mark = buf_len(&c->got);
 	if (!m->joined) {
@@ -437,7 +465,7 @@ play_in_every_manner(const struct play *p)
 	size_t step = n <= SPLIT_ALL ? 1 : n / 50;
 
 	play_once(p, &(struct manner){ .split = n });
-	if (p->row->when.n == 0)
+	if (p->row->when.n == 0 || find_tls(p->row->when) != NULL)
 		play_once(p, &(struct manner){ .joined = true });
 	if (p->at_once)
 		return;

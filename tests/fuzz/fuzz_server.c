@@ -76,6 +76,10 @@ act(struct server *s, struct run *r, struct view *io, unsigned choice)
 		require(buf_len(&r->got) <= NOTES_MAX);
 		server_commit_result(s, (choice & 4) != 0 ? &refused : &queued);
 		break;
+	case SERVER_STARTTLS:
+		require(used == io->n);		/* nothing comes behind it in clear */
+		server_secured(s);
+		break;
 	case SERVER_ABORT:		/* how much came before is a matter of cuts */
 		buf_truncate(&r->got, r->mark);
 		r->aborted = true;

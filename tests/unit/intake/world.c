@@ -10,8 +10,12 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "net/tls_server.h"
+#include "unit/net/certs.h"
 
 #include "base/banned.h"
+
+static char guests[] = "guests";
 
 #define TIME_MS 1795332623000	/* 2026-11-22T07:30:23Z */
 
@@ -37,7 +41,18 @@ wire_consumed(struct stream *s)
 static void
 wire_start_tls(struct stream *s, struct tls_client *tls, const char *name)
 {
-	fail_msg("intake has no TLS");
+	fail_msg("intake is no client");
+}
+
+static void
+wire_serve_tls(struct stream *s, struct tls_server *tls)
+{
+	struct wire *w = wire_of(s);
+
+	assert_int_equal(w->tls, WIRE_CLEAR);
+	assert_non_null(tls);
+	assert_int_equal(buf_len(&s->in), 0);	/* the real one ends there */
+	w->tls = WIRE_HANDSHAKE;
 }
 
 static void
@@ -59,7 +74,8 @@ wire_close(struct stream *s, bool aborted)
 static bool
 wire_tls_info(const struct stream *s, struct tls_info *out)
 {
-	return false;
+	*out = (struct tls_info){ .version = "TLSv1.3", .cipher = "TLS_AES_256_GCM_SHA384" };
+	return wire_of((struct stream *)(uintptr_t)s)->tls == WIRE_TLS;
 }
 
 static int
@@ -72,6 +88,7 @@ static const struct stream_ops wire_ops = {
 	.wrote = wire_wrote,
 	.consumed = wire_consumed,
 	.start_tls = wire_start_tls,
+	.serve_tls = wire_serve_tls,
 	.pause = wire_pause,
 	.close = wire_close,
 	.tls_info = wire_tls_info,
@@ -113,6 +130,16 @@ size_t
 says(struct wire *w, const char *text)
 {
 	return say(w, view_str(text));
+}
+
+void
+shake_hands(struct wire *w)
+{
+	(void)hear(w);
+	assert_int_equal(w->tls, WIRE_HANDSHAKE);
+	w->tls = WIRE_TLS;
+	w->stream.events->on_tls(w->stream.owner);
+	world_run(w->world, 0);
 }
 
 struct view
@@ -298,6 +325,40 @@ void
 world_run(struct world *w, int64_t ms)
 {
 	twin_loop_run(&w->loop, ms);
+}
+
+struct wire *
+guest(struct world *world)
+{
+	struct wire *w = wire_new(world, &intake_stream_limits);
+	struct address a;
+
+	assert_int_equal(address_parse(&a, VIEW("10.0.0.7:5"), NULL), 0);
+	intake_accept(world->intake, &w->stream, &a, &world->conf.listener[0]);
+	world_run(world, 0);
+	return w;
+}
+
+void
+world_tls(struct world *w, enum conf_listener_tls mode, bool works)
+{
+	static const struct cert_wish wish = { "h", "DNS:h.example", NULL, -1, 30, false };
+	struct conf_listener *l = &w->conf.listener[0];
+	struct tls_server *tls = NULL;
+	struct cert cert;
+
+	l->tls = mode;
+	l->name = guests;
+	l->nnetwork = 1;
+	assert_int_equal(subnet_parse(&l->network[0], VIEW("10.0.0.0/8"), NULL), 0);
+	w->conf.nlistener = 1;
+	world_renew(w);
+	if (!works)
+		return;
+	cert_make(&cert, &wish, NULL);
+	assert_int_equal(cert_server(&tls, &cert), 0);
+	cert_done(&cert);
+	intake_set_tls(w->intake, 0, tls);
 }
 
 struct wire *

@@ -14,10 +14,13 @@
 
 #define WORLD_WIRES 128
 
+enum wire_tls { WIRE_CLEAR, WIRE_HANDSHAKE, WIRE_TLS };
+
 struct wire {
 	struct stream	 stream;
 	struct world	*world;
 	bool		 closed, aborted, paused;
+	enum wire_tls	 tls;
 	struct buf	 got;		/* what intake wrote and the test took */
 	size_t		 read;		/* of a relay's got: parsed */
 };
@@ -50,6 +53,12 @@ client(struct world *w)
 {
 	return client_at(w, "127.0.0.1:40112");
 }
+/* The only listener there is has TLS; works: and a certificate. Renews the world. */
+void world_tls(struct world *, enum conf_listener_tls, bool works);
+/* Who comes through it, from 10.0.0.7. */
+struct wire *guest(struct world *);
+/* The end of a handshake that intake has begun; what it wrote before is taken. */
+void shake_hands(struct wire *);
 /* Says all of it; returns how much intake has not read. */
 size_t say(struct wire *, struct view);
 size_t says(struct wire *, const char *);

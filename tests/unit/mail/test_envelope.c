@@ -39,6 +39,7 @@ test_round_trip(void **state)
 	in.process = VIEW("php in php.service");
 	in.helo = VIEW("web1");
 	in.protocol = PROTOCOL_ESMTP;
+	in.tls = VIEW("TLSv1.3 TLS_AES_256_GCM_SHA384");
 	in.eight_bit = true;
 	in.bounce = true;
 	in.size = UINT64_C(1) << 40;
@@ -63,6 +64,7 @@ test_round_trip(void **state)
 	assert_true(view_eq(out.process, VIEW("php in php.service")));
 	assert_true(view_eq(out.helo, in.helo));
 	assert_int_equal(out.protocol, PROTOCOL_ESMTP);
+	assert_true(view_eq(out.tls, in.tls));
 	assert_true(out.eight_bit);
 	assert_true(out.bounce);
 	assert_int_equal(out.size, in.size);

@@ -49,6 +49,21 @@ test_forms(void **state)
 	env.protocol = PROTOCOL_ESMTP;
 	check(&env, "Received: from web1 (127.0.0.1:40112, uid 33) by web1.example.com with ESMTP\r\n"
 	    "\tid 0123456789abcdef; Sun, 22 Nov 2026 07:30:23 +0000\r\n");
+	/* RFC 3848, RFC 6531 4.3, RFC 8314 7.4 */
+	env.tls = VIEW("TLSv1.3 TLS_AES_256_GCM_SHA384");
+	check(&env, "Received: from web1 (127.0.0.1:40112, uid 33) by web1.example.com with ESMTPS\r\n"
+	    "\tid 0123456789abcdef tls TLS_AES_256_GCM_SHA384;\r\n"
+	    "\tSun, 22 Nov 2026 07:30:23 +0000\r\n");
+	env.smtputf8 = true;
+	check(&env, "Received: from web1 (127.0.0.1:40112, uid 33) by web1.example.com\r\n"
+	    "\twith UTF8SMTPS id 0123456789abcdef tls TLS_AES_256_GCM_SHA384;\r\n"
+	    "\tSun, 22 Nov 2026 07:30:23 +0000\r\n");
+	env.smtputf8 = false;
+	env.protocol = PROTOCOL_SMTP;
+	env.tls = VIEW("TLSv1.2 A;B)\r\nX");
+	check(&env, "Received: from web1 (127.0.0.1:40112, uid 33) by web1.example.com with SMTP\r\n"
+	    "\tid 0123456789abcdef tls A?B???X; Sun, 22 Nov 2026 07:30:23 +0000\r\n");
+	env.tls = VIEW("");
 	env.uid = -1;
 	env.peer = VIEW("[::1]:9");
 	env.protocol = PROTOCOL_SMTP;

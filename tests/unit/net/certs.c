@@ -9,7 +9,9 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "base/alloc.h"
 #include "base/require.h"
+#include "net/tls_server.h"
 
 #include "base/banned.h"
 
@@ -69,4 +71,45 @@ cert_write(const struct cert *c, char *path)
 
 	require(f != NULL && PEM_write_X509(f, c->x509) == 1);
 	require(fclose(f) == 0);
+}
+
+static char *
+take_text(BIO *bio)
+{
+	char *at;
+	long n = BIO_get_mem_data(bio, &at);
+	char *text = xstrndup((const uint8_t *)at, (size_t)n);
+
+	BIO_free(bio);
+	return text;
+}
+
+char *
+cert_pem(const struct cert *c)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+
+	require(bio != NULL && PEM_write_bio_X509(bio, c->x509) == 1);
+	return take_text(bio);
+}
+
+char *
+cert_key_pem(const struct cert *c)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+
+	require(bio != NULL && PEM_write_bio_PrivateKey(bio, c->key, NULL, NULL, 0, NULL, NULL) == 1);
+	return take_text(bio);
+}
+
+int
+cert_server(struct tls_server **out, const struct cert *c)
+{
+	char *certificate = cert_pem(c), *key = cert_key_pem(c);
+	int rc = tls_server_new(out, &(struct tls_pair){ view_str(certificate), view_str(key), "certificate",
+	    "key" }, NULL);
+
+	free(certificate);
+	free(key);
+	return rc;
 }

@@ -9,6 +9,10 @@
 
 #include <openssl/ssl.h>
 
+#include "base/view.h"
+
+struct tls_server;
+
 struct cert {
 	EVP_PKEY	*key;
 	X509		*x509;
@@ -25,6 +29,11 @@ struct cert_wish {
 /* Signed by issuer, or by itself if that is NULL. */
 void cert_make(struct cert *out, const struct cert_wish *, const struct cert *issuer);
 void cert_done(struct cert *);
+/* As PEM; the caller frees it. */
+char *cert_pem(const struct cert *);
+char *cert_key_pem(const struct cert *);
+/* A server that shows it; as tls_server_new(). */
+int cert_server(struct tls_server **out, const struct cert *);
 /* As PEM into a new file, whose name is written to path (a mkstemp template). */
 void cert_write(const struct cert *, char *path);
 

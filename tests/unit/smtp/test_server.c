@@ -108,6 +108,14 @@ feed(struct session *x, struct view in)
 		case SERVER_ABORT:
 			assert_true(buf_add_str(&x->got, "[abort]"));
 			continue;
+		case SERVER_STARTTLS:
+			assert_int_equal(in.n, 0);	/* or it would be fed behind the handshake */
+			assert_int_equal(server_phase(x->s), PHASE_PENDING);
+			assert_int_equal(server_step(x->s, VIEW("NOOP\r\n"), &used, &ev), SERVER_WAIT);
+			assert_int_equal(used, 0);
+			assert_true(buf_add_str(&x->got, "[tls]"));
+			server_secured(x->s);
+			break;
 		case SERVER_CLOSE:
 			x->closed = true;
 			break;
@@ -463,6 +471,132 @@ test_every_command_in_every_state(void **state)
 			}
 			session_done(&x);
 		}
+	}
+}
+
+/* RFC 3207: every command in every state of TLS; what refuses one does not change the others. */
+static void
+test_every_command_and_tls(void **state)
+{
+	enum { BEFORE, READY, MAIL, ACTIVE, ACTIVE_READY, PLACES };
+	static const char *const ways[PLACES] = {
+		"", HI, HI "MAIL FROM:<a@b>\r\n", HI "STARTTLS\r\n", HI "STARTTLS\r\n" HI
+	};
+	static const struct {
+		enum server_tls	 tls;
+		bool		 fails;
+		const char	*command;
+		const char	*codes[PLACES];		/* NULL: no way leads there */
+	} k[] = {
+		{ SERVER_TLS_OFFERED, false, "STARTTLS\r\n", { "503 ", "220 ", "503 ", "503 ", "503 " } },
+		{ SERVER_TLS_OFFERED, false, "starttls\n", { "503 ", "220 ", "503 ", "503 ", "503 " } },
+		{ SERVER_TLS_OFFERED, false, "STARTTLS x\r\n", { "503 ", "501 ", "503 ", "503 ", "503 " } },
+		{ SERVER_TLS_OFFERED, false, "STARTTLS\r\nNOOP\r\n", { "503 250 ", "503 ", "503 250 ", "503 250 ", "503 250 " } },
+		{ SERVER_TLS_OFFERED, false, "MAIL FROM:<a@b>\r\n", { "503 ", "250 ", "503 ", "503 ", "250 " } },
+		{ SERVER_TLS_OFFERED, false, "RCPT TO:<a@b>\r\n", { "503 ", "503 ", "250 ", "503 ", "503 " } },
+		{ SERVER_TLS_OFFERED, false, "RSET\r\n", { "250 ", "250 ", "250 ", "250 ", "250 " } },
+		{ SERVER_TLS_OFFERED, true, "STARTTLS\r\n", { "503 ", "454 ", "503 ", NULL, NULL } },
+		{ SERVER_TLS_OFFERED, true, "STARTTLS\r\nNOOP\r\n", { "503 250 ", "454 250 ", "503 250 ", NULL, NULL } },
+		{ SERVER_TLS_REQUIRED, false, "STARTTLS\r\n", { "503 ", "220 ", NULL, "503 ", "503 " } },
+		{ SERVER_TLS_REQUIRED, false, "EHLO x\r\n", { "250 ", "250 ", NULL, "250 ", "250 " } },
+		{ SERVER_TLS_REQUIRED, false, "NOOP\r\n", { "250 ", "250 ", NULL, "250 ", "250 " } },
+		{ SERVER_TLS_REQUIRED, false, "QUIT\r\n", { "221 ", "221 ", NULL, "221 ", "221 " } },
+		{ SERVER_TLS_REQUIRED, false, "HELO x\r\n", { "530 ", "530 ", NULL, "250 ", "250 " } },
+		{ SERVER_TLS_REQUIRED, false, "MAIL FROM:<a@b>\r\n", { "530 ", "530 ", NULL, "503 ", "250 " } },
+		{ SERVER_TLS_REQUIRED, false, "RCPT TO:<a@b>\r\n", { "530 ", "530 ", NULL, "503 ", "503 " } },
+		{ SERVER_TLS_REQUIRED, false, "DATA\r\n", { "530 ", "530 ", NULL, "503 ", "503 " } },
+		{ SERVER_TLS_REQUIRED, false, "DATA\r\nNOOP\r\n", { "530 ", "530 ", NULL, "503 ", "503 " } },
+		{ SERVER_TLS_REQUIRED, false, "BDAT 6\r\nNOOP\r\nNOOP\r\n", { "530 250 ", "530 250 ", NULL, "503 250 ", "503 250 " } },
+		{ SERVER_TLS_REQUIRED, false, "RSET\r\n", { "530 ", "530 ", NULL, "250 ", "250 " } },
+		{ SERVER_TLS_REQUIRED, false, "VRFY x\r\n", { "530 ", "530 ", NULL, "252 ", "252 " } },
+		{ SERVER_TLS_REQUIRED, false, "HELP\r\n", { "530 ", "530 ", NULL, "214 ", "214 " } },
+		{ SERVER_TLS_REQUIRED, false, "EXPN x\r\n", { "530 ", "530 ", NULL, "502 ", "502 " } },
+		{ SERVER_TLS_REQUIRED, false, "AUTH PLAIN AGEAYg==\r\n", { "530 ", "530 ", NULL, "503 ", "235 " } },
+		{ SERVER_TLS_REQUIRED, false, "WHAT\r\n", { "500 ", "500 ", NULL, "500 ", "500 " } },
+		{ SERVER_TLS_NONE, false, "STARTTLS\r\n", { "502 ", "502 ", "502 ", NULL, NULL } },
+	};
+
+	for (size_t i = 0; i < lengthof(k); i++) {
+		struct server_params p = params;
+
+		p.any_login = true;
+		p.tls = k[i].tls;
+		p.tls_fails = k[i].fails;
+		for (size_t way = 0; way < PLACES; way++) {
+			struct session x;
+			char text[80];
+
+			if (k[i].codes[way] == NULL)
+				continue;
+			session_open_with(&x, &p);
+			feed(&x, VIEW(""));
+			for (const char *at = ways[way]; *at != '\0'; at = strchr(at, '\n') + 1)
+				feed(&x, view_of((const uint8_t *)at, (size_t)(strchr(at, '\n') + 1 - at)));
+			buf_clear(&x.said);
+			feed(&x, view_str(k[i].command));
+			if (strcmp(codes(&x, text, sizeof(text)), k[i].codes[way]) != 0)
+				fail_msg("%zu, way %zu: %s", i, way, text);
+			session_done(&x);
+		}
+	}
+}
+
+static bool
+has_said(const struct session *x, const char *words)
+{
+	return view_search(buf_view(&x->said), view_str(words)) < buf_len(&x->said);
+}
+
+/* Nothing from before is known behind the handshake, and it is offered no more. */
+static void
+test_tls_begins_a_session_anew(void **state)
+{
+	struct server_params p = params;
+	struct session x;
+
+	p.tls = SERVER_TLS_OFFERED;
+	p.any_login = true;
+	session_open_with(&x, &p);
+	feed(&x, VIEW(HI "AUTH PLAIN AGEAYg==\r\nSTART"));
+	assert_true(has_said(&x, "\r\n250-STARTTLS\r\n"));
+	feed(&x, VIEW("TLS\r\n"));
+	assert_true(view_eq(buf_view(&x.got), VIEW("[tls]")));
+	buf_clear(&x.said);
+	feed(&x, VIEW("MAIL FROM:<a@b>\r\nEHLO other\r\n"));
+	assert_true(has_said(&x, "503 5.5.1 EHLO or HELO first\r\n250-h.example\r\n"));
+	assert_false(has_said(&x, "STARTTLS"));
+	buf_clear(&x.said);
+	buf_clear(&x.got);
+	feed(&x, VIEW("AUTH PLAIN AGEAYg==\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n.\r\n"));
+	assert_true(has_said(&x, "235 2.7.0 "));		/* the one in clear does not count */
+	assert_true(view_eq(buf_view(&x.got), VIEW("{a@b:c@d:0:0:other:1}[commit]")));
+	session_done(&x);
+}
+
+/* Whatever comes in one piece with STARTTLS was said in clear: none of it is run, and no 220 is said. */
+static void
+test_nothing_behind_starttls_is_taken(void **state)
+{
+	static const char *const behind[] = {
+		"N", "\n", "RSET\r\n", "EHLO eve\r\nMAIL FROM:<eve@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n.\r\n", "\x16\x03\x01",
+	};
+
+	for (size_t i = 0; i < lengthof(behind); i++) {
+		struct server_params p = params;
+		struct session x;
+		char in[200];
+
+		p.tls = SERVER_TLS_REQUIRED;
+		session_open_with(&x, &p);
+		feed(&x, VIEW(""));
+		buf_clear(&x.said);
+		(void)snprintf(in, sizeof(in), HI "STARTTLS\r\n%s", behind[i]);
+		feed(&x, view_str(in));
+		assert_true(x.closed);
+		assert_int_equal(buf_len(&x.got), 0);
+		assert_true(has_said(&x, "\r\n503 5.5.1 Something came behind STARTTLS in clear\r\n"));
+		assert_false(has_said(&x, "220"));
+		session_done(&x);
 	}
 }
 
@@ -926,6 +1060,9 @@ main(void)
 		cmocka_unit_test(test_any_login),
 		cmocka_unit_test(test_passwords_are_to_be_wiped),
 		cmocka_unit_test(test_every_command_in_every_state),
+		cmocka_unit_test(test_every_command_and_tls),
+		cmocka_unit_test(test_tls_begins_a_session_anew),
+		cmocka_unit_test(test_nothing_behind_starttls_is_taken),
 		cmocka_unit_test(test_long_lines),
 		cmocka_unit_test(test_size_limit_in_the_data),
 		cmocka_unit_test(test_size_limit_over_chunks),

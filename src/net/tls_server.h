@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tls_server - the server's side of TLS: the certificate and the key of a listener.
+ *
+ * TLS 1.2 at least; no renegotiation, and nothing is resumed, so that neither sessions nor keys of
+ * tickets are kept. Clients are asked for no certificate.
+ */
+#ifndef NET_TLS_SERVER_H
+#define NET_TLS_SERVER_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/view.h"
+
+struct tls_server;
+
+/* A file of at most so many bytes. */
+#define TLS_PEM_MAX 65536
+
+/* PEM, with the names of their files for messages. The caller wipes the key. */
+struct tls_pair {
+	struct view	 certificate;		/* the server's own first, its issuers behind it */
+	struct view	 key;
+	const char	*certificate_file, *key_file;
+};
+
+int tls_server_new(struct tls_server **out, const struct tls_pair *, struct err *) must_use;
+/* Connections that were begun with it go on. NULL is fine. */
+void tls_server_free(struct tls_server *);
+/* When the certificate ends and begins; wall clock. */
+int64_t tls_server_not_after_ms(const struct tls_server *);
+int64_t tls_server_not_before_ms(const struct tls_server *);
+
+#endif
