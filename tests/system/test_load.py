@@ -7,6 +7,7 @@ not what passed: a busy loop shows, a slow machine does not.
 """
 
 import contextlib
+import encodings.idna         # before a part of this is another user, who may not read it
 import os
 import pathlib
 import re
@@ -31,6 +32,7 @@ SANITIZED = not re.search("^  sanitizers +no$", subprocess.run(
 TICK = os.sysconf("SC_CLK_TCK")
 CLIENTS = 500               # limits.connections in these tests
 HOSTILE, OTHER = 23456, 23457
+FLOODERS = 20
 LINE = b"x" * 70 + b"\r\n"
 
 
@@ -334,11 +336,11 @@ def test_no_descriptors_left():
 
 
 FLOOD = """
-import encodings.idna, os, smtplib, sys, threading
+import encodings.idna, mmap, os, smtplib, sys, threading
 port, uid, clients, size = map(int, sys.argv[1:5])
+sent = memoryview(mmap.mmap(os.open(sys.argv[5], os.O_RDWR), 8 * clients)).cast("Q")
 if os.getuid() == 0: os.setuid(uid)
 text = b"Subject: flood\\r\\n\\r\\n" + (b"x" * 70 + b"\\r\\n") * (size // 72)
-sent = [0] * clients
 def run(n):
     while True:
         try:
@@ -352,48 +354,80 @@ for n in range(clients):
     threading.Thread(target=run, args=(n,), daemon=True).start()
 sys.stdout.write("begun\\n"); sys.stdout.flush()
 sys.stdin.read()
-print(sum(sent), flush=True)
 os._exit(0)
 """
 
 
-def latencies(posthouse, uid, count):
-    """Seconds from MAIL to the reply to the dot, sorted."""
-    took = []
+class Flood:
+    """Clients of one user, each with the next message at each reply; sent() is how many were taken."""
+
+    def __init__(self, posthouse):
+        self.counts = pathlib.Path(posthouse.place / "flood")
+        self.counts.write_bytes(bytes(8 * FLOODERS))
+        self.counts.chmod(0o666)        # it is of another user than the test
+        self.child = subprocess.Popen(
+            [sys.executable, "-c", FLOOD, str(posthouse.port.number), str(HOSTILE), str(FLOODERS), "4000",
+             str(self.counts)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def sent(self):
+        return sum(struct.unpack(f"{FLOODERS}Q", self.counts.read_bytes()))
+
+    def __enter__(self):
+        self.child.stdout.readline()
+        deadline = time.monotonic() + lib.PATIENCE
+        while self.sent() < FLOODERS:
+            expect(time.monotonic() < deadline, "the flood does not begin")
+            threading.Event().wait(0.05)
+        return self
+
+    def __exit__(self, *_):
+        self.child.kill()
+        self.child.communicate()
+
+
+def messages(posthouse, uid, count, sent=lambda: 0):
+    """Of each of so many messages, sorted: ms from MAIL to the reply to the dot, and how many others came in meanwhile."""
+    took, others = [], []
     with as_user(uid):
         client = posthouse.client()
     client.ehlo()
     for _ in range(count):
-        began = time.monotonic()
+        before, began = sent(), time.monotonic()
         client.sendmail("o@example.com", ["b@example.net"], b"Subject: x\r\n\r\nx\r\n")
-        took.append(time.monotonic() - began)
+        took.append((time.monotonic() - began) * 1000)
+        others.append(sent() - before)
     client.quit()
-    return sorted(took)
+    return sorted(took), sorted(others)
 
 
 def test_one_who_sends_as_fast_as_he_can():
-    """The waiting time of another user beside him, compared with that of the same run without him."""
+    """Another user's message beside him: is its turn next, and how long does it wait, against the same run without him?
+
+    How many of his messages overtake one of the other's is a matter of turns and not of speed. The times are
+    compared within a round; one of five has to be good, for on a busy machine either half may be disturbed.
+    """
     if not ROOT:
         return print("     (two users need root: test_one_who_sends_as_fast_as_he_can is skipped)")
     count = 1000 if LONG else 50
     with lib.world("load-flood", before=lib.Sink.refuse_all, queue={"user_share": 50},
                    limits={"connections_per_client": 100}) as (_, posthouse):
-        quiet = latencies(posthouse, OTHER, count)
-        flood = subprocess.Popen([sys.executable, "-c", FLOOD, str(posthouse.port.number), str(HOSTILE), "20", "4000"],
-                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        try:
-            flood.stdout.readline()
-            busy = latencies(posthouse, OTHER, count)
-            sent = flood.communicate("")[0].strip()
-        finally:
-            flood.kill()
-        expect(int(sent) > 0, "nobody else sent anything")
-        p99 = [took[count * 99 // 100] * 1000 for took in (quiet, busy)]
-        p50 = [took[count // 2] * 1000 for took in (quiet, busy)]
-        print(f"     quiet: p50 {p50[0]:.1f} ms, p99 {p99[0]:.1f} ms; beside one who sends as fast as he can "
-              f"({sent} messages meanwhile): p50 {p50[1]:.1f} ms, p99 {p99[1]:.1f} ms", flush=True)
-        if LONG:
-            expect(p99[1] <= 3 * p99[0] + 10, f"p99 {p99[0]} ms became {p99[1]} ms")
+        for _ in range(5):
+            quiet, _ = messages(posthouse, OTHER, count)
+            with Flood(posthouse) as flood:
+                busy, others = messages(posthouse, OTHER, count, flood.sent)
+                sent = flood.sent()
+            p99, p50 = [t[count * 99 // 100] for t in (quiet, busy)], [t[count // 2] for t in (quiet, busy)]
+            overtook = others[count // 2], others[count * 9 // 10], others[-1]
+            print(f"     quiet: p50 {p50[0]:.1f} ms, p99 {p99[0]:.1f} ms; beside one who sends as fast as he can "
+                  f"({sent} messages): p50 {p50[1]:.1f} ms, p99 {p99[1]:.1f} ms; of his {FLOODERS} connections' "
+                  f"messages overtook one of ours: p50 {overtook[0]}, p90 {overtook[1]}, at most {overtook[2]}", flush=True)
+            expect(sent > count, "nobody else sent anything")
+            in_turn = overtook[0] <= 2 * FLOODERS and overtook[1] <= 4 * FLOODERS
+            in_time = p99[1] <= 3 * p99[0] + 10 or SANITIZED or not LONG
+            if in_turn and in_time:
+                break
+        else:
+            raise Failure("he was before the other one in each of 5 rounds; see the figures")
 
 
 lib.run_tests(globals())
