@@ -8,7 +8,8 @@
 
 #include "base/banned.h"
 
-#define JITTER	20	/* percent */
+#define JITTER		20		/* percent */
+#define OTHERS_MS	SECONDS(4)	/* so long one message alone waits for another one to show how it is */
 
 /* Mail keeps away for a while, longer each time. */
 static void
@@ -79,21 +80,53 @@ line_up(struct health *h, size_t i, int64_t now_ms)
 	}
 }
 
-void
-by_mail_down(struct health *h, size_t i, int64_t now_ms)
+static void
+take_all_down(struct health *h, int64_t now_ms)
 {
+	h->mail_lost_ms = NEVER;
+	for (size_t k = 0; k < h->n; k++) {
+		if (!endpoint_is_usable(&h->ep[k]))
+			continue;
+		h->ep[k].mail_failing = LOST_AT;
+		h->ep[k].suspect = false;
+		endpoint_apply(h, k, EV_LOST, now_ms);
+		probe_plan(h, k, now_ms);
+	}
+}
+
+bool
+by_mail_is_everywhere(const struct health *h, const struct endpoint *ep)
+{
+	for (size_t k = 0; k < h->n; k++)
+		if (&h->ep[k] != ep && endpoint_is_usable(&h->ep[k]) && h->ep[k].mail_failing == 0)
+			return false;
+	return true;
+}
+
+void
+by_mail_down(struct health *h, size_t i, const struct health_sample *s, int64_t now_ms)
+{
+	if (s->only_way)
+		return;		/* to wait would help nobody: mail tries on, one message at a time */
 	if (is_lost_everywhere(h, now_ms)) {
-		for (size_t k = 0; k < h->n; k++) {
-			if (!endpoint_is_usable(&h->ep[k]))
-				continue;
-			h->ep[k].mail_failing = LOST_AT;
-			h->ep[k].suspect = false;
-			endpoint_apply(h, k, EV_LOST, now_ms);
-			probe_plan(h, k, now_ms);
-		}
+		if (!s->lone)
+			take_all_down(h, now_ms);
+		else if (h->mail_lost_ms == NEVER)
+			h->mail_lost_ms = now_ms;
 	}
 	if (!health_has_usable(h))
 		line_up(h, i, now_ms);
+}
+
+void
+by_mail_tick(struct health *h, int64_t now_ms)
+{
+	if (h->mail_lost_ms == NEVER)
+		return;
+	if (!is_lost_everywhere(h, now_ms))
+		h->mail_lost_ms = NEVER;	/* another message has passed */
+	else if (now_ms - h->mail_lost_ms >= OTHERS_MS)
+		take_all_down(h, now_ms);
 }
 
 /* All that is usable waits for a message to show whether mail passes. */
@@ -116,6 +149,15 @@ bool
 by_mail_may_recover(const struct health *h, const struct endpoint *ep, int64_t now_ms)
 {
 	return ep->mail_failing == 0 || (now_ms >= ep->mail_ms && !is_on_trial(h));
+}
+
+void
+health_mail_forgive(struct health *h, size_t i, int64_t now_ms)
+{
+	if (h->ep[i].mail_failing == 0)
+		return;
+	by_mail_forget(&h->ep[i]);
+	probe_plan(h, i, now_ms);
 }
 
 void

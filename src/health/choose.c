@@ -420,6 +420,7 @@ health_is_out(struct health *h, int64_t now_ms)
 	const struct account *a = &h->account;
 
 	account_tick(h, now_ms);
+	by_mail_tick(h, now_ms);
 	if (a->state == ACCOUNT_BLOCKED)
 		return true;
 	if (a->state != ACCOUNT_AVAILABLE && a->until_ms - a->since_ms > PATIENCE_MS)

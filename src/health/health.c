@@ -212,15 +212,6 @@ note_success(const struct health *h, struct endpoint *ep, const struct health_sa
 	return is_proof(h, ep, s->source, now_ms) ? EV_PROVEN : EV_SUCCESS;
 }
 
-static bool
-is_last_usable(const struct health *h, const struct endpoint *ep)
-{
-	for (size_t i = 0; i < h->n; i++)
-		if (&h->ep[i] != ep && endpoint_is_usable(&h->ep[i]))
-			return false;
-	return true;
-}
-
 static enum endpoint_event
 note_failure(struct health *h, struct endpoint *ep, const struct health_sample *s,
     enum health_severity severity, int64_t now_ms)
@@ -240,9 +231,9 @@ note_failure(struct health *h, struct endpoint *ep, const struct health_sample *
 	/* A certificate may be a mishap once; a server that says so itself is not. */
 	if (severity == SEVERITY_BLOCK && (++ep->blocking >= 2 || health_ends_logins(s->class)))
 		return EV_BLOCK;
-	/* It may be the message: the last way stays open, and the next one shows it. */
-	if (s->lone && is_last_usable(h, ep))
-		return severity == SEVERITY_SOFT ? EV_SOFT : EV_HARD;
+	/* It may be the messages: the ways stay open, and the next one shows it. So does the canary's: it answers. */
+	if (s->mail != MAIL_NONE && (s->only_way || s->lone) && by_mail_is_everywhere(h, ep))
+		return ep->state == EP_PROBING ? EV_SUCCESS : EV_SOFT;
 	if (ep->failing < LOST_AT)
 		ep->failing += severity == SEVERITY_SOFT ? 1 : 2;
 	if (ep->failing >= LOST_AT || ep->mail_failing >= LOST_AT)
@@ -311,12 +302,13 @@ health_note(struct health *h, size_t i, const struct health_sample *s, int64_t n
 		endpoint_apply(h, i, note_success(h, ep, s, now_ms), now_ms);
 	} else if (info->severity != SEVERITY_NONE) {
 		ep->failed_ms = now_ms;
-		add_sample(ep, s, info->severity == SEVERITY_SOFT ? 0.5 : 0, now_ms);
+		if (!s->lone)		/* one message alone spoils no rating */
+			add_sample(ep, s, info->severity == SEVERITY_SOFT ? 0.5 : 0, now_ms);
 		if (health_is_unjudged(s->class))
 			probe_login_failed(h, i, s->class, now_ms);
 		endpoint_apply(h, i, note_failure(h, ep, s, info->severity, now_ms), now_ms);
-		if (s->mail != MAIL_NONE && !s->lone)
-			by_mail_down(h, i, now_ms);
+		if (s->mail != MAIL_NONE)
+			by_mail_down(h, i, s, now_ms);
 	}
 	if (s->class == HEALTH_OK && s->source == SAMPLE_DELIVERY)
 		health_took_over(h, i, was_canary ? CHOICE_CANARY : health_why_anew(h), now_ms);
@@ -408,7 +400,7 @@ health_new(const struct health_params *p, int64_t now_ms, struct rng *rng)
 	h->sessions_max = p->sessions_max != 0 ? p->sessions_max : 1;
 	h->current = h->resumed = h->leader = h->probing = -1;
 	h->returned_ms = h->left_ms = h->probe_ms = h->login_ms = h->network_ms =
-	    h->trouble_ms = NEVER;
+	    h->trouble_ms = h->mail_lost_ms = NEVER;
 	h->mail_ms = now_ms;
 	h->login_due = true;
 	h->return_hold_ms = MINUTES(30);

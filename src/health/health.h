@@ -78,7 +78,8 @@ struct health_sample {
 	bool			logged_in;	/* AUTH succeeded in this session */
 	unsigned		unjudged;	/* of a class that judges no login: how many in a row, with it */
 	enum mail_step		mail;		/* of a failure: where in a message it was found */
-	bool			lone;		/* all such since a delivery were of one message, which can't go elsewhere */
+	bool			lone;		/* all such since a delivery were of one message */
+	bool			only_way;	/* no other relay could have the mail */
 	const char		*detail;	/* reply or error text; may be NULL */
 	int64_t			wall_ms;	/* for the day of a quota */
 };
@@ -143,7 +144,9 @@ bool health_is_avoided(const struct health *, size_t i, int64_t now_ms);
  * endpoint is avoided; the next such one may begin after a while.
  */
 bool health_mail_tries(struct health *, size_t i, int64_t now_ms);
-/* The same, where the last login was not judged: none is sent there but by a probe. */
+/* What mail found at i was the fault of its messages. */
+void health_mail_forgive(struct health *, size_t i, int64_t now_ms);
+/* The same as health_is_avoided(), where the last login was not judged: none is sent there but by a probe. */
 bool health_is_login_avoided(const struct health *, size_t i, int64_t now_ms);
 /* The endpoints to race, best first; returns how many. */
 size_t health_race_order(const struct health *, int64_t now_ms, size_t order[HEALTH_ENDPOINTS_MAX]);

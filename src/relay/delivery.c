@@ -16,8 +16,8 @@
 
 #include "base/banned.h"
 
-/* So that one message does not meet all sessions that die in the same moment. */
-#define CUT_REST_MS	500
+/* So that one message does not meet all sessions that die in the same moment, nor stand before the others. */
+static const int64_t cut_rest_ms[OUTCOME_CUTS_FREE] = { 500, 500, 5000 };
 
 static void
 on_reader(void *owner)
@@ -33,6 +33,8 @@ delivery_give(struct session *s, struct spool_message *m)
 	m->delivery = s;
 	d->m = m;
 	s->message_id = m->id;
+	s->apart = schedule_is_apart(m);
+	s->own_fault = false;
 	d->route = schedule_route(m);
 	schedule_tried(m, d->route);
 	d->reader = NULL;
@@ -137,21 +139,22 @@ wait_again(struct session *s, const struct outcome_plan *plan, size_t nresult)
 	struct spool_message *m = s->d.m;
 	bool later = plan->when == WHEN_BACKOFF || plan->when == WHEN_UNCERTAIN;
 	int64_t now = loop_now(r->env.loop), at = now, backoff;
+	unsigned cuts = m->lane & LANE_CUTS;
 	struct spool_update u;
 
 	update_init(s, &u, nresult);
 	if (plan->charged && u.attempts < UINT16_MAX)
 		u.attempts++;
-	if (plan->cut)
-		m->lane++;		/* below LANE_CUTS: outcome_plan charges long before */
-	else if (plan->charged)
+	if (plan->cut && cuts < LANE_CUTS)
+		m->lane++;
+	else if (plan->charged && !plan->cut)
 		m->lane &= (uint8_t)~LANE_CUTS;
 	backoff = u.attempts != 0 ?
 	    schedule_backoff(&r->schedule.params, u.attempts, r->env.rng) : 0;
 	if (plan->when == WHEN_BACKOFF)
 		at = now + backoff;
 	else if (plan->cut)
-		at = now + CUT_REST_MS;
+		at = now + cut_rest_ms[cuts];
 	if (plan->when == WHEN_UNCERTAIN) {
 		at = now + r->schedule.params.uncertain_ms;
 		if (at < now + backoff)
@@ -182,7 +185,8 @@ conclude(struct session *s, size_t nresult)
 
 	if (++s->messages >= s->up->conf->messages_per_connection)
 		s->retire = true;
-	outcome_plan(d->fates, d->m->lane & LANE_CUTS, &plan);
+	outcome_plan(d->fates, blame_is_own(&s->up->watch.blame, d->m->id) ? OUTCOME_CUTS_FREE :
+	    d->m->lane & LANE_CUTS, &plan);
 	if (plan.when != WHEN_NEVER || schedule_has_others(d->m, d->route)) {
 		wait_again(s, &plan, nresult);
 		return;
@@ -524,7 +528,7 @@ judge(struct session *s, const struct client_result *res, uint32_t i, struct lif
 		uncertain_fail(out, d->index[i]);
 		return;
 	}
-	if (v->fate == FATE_CUT || v->fate == FATE_UNCERTAIN) {
+	if (v->fate == FATE_UNCERTAIN || (v->fate == FATE_CUT && !res->complete)) {
 		judge_loss(s, out);
 		return;
 	}
@@ -553,16 +557,22 @@ count(struct relay *r, enum fate fate)
 }
 
 static void
-tell_health(struct session *s, const struct client_result *res)
+tell_health(struct session *s, const struct client_result *res, enum health_class class)
 {
 	char detail[HEALTH_DETAIL_MAX];
 
-	if (!res->complete)
-		return;		/* the end of the session says it */
+	if (!res->complete) {		/* the end of the session says it */
+		s->failed_at = outcome_mail_step(client_failure(s->client)->state);
+		watch_blame(s, session_class(s));
+		return;
+	}
 	snprintf(detail, sizeof(detail), "%d %s %.150s", res->reply.code, res->reply.status,
 	    res->reply.text);
 	s->failed_at = outcome_mail_step(res->decided_in);
-	watch_note(s, outcome_of_result(res), detail);
+	if (class != HEALTH_OK && health_class_info(class)->scope == SCOPE_ENDPOINT)
+		s->retire = true;	/* whether it is the port, a new one shows */
+	watch_blame(s, class);
+	watch_note(s, class, detail);
 }
 
 void
@@ -570,8 +580,10 @@ delivery_result(struct session *s)
 {
 	const struct client_result *res = client_result(s->client);
 	struct delivery *d = &s->d;
+	enum health_class class;
 	struct spool_update u;
 	uint32_t stop;
+	bool denied;		/* by the words it is the account, but perhaps for this message alone */
 
 	d->sent = false;
 	if (s->unreadable) {
@@ -579,16 +591,22 @@ delivery_result(struct session *s)
 		return;
 	}
 	life_attempt(s);
+	class = outcome_of_result(res);
+	denied = class == HEALTH_AUTH_REFUSED && !watch_denied(s, d->envelope->from);
+	if (denied)
+		class = HEALTH_MSG_TEMP;
 	for (uint32_t i = 0; i < d->n; i++) {
 		struct life_verdict v;
 
 		judge(s, res, i, &v);
+		if (denied)
+			v.class = class;
 		/* A failure that is reported, if the configuration wants it so. */
 		d->fates[v.result->state == SPOOL_FAILED ? FATE_FAILED : v.fate]++;
 		count(s->r, v.fate);
 		life_recipient(s, &v);
 	}
-	tell_health(s, res);
+	tell_health(s, res, class);
 	stop = d->fates[FATE_WAIT] + d->fates[FATE_CUT] + d->fates[FATE_UNCERTAIN];
 	if (stop == 0 && has_more(d) && !s->lost && !s->quitting) {
 		update_init(s, &u, d->n);

@@ -318,7 +318,7 @@ outcome_of_recipient(const struct client_result *r, size_t i, const char *text)
 	if (limit_of_account(rc->code, rc->status, text, at) != HEALTH_OK)
 		return FATE_WAIT;
 	if (class == 5)
-		return not_the_message(rc->code, text, at) == HEALTH_OK ? FATE_FAILED : FATE_WAIT;
+		return not_the_message(rc->code, text, at) == HEALTH_OK ? FATE_FAILED : FATE_CUT;
 	/* 4xx, or a code that makes no sense here: it says nothing final. */
 	return FATE_DEFERRED;
 }
@@ -389,7 +389,7 @@ outcome_plan(const uint32_t fates[FATE_COUNT], unsigned cuts, struct outcome_pla
 	} else if (fates[FATE_CUT] != 0) {
 		out->charged = cuts >= OUTCOME_CUTS_FREE;
 		out->when = out->charged ? WHEN_BACKOFF : WHEN_NOW;
-		out->cut = !out->charged;
+		out->cut = true;
 	} else if (fates[FATE_WAIT] + fates[FATE_AGAIN] != 0) {
 		out->when = WHEN_NOW;
 	}

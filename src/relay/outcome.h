@@ -33,7 +33,7 @@ enum fate {
 	FATE_DEFERRED,		/* later, charged */
 	FATE_AGAIN,		/* the server takes only so many at a time: at once */
 	FATE_WAIT,		/* endpoint, account or server at fault: uncharged */
-	FATE_CUT,		/* connection lost before the dot: uncharged at first */
+	FATE_CUT,		/* connection lost before the dot, or MAIL refused for another reason: uncharged at first */
 	FATE_UNCERTAIN,		/* the dot went out, no reply came */
 	FATE_COUNT
 };
@@ -76,10 +76,13 @@ enum outcome_when {
 struct outcome_plan {
 	enum outcome_when	when;
 	bool			charged;
-	bool			cut;	/* count one more forgiven loss */
+	bool			cut;	/* count one more loss */
 };
 
-/* fates: how many recipients met which one, in all transactions of this attempt. */
+/*
+ * fates: how many recipients met which one, in all transactions of this attempt; cuts: earlier losses, or
+ * OUTCOME_CUTS_FREE if they are known to be the message's own fault.
+ */
 void outcome_plan(const uint32_t fates[FATE_COUNT], unsigned cuts, struct outcome_plan *out);
 
 #endif

@@ -74,10 +74,19 @@ tell(struct upstream *u, size_t endpoint)
 }
 
 static void
+give_up(struct session *s, const char *reason)
+{
+	char why[120];
+
+	(void)snprintf(why, sizeof(why), "no answer for %lld s, and %s: %s",
+	    (long long)(now_of(s) - s->awaits_ms) / 1000, reason, client_state_word(s->at));
+	session_abort(s, outcome_of_timeout(s->at), why);
+}
+
+static void
 on_overdue(void *arg)
 {
 	struct session *s = arg;
-	char why[120];
 
 	if (!s->overdue) {
 		s->overdue = true;
@@ -87,9 +96,33 @@ on_overdue(void *arg)
 		timer_set(s->r->env.loop, &s->late_reply, PATIENCE_LOOK_MS);
 		return;
 	}
-	(void)snprintf(why, sizeof(why), "no answer for %lld s, and mail has another way: %s",
-	    (long long)(now_of(s) - s->awaits_ms) / 1000, client_state_word(s->at));
-	session_abort(s, outcome_of_timeout(s->at), why);
+	give_up(s, "mail has another way");
+}
+
+bool
+overdue_waits(const struct session *s, int64_t ms)
+{
+	return s->d.m != NULL && s->ready && patience_ends(s->at) && now_of(s) - s->awaits_ms >= ms;
+}
+
+void
+overdue_make_room(struct upstream *u, size_t endpoint)
+{
+	unsigned n = 0, keep = u->conf->connections / 2;
+	struct session *last = NULL;
+
+	list_foreach(link, &u->sessions) {
+		struct session *s = list_entry(link, struct session, link);
+
+		if (!s->overdue || s->endpoint != endpoint || !overdue_waits(s, 0))
+			continue;
+		n++;
+		if (last == NULL || s->awaits_ms >= last->awaits_ms)
+			last = s;
+	}
+	/* The only place is given up late: the server may be slow, and that is learned by waiting. */
+	if (n > keep && (keep != 0 || overdue_waits(last, PATIENCE_LAST_MS)))
+		give_up(last, "other mail waits for its place");
 }
 
 /* --- from one step to the next ------------------------------------------------------- */

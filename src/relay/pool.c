@@ -15,6 +15,10 @@
 
 #define REST_FIRST_MS	500
 #define REST_MAX_MS	60000
+#define REST_MAIL_MS	15000	/* the same, after what only mail finds: the next message may pass */
+#define APART_MS	60000	/* due for so long, one that is set apart goes before others, and one in that time */
+#define CANARY_CUTS	2	/* a message with so many losses is none; with one it may be a victim */
+#define HANGS_MS	5000	/* awaited for so long: others may begin beside it */
 #define PAUSE_FIRST_MS	5000
 #define PAUSE_MAX_MS	300000
 #define LOGIN_PROVEN_MS	60000	/* so long, a login that succeeded speaks for the next ones */
@@ -274,6 +278,73 @@ may_give(struct upstream *u)
 	    !health_is_exhausted(u->health, now_of(u));
 }
 
+/* Messages that are set apart have at most half of the places. */
+static bool
+has_room_apart(const struct upstream *u)
+{
+	unsigned n = 0;
+
+	list_foreach(link, &u->sessions) {
+		const struct session *s = list_entry(link, struct session, link);
+
+		n += s->d.m != NULL && s->apart;
+	}
+	return n == 0 || n < u->conf->connections / 2;
+}
+
+static bool
+mail_failed_at(const struct upstream *u, size_t endpoint)
+{
+	struct endpoint_view v;
+
+	health_endpoint(u->health, endpoint, &v);
+	return v.mail_failed;
+}
+
+/* Nothing is known against mail at some endpoint. */
+static bool
+has_clean(struct upstream *u)
+{
+	size_t order[HEALTH_ENDPOINTS_MAX], n = health_race_order(u->health, now_of(u), order);
+
+	for (size_t i = 0; i < n; i++)
+		if (!mail_failed_at(u, order[i]))
+			return true;
+	return false;
+}
+
+/* This one, which is set apart, may be tried there, if no other one is due: it is to show nothing of an endpoint. */
+static bool
+may_try(struct upstream *u, size_t endpoint, const struct spool_message *m)
+{
+	struct endpoint_view v;
+
+	health_endpoint(u->health, endpoint, &v);
+	if (v.state == EP_PROBING && (m->lane & LANE_CUTS) >= CANARY_CUTS)
+		return false;
+	return has_room_apart(u) && !(v.mail_failed && has_clean(u));
+}
+
+/* The message that a session there is to carry; NULL: none. One that sessions have failed under goes behind the others. */
+static struct spool_message *
+next_for(struct upstream *u, size_t endpoint)
+{
+	const struct schedule *schedule = &u->r->schedule;
+	uint32_t routes = failover_serves(u);
+	int64_t now = now_of(u);
+	struct spool_message *first = schedule_first(schedule, routes, now), *sound;
+
+	if (first == NULL || !schedule_is_apart(first))
+		return first;
+	sound = schedule_first_sound(schedule, routes, now);
+	if (!may_try(u, endpoint, first))
+		return sound;
+	if (sound == NULL || (now - first->due.key >= APART_MS && now - u->pool.apart_ms >= APART_MS &&
+	    !mail_failed_at(u, endpoint)))
+		return first;
+	return sound;
+}
+
 bool
 pool_idle(struct session *s)
 {
@@ -284,11 +355,13 @@ pool_idle(struct session *s)
 		session_quit(s);
 		return false;
 	}
-	m = s->mark_pending || !may_give(u) ? NULL :
-	    schedule_take(&u->r->schedule, failover_serves(u), now_of(u));
+	m = s->mark_pending || !may_give(u) ? NULL : next_for(u, s->endpoint);
 	if (m != NULL) {
+		schedule_remove(&u->r->schedule, m);
 		s->trial = false;
 		delivery_give(s, m);
+		if (s->apart)
+			u->pool.apart_ms = now_of(u);
 		session_set_age(s);
 		return true;
 	}
@@ -305,7 +378,8 @@ idle_session(struct upstream *u)
 	list_foreach(link, &u->sessions) {
 		struct session *s = list_entry(link, struct session, link);
 
-		if (s->idle && !s->mark_pending && s->phase == SESSION_TALK)
+		if (s->idle && !s->mark_pending && s->phase == SESSION_TALK &&
+		    (!is_usable(s) || next_for(u, s->endpoint) != NULL))
 			return s;
 	}
 	return NULL;
@@ -315,6 +389,7 @@ struct census {
 	unsigned	all;		/* sessions for mail */
 	unsigned	opening;	/* not ready yet */
 	unsigned	at[HEALTH_ENDPOINTS_MAX];
+	unsigned	hang[HEALTH_ENDPOINTS_MAX];	/* of these, with a message whose reply takes long */
 	bool		unproven[HEALTH_ENDPOINTS_MAX];	/* one is on its way there */
 };
 
@@ -330,9 +405,30 @@ take_census(const struct upstream *u, struct census *c)
 		c->all++;
 		c->opening += !s->ready;
 		c->at[s->endpoint]++;
+		c->hang[s->endpoint] += overdue_waits(s, HANGS_MS);
 		if (!s->proven)
 			c->unproven[s->endpoint] = true;
 	}
+}
+
+static bool
+is_ready_at(struct upstream *u, size_t endpoint)
+{
+	return u->pool.not_before_ms[endpoint] <= now_of(u) && next_for(u, endpoint) != NULL;
+}
+
+/* Where mail failed last, another one may do for the next message: the chosen one rests, or what is due is set apart. */
+static size_t
+place_for(struct upstream *u, size_t chosen)
+{
+	size_t order[HEALTH_ENDPOINTS_MAX], n = health_race_order(u->health, now_of(u), order);
+
+	if (!mail_failed_at(u, chosen) || is_ready_at(u, chosen))
+		return chosen;
+	for (size_t i = 0; i < n; i++)
+		if (is_ready_at(u, order[i]))
+			return order[i];
+	return chosen;
 }
 
 /* True: a session was opened; look again. */
@@ -344,6 +440,7 @@ open_one(struct upstream *u, const struct census *c)
 	unsigned limit = u->conf->connections;
 	int64_t now = now_of(u);
 	struct session *s;
+	size_t at;
 
 	if (!health_is_open(u->health, now)) {
 		health_mail_waits(u->health, true);
@@ -358,22 +455,25 @@ open_one(struct upstream *u, const struct census *c)
 		race_begin(u);
 		return false;
 	}
-	if (choice.endpoint < 0) {
+	at = choice.endpoint >= 0 ? place_for(u, (size_t)choice.endpoint) : 0;
+	if (choice.endpoint < 0 || next_for(u, at) == NULL) {
 		wake_at(u, now + WAIT_POLL_MS);
 		return false;
 	}
-	if (c->at[choice.endpoint] >= limit || c->at[choice.endpoint] >= choice.sessions) {
+	if (c->at[at] >= limit || c->at[at] - c->hang[at] >= choice.sessions) {
+		if (c->at[at] >= limit)
+			overdue_make_room(u, at);
 		wake_at(u, now + WAIT_POLL_MS);		/* the ramp may allow more by then */
 		return false;
 	}
 	/* One at a time: if the port has died meanwhile, only one attempt is wasted. */
-	if (c->unproven[choice.endpoint])
+	if (c->unproven[at])
 		return false;
-	if (p->not_before_ms[choice.endpoint] > now) {
-		wake_at(u, p->not_before_ms[choice.endpoint]);
+	if (p->not_before_ms[at] > now) {
+		wake_at(u, p->not_before_ms[at]);
 		return false;
 	}
-	s = session_new(u, (size_t)choice.endpoint, SESSION_MAIL);
+	s = session_new(u, at, SESSION_MAIL);
 	s->chosen = choice_reason_word(choice.reason);
 	s->trial = health_mail_tries(u->health, s->endpoint, now);
 	return true;
@@ -468,12 +568,14 @@ pool_ended(struct session *s, enum health_class class)
 	struct upstream *u = s->up;
 	struct pool *p = &u->pool;
 	unsigned *failures = &p->failures[s->endpoint];
-	int64_t rest;
+	int64_t rest, most = s->failed_at != MAIL_NONE ? REST_MAIL_MS : REST_MAX_MS;
 
-	if (class != HEALTH_OK) {
+	if (class != HEALTH_OK && !s->own_fault) {
 		rest = REST_FIRST_MS << (*failures < 8 ? *failures : 8);
-		p->not_before_ms[s->endpoint] = now_of(u) + (rest < REST_MAX_MS ? rest : REST_MAX_MS);
-		(*failures)++;
+		p->not_before_ms[s->endpoint] = now_of(u) + (rest < most ? rest : most);
+		/* One that is set apart has delays of its own, and who was waited for has cost time enough. */
+		if (s->failed_at == MAIL_NONE || (!s->apart && now_of(u) - s->awaits_ms < HANGS_MS))
+			(*failures)++;
 	}
 	pool_login_left(s);
 	if (s->kind == SESSION_RACE && !s->late)

@@ -19,6 +19,7 @@
 #include "relay/accounts.h"
 #include "relay/address_book.h"
 #include "relay/age.h"
+#include "relay/blame.h"
 #include "health/diagnosis.h"
 #include "mail/archive.h"
 #include "relay/dial.h"
@@ -147,6 +148,8 @@ struct session {
 	struct err		 unreadable_why;
 	bool			 trial;		/* opened where mail failed last: it is to carry a message there */
 	enum mail_step		 failed_at;
+	bool			 apart;		/* its message had been cut before */
+	bool			 own_fault;	/* the failure is its message's: blame.h */
 	spool_id		 message_id;	/* the last one that was given to it */
 	enum health_class	 lost_class;
 	char			 lost_text[200];
@@ -184,6 +187,7 @@ void session_reap(struct relay *);	/* free the dead */
 void session_free(struct session *);		/* at once: end of the relay */
 void session_set_age(struct session *);		/* quit when idle, or old, for too long */
 void session_touch(struct session *);		/* the text moves on: its timer begins anew */
+enum health_class session_class(const struct session *);	/* what its end shows */
 void session_failed_by_us(struct session *);	/* the message can't be read: end without a dot */
 
 /* --- overdue: a reply before the final dot takes long ------------------------- */
@@ -192,6 +196,9 @@ void overdue_init(struct session *);
 void overdue_await(struct session *);		/* it has begun to wait in s->at */
 void overdue_heard(struct session *);		/* and goes on */
 void overdue_done(struct session *);		/* it ends */
+bool overdue_waits(const struct session *, int64_t ms);	/* with a message, for a reply, so long by now */
+/* All places there are taken, and other mail is due: if more than half of them hang, one is given up. */
+void overdue_make_room(struct upstream *, size_t endpoint);
 
 /*
  * What is recorded of a recipient whose success is to be told (RFC 3461 5.2.2) and whose next server
@@ -220,6 +227,7 @@ struct pool {
 	int64_t		 pause_until_ms, pause_ms;	/* the provider said: slow down */
 	unsigned	 failures[HEALTH_ENDPOINTS_MAX];	/* sessions in a row */
 	int64_t		 not_before_ms[HEALTH_ENDPOINTS_MAX];
+	int64_t		 apart_ms;		/* when a message that is set apart was given to a session */
 	bool		 racing;
 	size_t		 order[HEALTH_ENDPOINTS_MAX], norder, next;
 	struct timer	 head_start, tie;
@@ -284,6 +292,9 @@ struct watch {
 	struct detour		 detour;
 	spool_id		 failed;	/* the first message that failed as only mail does, since a delivery */
 	bool			 failed_many;	/* others did, too */
+	struct blame		 blame;
+	spool_id		 denied;	/* the first to which MAIL said "log in first" after a login, since a delivery */
+	uint32_t		 denied_sender;	/* a checksum of its sender */
 };
 
 void watch_init(struct upstream *);
@@ -306,6 +317,10 @@ void watch_tls(struct session *);
 /* Mail of a route ("": of the only one) goes to another relay; back: to one that it prefers. */
 void watch_failover(struct relay *, const char *route, size_t from, size_t to, bool back, const char *reason);
 void watch_dials(struct session *);		/* it begins to connect */
+/* A session for mail has failed in this class, failed_at says where: is that the fault of its message? */
+void watch_blame(struct session *, enum health_class);
+/* MAIL was answered with "log in first", or the like. False: it may be this message alone. */
+bool watch_denied(struct session *, struct view sender) must_use;
 /* What a session showed. ready: whether its time is to be counted. */
 void watch_note(struct session *, enum health_class, const char *detail);
 void watch_event(struct upstream *, const struct health_event *);	/* to the log, and what failover shows */

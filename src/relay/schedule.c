@@ -6,6 +6,7 @@
 #include "base/banned.h"
 
 #define JITTER_PERCENT 20
+#define LOOKS_MAX 256		/* messages that are passed over */
 #define TENTH_MS 100		/* the unit of spool_rcpt.due, counted from the start */
 
 void
@@ -304,6 +305,36 @@ schedule_first(const struct schedule *s, uint32_t routes, int64_t loop_ms)
 	struct heap_node *n = first_of(s, routes);
 
 	return n != NULL && n->key <= loop_ms ? message_of(n) : NULL;
+}
+
+/* The first of those below, which are due and not apart: further down than one that is, no key is smaller. */
+static void
+find_sound(const struct heap *h, uint64_t at, int64_t loop_ms, uint32_t *io_looks, struct heap_node **io_best)
+{
+	struct heap_node *n = at < h->n ? h->node[at] : NULL;
+
+	if (n == NULL || n->key > loop_ms || *io_looks == 0 || (*io_best != NULL && n->key >= (*io_best)->key))
+		return;
+	--*io_looks;
+	if (!schedule_is_apart(message_of(n))) {
+		*io_best = n;
+		return;
+	}
+	find_sound(h, 2 * at + 1, loop_ms, io_looks, io_best);
+	find_sound(h, 2 * at + 2, loop_ms, io_looks, io_best);
+}
+
+struct spool_message *
+schedule_first_sound(const struct schedule *s, uint32_t routes, int64_t loop_ms)
+{
+	struct heap_node *best = NULL;
+	uint32_t looks = LOOKS_MAX;
+
+	for (uint32_t rest = routes; rest != 0; rest &= rest - 1)
+		find_sound(&s->due[__builtin_ctz(rest)], 0, loop_ms, &looks, &best);
+	if (best == NULL && looks == 0)
+		return schedule_first(s, routes, loop_ms);
+	return best != NULL ? message_of(best) : NULL;
 }
 
 struct spool_message *

@@ -26,7 +26,7 @@
 #define ROUTE_BIT(route)	(UINT32_C(1) << (route))	/* sets of routes are such bits */
 
 /* spool_message.lane is ours: */
-#define LANE_CUTS	0x03u	/* forgiven losses in a row */
+#define LANE_CUTS	0x03u	/* losses in a row, up to three */
 #define LANE_ROUTE	0x7cu	/* the route that it waits for */
 #define LANE_ROUTE_UNIT	0x04u
 #define LANE_TRIED	0x80u	/* attempted since start, for every recipient */
@@ -80,6 +80,13 @@ schedule_route(const struct spool_message *m)
 	return (m->lane & LANE_ROUTE) / LANE_ROUTE_UNIT;
 }
 
+/* A session has failed under it: others go first. */
+static inline bool
+schedule_is_apart(const struct spool_message *m)
+{
+	return (m->lane & LANE_CUTS) != 0;
+}
+
 static inline unsigned
 schedule_route_of(const struct spool_rcpt *rc)
 {
@@ -111,7 +118,12 @@ void schedule_place(struct schedule *, struct spool_message *);
 
 /* Of all that wait for one of these routes, the first one, if it is due; else NULL. It stays in. */
 struct spool_message *schedule_first(const struct schedule *, uint32_t routes, int64_t loop_ms);
-/* Take that out; NULL: none. */
+/*
+ * The same, without those that are set apart; NULL: none. Among very many that are, one of them: then it is hardly
+ * them who are the cause.
+ */
+struct spool_message *schedule_first_sound(const struct schedule *, uint32_t routes, int64_t loop_ms);
+/* Take the first out; NULL: none. */
 struct spool_message *schedule_take(struct schedule *, uint32_t routes, int64_t loop_ms);
 int64_t schedule_next_at(const struct schedule *, uint32_t routes);	/* INT64_MAX: nothing waits */
 /* How many are due, counted up to max. */

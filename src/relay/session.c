@@ -45,7 +45,7 @@ blame_address(struct session *s, enum health_class class)
 {
 	const struct health_class_info *info = health_class_info(class);
 
-	if (s->peer.len == 0 || info->scope != SCOPE_ENDPOINT || info->severity == SEVERITY_NONE)
+	if (s->peer.len == 0 || info->scope != SCOPE_ENDPOINT || info->severity == SEVERITY_NONE || s->own_fault)
 		return false;
 	address_book_failed(&s->up->addresses, &s->peer, loop_now(s->r->env.loop));
 	return true;
@@ -322,11 +322,17 @@ session_idle(struct session *s)
 	return delivery_send(s);
 }
 
+enum health_class
+session_class(const struct session *s)
+{
+	return s->lost ? s->lost_class : outcome_of_failure(client_failure(s->client));
+}
+
 static void
 session_failed(struct session *s)
 {
 	const struct client_failure *f = client_failure(s->client);
-	enum health_class class = s->lost ? s->lost_class : outcome_of_failure(f);
+	enum health_class class = session_class(s);
 	char detail[HEALTH_DETAIL_MAX];
 
 	if (f->fault == FAULT_INJECTED &&

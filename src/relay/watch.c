@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/crc32c.h"
 #include "base/num.h"
 #include "relay/relay_impl.h"
 
@@ -72,7 +73,7 @@ has_other_relay(const struct upstream *u)
 	return false;
 }
 
-/* Is one message all that speaks against mail here? With another relay that is no question: it goes there. */
+/* Is one message all that speaks against mail here? */
 static bool
 is_lone(struct session *s, enum health_class class)
 {
@@ -88,7 +89,49 @@ is_lone(struct session *s, enum health_class class)
 	if (w->failed == 0)
 		w->failed = s->message_id;
 	w->failed_many = w->failed_many || w->failed != s->message_id;
-	return !w->failed_many && !has_other_relay(s->up);
+	return !w->failed_many;
+}
+
+/* What is found now to have been messages' own fault was not that of the ports. */
+static void
+forgive(struct upstream *u)
+{
+	uint32_t freed = blame_freed(&u->watch.blame);
+
+	for (size_t i = 0; i < u->conf->nendpoint; i++)
+		if ((freed & (UINT32_C(1) << i)) != 0)
+			health_mail_forgive(u->health, i, loop_now(u->r->env.loop));
+}
+
+void
+watch_blame(struct session *s, enum health_class class)
+{
+	struct blame *b = &s->up->watch.blame;
+
+	if (s->kind != SESSION_MAIL || s->failed_at == MAIL_NONE || health_class_info(class)->scope != SCOPE_ENDPOINT)
+		return;
+	blame_failed(b, s->message_id, s->endpoint);
+	s->own_fault = blame_is_own(b, s->message_id);
+	if (s->own_fault)
+		forgive(s->up);
+}
+
+bool
+watch_denied(struct session *s, struct view sender)
+{
+	struct watch *w = &s->up->watch;
+	uint32_t crc = crc32c(0, sender);
+
+	if (!s->logged_in)
+		return true;
+	if (w->denied != 0 && w->denied != s->message_id && (crc != w->denied_sender || has_other_relay(s->up)))
+		return true;
+	if (w->denied == 0) {
+		w->denied = s->message_id;
+		w->denied_sender = crc;
+	}
+	blame_failed(&w->blame, s->message_id, s->endpoint);	/* asked when it is charged */
+	return false;
 }
 
 void
@@ -108,7 +151,8 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 		.logged_in = s->logged_in,
 		.unjudged = u->login->open,
 		.mail = s->failed_at,
-		.lone = mail && is_lone(s, class),
+		.lone = mail && !s->own_fault && is_lone(s, class),
+		.only_way = s->failed_at != MAIL_NONE && !has_other_relay(u),
 		.detail = detail,
 		.wall_ms = loop_wall(u->r->env.loop),
 	};
@@ -120,6 +164,13 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 		log_attempt(s, class, detail);
 	if (mail && (class == HEALTH_OK || scope == SCOPE_MESSAGE))
 		pool_worked(s);
+	if (s->own_fault && class != HEALTH_OK)
+		return;			/* it is known of this message, and no news of the port */
+	if (mail && class == HEALTH_OK && s->failed_at != MAIL_NONE) {
+		u->watch.denied = 0;
+		blame_passed(&u->watch.blame, s->message_id, s->endpoint);
+		forgive(u);
+	}
 	if (class == HEALTH_QUOTA)
 		pool_slow_down(u);
 	health_endpoint(u->health, s->endpoint, &before);

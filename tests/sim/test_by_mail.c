@@ -425,7 +425,7 @@ without_another_way_mail_is_tried_again(void **state)
 		for (int hour = 0; hour < 3; hour++) {
 			before = world_logins(w);
 			world_run(w, HOURS(1));
-			assert_in_range(world_logins(w) - before, 5, 100);
+			assert_in_range(world_logins(w) - before, 3, 100);	/* each message has its own delay by then */
 		}
 		assert_int_equal(world_queued(w), 5);
 		smarthost_heal(&w->port[P2525]);

@@ -46,24 +46,142 @@ only_a_message_clears_it(void **state)
 	stop(&f);
 }
 
+static void
+fails_for(struct fixture *f, size_t i, bool lone, bool only_way)
+{
+	struct health_sample s = { .class = HEALTH_CUT_BEFORE_DOT, .source = SAMPLE_DELIVERY, .ready_ms = -1,
+		.mail = MAIL_ENVELOPE, .lone = lone, .only_way = only_way, .detail = "gone" };
+
+	health_note(f->h, i, &s, f->now);
+}
+
 /* One message may be the cause itself; a second one that fails is not. */
 static void
 one_message_leaves_a_way(void **state)
 {
-	struct health_sample s = { .class = HEALTH_CUT_BEFORE_DOT, .source = SAMPLE_DELIVERY, .ready_ms = -1,
-		.mail = MAIL_ENVELOPE, .lone = true, .detail = "gone" };
 	struct fixture f;
 
 	start_up(&f, 2);
 	for (int i = 0; i < 8; i++) {
-		f.now += SECONDS(1);
-		health_note(f.h, (size_t)(i % 2), &s, f.now);
-		assert_true(health_has_usable(f.h));
+		f.now += 400;
+		fails_for(&f, (size_t)(i % 2), true, false);
+		assert_false(health_is_out(f.h, f.now));
 		assert_true(choose(&f).endpoint >= 0);
 	}
-	f.now += SECONDS(1);
+	f.now += 400;
 	fails(&f, 1, MAIL_ENVELOPE);
 	assert_false(health_has_usable(f.h));
+	stop(&f);
+}
+
+/* None comes in 4 s: then all go down, and mail to the next relay. One that passes ends that. */
+static void
+one_message_waits_for_another(void **state)
+{
+	for (int passes = 0; passes < 2; passes++) {
+		struct fixture f;
+
+		start_up(&f, 2);
+		for (int i = 0; i < 4; i++)
+			fails_for(&f, (size_t)(i % 2), true, false);
+		f.now += SECONDS(4) - 1;
+		assert_false(health_is_out(f.h, f.now));
+		if (passes)
+			delivery(&f, 1, HEALTH_OK);
+		f.now++;
+		assert_int_equal(health_is_out(f.h, f.now), !passes);
+		assert_int_equal(state_of(&f, 1) == EP_DOWN, !passes);
+		stop(&f);
+	}
+}
+
+/* It spoils no rating; a second one does. */
+static void
+one_message_spoils_no_rating(void **state)
+{
+	struct endpoint_points before, after;
+	struct fixture f;
+
+	start_up(&f, 2);
+	health_points(f.h, 0, f.now, &before);
+	for (int i = 0; i < 2; i++)
+		fails_for(&f, 0, true, false);
+	health_points(f.h, 0, f.now, &after);
+	assert_true(after.availability == before.availability);
+	assert_true(view(&f, 0).suspect);
+	fails_for(&f, 0, false, false);
+	health_points(f.h, 0, f.now, &after);
+	assert_true(after.availability < before.availability);
+	stop(&f);
+}
+
+/* No other relay may have the mail: whatever fails there, some way stays open, and nothing comes of waiting. */
+static void
+the_only_way_stays_open(void **state)
+{
+	for (size_t n = 1; n <= 3; n++) {
+		struct fixture f;
+
+		start_up(&f, n);
+		for (size_t i = 0; i < 30; i++) {
+			f.now += SECONDS(1);
+			fails_for(&f, i % n, false, true);
+			assert_false(health_is_out(f.h, f.now));
+			assert_true(choose(&f).endpoint >= 0);
+			if (i + 1 >= n)
+				assert_int_equal(choose(&f).sessions, 1);
+		}
+		for (size_t i = 0; i < n; i++)
+			assert_int_equal(state_of(&f, i), EP_UP);
+		stop(&f);
+	}
+}
+
+/* Where mail passes at another endpoint, this one goes down as ever. */
+static void
+beside_a_better_one_it_goes_down(void **state)
+{
+	struct fixture f;
+
+	start_up(&f, 2);
+	for (int i = 0; i < 3; i++)
+		fails_for(&f, 0, false, true);
+	assert_int_equal(state_of(&f, 0), EP_DOWN);
+	assert_int_equal(state_of(&f, 1), EP_UP);
+	stop(&f);
+}
+
+/* The canary's message failed: the port answers, and the next message may be another one. */
+static void
+a_canary_that_fails_by_mail_leaves_it_probing(void **state)
+{
+	struct fixture f;
+
+	start_up(&f, 1);
+	kill_port(&f, 0);
+	f.now += SECONDS(30);
+	probe(&f, 0, HEALTH_OK);
+	assert_int_equal(choose(&f).reason, CHOICE_CANARY);
+	fails_for(&f, 0, true, true);
+	assert_int_equal(state_of(&f, 0), EP_PROBING);
+	assert_int_equal(choose(&f).reason, CHOICE_CANARY);
+	stop(&f);
+}
+
+/* It was the messages' own fault. */
+static void
+what_is_forgiven_is_forgotten(void **state)
+{
+	struct fixture f;
+
+	start_up(&f, 2);
+	fails(&f, 0, MAIL_ENVELOPE);
+	f.now += SECONDS(1);
+	probe(&f, 0, HEALTH_OK);
+	assert_int_equal(choose(&f).endpoint, 1);
+	health_mail_forgive(f.h, 0, f.now);
+	assert_int_equal(choose(&f).endpoint, 0);
+	assert_int_equal(choose(&f).sessions, 8);
 	stop(&f);
 }
 
@@ -357,6 +475,12 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_a_message_clears_it),
 		cmocka_unit_test(one_message_leaves_a_way),
+		cmocka_unit_test(one_message_waits_for_another),
+		cmocka_unit_test(one_message_spoils_no_rating),
+		cmocka_unit_test(the_only_way_stays_open),
+		cmocka_unit_test(beside_a_better_one_it_goes_down),
+		cmocka_unit_test(a_canary_that_fails_by_mail_leaves_it_probing),
+		cmocka_unit_test(what_is_forgiven_is_forgotten),
 		cmocka_unit_test(an_older_session_clears_nothing),
 		cmocka_unit_test(one_message_tries_it_at_growing_intervals),
 		cmocka_unit_test(it_goes_down_in_the_end),

@@ -214,7 +214,7 @@ once_mail_is_accepted_5xx_judges(void **state)
 	static const enum client_state later[] = { CL_RCPT, CL_DATA, CL_DOT };
 
 	for (size_t i = 0; i < lengthof(codes); i++) {
-		assert_int_equal(fate_of(CL_MAIL, codes[i], "5.7.1", "no"), FATE_WAIT);
+		assert_int_equal(fate_of(CL_MAIL, codes[i], "5.7.1", "no"), FATE_CUT);
 		for (size_t k = 0; k < lengthof(later); k++) {
 			struct client_result r = { .complete = true, .decided_in = later[k] };
 
@@ -414,6 +414,7 @@ plans_for_the_message(void **state)
 	p = plan(FATE_CUT, FATE_CUT, OUTCOME_CUTS_FREE);
 	assert_int_equal(p.when, WHEN_BACKOFF);
 	assert_true(p.charged);
+	assert_true(p.cut);
 }
 
 int

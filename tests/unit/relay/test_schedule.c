@@ -81,6 +81,35 @@ a_look_takes_no_place_away(void **state)
 	schedule_done(&s);
 }
 
+/* Those that a session has failed under stay in the order, and can be passed over: by any number that is not absurd. */
+static void
+others_go_before_those_set_apart(void **state)
+{
+	enum { MANY = 600 };
+	static struct spool_message m[MANY];
+	struct schedule s;
+
+	schedule_init(&s, &params, 2, 0);
+	for (int i = 0; i < MANY; i++) {
+		m[i] = (struct spool_message){ .nrcpt = 1, .rcpt.one.state = SPOOL_QUEUED };
+		schedule_meet(&s, &m[i]);
+		m[i].lane |= (uint8_t)(i < 100 ? 1 + i % 3 : 0);
+		schedule_at(&s, &m[i], i);
+		schedule_set_routes(&s, &m[i], &(uint8_t){ (uint8_t)(i % 2) });
+	}
+	assert_ptr_equal(schedule_first(&s, 3, 1000), &m[0]);
+	assert_ptr_equal(schedule_first_sound(&s, 3, 1000), &m[100]);
+	assert_ptr_equal(schedule_first_sound(&s, ROUTE_BIT(1), 1000), &m[101]);
+	assert_null(schedule_first_sound(&s, 3, 99));
+	assert_true(schedule_is_apart(&m[99]));
+	assert_false(schedule_is_apart(&m[100]));
+	/* So many are hardly to blame, and looking has an end. */
+	for (int i = 0; i < MANY; i++)
+		m[i].lane |= 1;
+	assert_ptr_equal(schedule_first_sound(&s, 3, 1000), &m[0]);
+	schedule_done(&s);
+}
+
 static void
 recorded_times_are_believed_within_reason(void **state)
 {
@@ -369,6 +398,7 @@ main(void)
 		cmocka_unit_test(backoff_doubles_up_to_an_hour),
 		cmocka_unit_test(due_messages_leave_oldest_first),
 		cmocka_unit_test(a_look_takes_no_place_away),
+		cmocka_unit_test(others_go_before_those_set_apart),
 		cmocka_unit_test(recorded_times_are_believed_within_reason),
 		cmocka_unit_test(messages_expire_by_age_after_an_attempt),
 		cmocka_unit_test(what_is_not_read_waits_apart),
