@@ -14,6 +14,7 @@ struct client {
 	uint8_t		host[16];	/* 0: this one */
 	bool		far;
 	unsigned	connections;
+	size_t		kept;		/* as in struct admission */
 };
 
 static const struct admission_reply replies[] = {
@@ -59,6 +60,7 @@ admission_init(struct admission *a, unsigned connections_max, unsigned per_clien
 	a->connections_max = connections_max;
 	a->per_client_max = per_client_max;
 	a->connections = a->far = 0;
+	a->kept = 0;
 	for (size_t i = 0; i < lengthof(a->bucket); i++)
 		list_init(&a->bucket[i]);
 }
@@ -66,7 +68,7 @@ admission_init(struct admission *a, unsigned connections_max, unsigned per_clien
 void
 admission_done(struct admission *a)
 {
-	require(a->connections == 0 && a->far == 0);
+	require(a->connections == 0 && a->far == 0 && a->kept == 0);
 }
 
 /* Without networks a listener is for this host, as those without a listener are. */
@@ -107,6 +109,26 @@ admission_enter(struct admission *a, const struct conf_listener *by, const struc
 	return ADMISSION_GRANTED;
 }
 
+static size_t
+counted(size_t bytes)
+{
+	return bytes > ADMISSION_KEPT_FREE ? bytes - ADMISSION_KEPT_FREE : 0;
+}
+
+bool
+admission_keep(struct admission *a, struct client *c, size_t *io, size_t bytes)
+{
+	size_t before = counted(*io), after = counted(bytes);
+
+	if (after > before && (a->kept - before + after > ADMISSION_KEPT_MAX ||
+	    c->kept - before + after > ADMISSION_KEPT_CLIENT_MAX))
+		return false;
+	a->kept += after - before;
+	c->kept += after - before;
+	*io = bytes;
+	return true;
+}
+
 void
 admission_leave(struct admission *a, struct client *c)
 {
@@ -116,6 +138,7 @@ admission_leave(struct admission *a, struct client *c)
 	a->far -= c->far;
 	if (--c->connections > 0)
 		return;
+	require(c->kept == 0);
 	list_remove(&c->link);
 	free(c);
 }

@@ -20,10 +20,19 @@
 
 struct client;
 
+/*
+ * Recipients of messages that have not been handed over yet. Those of one session up to KEPT_FREE
+ * bytes do not count, so that who sends ordinary mail never finds the room taken.
+ */
+#define ADMISSION_KEPT_FREE	8192u
+#define ADMISSION_KEPT_MAX	(64u << 20)
+#define ADMISSION_KEPT_CLIENT_MAX (16u << 20)
+
 struct admission {
 	unsigned	connections_max, per_client_max;
 	unsigned	connections;
 	unsigned	far;		/* of them, from elsewhere */
+	size_t		kept;		/* bytes of recipients, of all of them */
 	struct list	bucket[64];
 };
 
@@ -45,6 +54,11 @@ void admission_done(struct admission *);
 enum admission_verdict admission_enter(struct admission *, const struct conf_listener *by,
     const struct address *peer, int64_t uid, struct client **out) must_use;
 void admission_leave(struct admission *, struct client *);
+/*
+ * A session of the client keeps *io bytes of recipients, and wants to keep so many. False: more than
+ * before, and there is no room; *io is as before.
+ */
+bool admission_keep(struct admission *, struct client *, size_t *io, size_t bytes) must_use;
 
 /* What a connection hears that is not granted. */
 struct admission_reply {

@@ -53,6 +53,7 @@ struct session {
 	bool			 served;	/* a message has had its answer */
 	bool			 running;
 	bool			 at_end;	/* the client has said all it will; it may still listen */
+	size_t			 kept;		/* bytes of recipients, as told to admission */
 	size_t			 seen;		/* bytes of the output already looked at for the log */
 	uint64_t		 number;
 	struct session_peer	 peer;
@@ -162,6 +163,14 @@ move(struct session *s, enum session_state state)
 	arm(s);
 }
 
+static bool
+keeps(void *owner, size_t bytes)
+{
+	struct session *s = own(owner);
+
+	return admission_keep(&s->host->admission, s->peer.client, &s->kept, bytes);
+}
+
 static void
 session_free(struct session *s)
 {
@@ -175,6 +184,7 @@ session_free(struct session *s)
 	host->asked -= s->asks;
 	list_remove(&s->link);
 	list_remove(&s->wait);
+	(void)keeps(s, 0);		/* less than before */
 	admission_leave(&host->admission, s->peer.client);
 	server_free(s->server);
 	s->magic = 0;
@@ -569,14 +579,21 @@ has_done(const struct session *s)
 	return s->served && s->state == STATE_COMMAND && !server_is_busy(s->server);
 }
 
+/* Nothing of the dropped message is to come any more: what is refused from now on is not its part. */
+static void
+leave_drop(struct session *s)
+{
+	if (s->state != STATE_DROP || server_is_busy(s->server))
+		return;
+	note_replies(s, buf_view(server_output(s->server)));	/* while it is known whose */
+	move(s, STATE_COMMAND);
+}
+
 /* All input is taken: what has gathered goes out. False: the session is gone. */
 static bool
 take_rest(struct session *s)
 {
-	if (s->state == STATE_DROP && !server_is_busy(s->server)) {
-		note_replies(s, buf_view(server_output(s->server)));	/* while it is known whose */
-		move(s, STATE_COMMAND);
-	}
+	leave_drop(s);
 	if (s->state == STATE_TEXT && !message_flush(&s->message, s->host->channel))
 		move(s, STATE_STALL);
 	if (s->at_end && s->state != STATE_STALL) {
@@ -618,6 +635,7 @@ act(struct session *s, enum server_action action, const struct server_event *ev)
 	case SERVER_ABORT:
 		message_drop(&s->message, s->host->channel);
 		move(s, STATE_DROP);
+		leave_drop(s);
 		return true;
 	case SERVER_STARTTLS:
 		return true;		/* run(): its bytes are to be taken off first */
@@ -769,6 +787,7 @@ init_server(struct session *s)
 		    tls_mode(s) == CONF_LISTENER_TLS_REQUIRED ? SERVER_TLS_REQUIRED : SERVER_TLS_NONE,
 		.tls_fails = tls_server(s) == NULL,
 		.refuses = refuses,
+		.keeps = keeps,
 		.owner = s,
 	};
 

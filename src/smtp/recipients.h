@@ -29,6 +29,13 @@ struct recipients {
 	struct server_rcpt *view;	/* made by recipients_seal() */
 };
 
+/* Bytes that are kept of them; in memory it may be twice as many, because tables grow by doubling. */
+static inline size_t
+recipients_size(const struct recipients *r)
+{
+	return buf_len(&r->text) + r->n * (sizeof(struct recipient) + sizeof(struct server_rcpt));
+}
+
 enum recipients_added { RECIPIENT_NEW, RECIPIENT_KNOWN, RECIPIENT_NO_ROOM };
 
 void recipients_init(struct recipients *);

@@ -61,6 +61,14 @@ server_forget(struct server *s)
 		s->state = SV_READY;
 }
 
+void
+server_drop_recipients(struct server *s)
+{
+	recipients_reset(&s->recipients);
+	if (s->params.keeps != NULL)
+		(void)s->params.keeps(s->params.owner, 0);	/* less than before */
+}
+
 /* --- message ---------------------------------------------------------------- */
 
 void
@@ -259,7 +267,7 @@ server_step(struct server *s, struct view in, size_t *used, struct server_event 
 	if (s->over) {
 		s->over = false;
 		s->envelope = (struct server_envelope){ .nrcpt = 0 };
-		recipients_reset(&s->recipients);
+		server_drop_recipients(s);
 	}
 	for (;;) {
 		struct view rest = view_from(in, *used);

@@ -44,6 +44,11 @@ struct server_params {
 	 */
 	bool		(*refuses)(void *owner, bool is_sender, struct view address,
 			    char text[SERVER_RULE_MAX]);
+	/*
+	 * So many bytes of recipients are to be kept now, 0 behind the transaction. False, if they are
+	 * more than before: there is no room, and RCPT gets 452. NULL: there always is.
+	 */
+	bool		(*keeps)(void *owner, size_t bytes);
 	void		*owner;
 };
 

@@ -290,7 +290,7 @@ do_mail(struct server *s, struct view args)
 		server_say_answer(s, s->policy);
 		return;
 	}
-	recipients_reset(&s->recipients);
+	server_drop_recipients(s);
 	s->over = false;
 	if (!recipients_set_from(&s->recipients, m.whole, missing_domain(s, &m), p.envid)) {
 		server_say(s, 452, "4.3.1", "Out of memory");
@@ -303,6 +303,16 @@ do_mail(struct server *s, struct view args)
 	s->rcpt_seen = false;
 	s->state = SV_MAIL;
 	server_say(s, 250, "2.1.0", "Sender ok");
+}
+
+/* Whether one more of this size may be kept. */
+static bool
+has_room(struct server *s, const struct mailbox *m, const struct params *p)
+{
+	size_t more = m->whole.n + 1 + missing_domain(s, m).n + p->rcpt.notify.n + p->rcpt.orcpt.n +
+	    sizeof(struct recipient) + sizeof(struct server_rcpt);
+
+	return s->params.keeps == NULL || s->params.keeps(s->params.owner, recipients_size(&s->recipients) + more);
 }
 
 static void
@@ -318,6 +328,10 @@ do_rcpt(struct server *s, struct view args)
 		return;
 	if (is_refused(s, &m, false))
 		return;
+	if (!has_room(s, &m, &p)) {
+		server_say(s, 452, "4.3.1", "Too many recipients are coming in at once, try again later");
+		return;
+	}
 	if (recipients_add(&s->recipients, m.whole, missing_domain(s, &m), &p.rcpt, max) == RECIPIENT_NO_ROOM) {
 		server_say(s, 452, "4.5.3", "Too many recipients");
 		return;

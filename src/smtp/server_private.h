@@ -75,6 +75,8 @@ void server_say(struct server *, int code, const char *status, const char *text)
 void server_say_answer(struct server *, const struct server_answer *);
 /* No transaction any more; the envelope stays readable until the next step. */
 void server_forget(struct server *);
+/* Of the transaction before. */
+void server_drop_recipients(struct server *);
 /* AUTH with its arguments; and a response to it. */
 void server_auth(struct server *, struct view args);
 void server_auth_line(struct server *, struct view line);

@@ -12,6 +12,8 @@
 
 #include "base/banned.h"
 
+#define STREAM_KEEP	(4u * SPOOL_CHUNK)	/* of text, a chunk and what comes behind it */
+
 static void
 txn_free(struct spool_txn *t)
 {
@@ -170,6 +172,21 @@ flush_chunk(struct spool_txn *t, size_t n, struct err *e)
 	return 0;
 }
 
+/* The room of a long envelope that is out is not kept for the text. */
+static void
+trim_stream(struct spool_txn *t)
+{
+	struct buf rest;
+
+	if (t->stream.cap <= STREAM_KEEP || buf_len(&t->stream) >= SPOOL_CHUNK)
+		return;
+	buf_init(&rest, t->stream.max);
+	if (!buf_add(&rest, buf_view(&t->stream)))
+		return;
+	buf_done(&t->stream);
+	t->stream = rest;
+}
+
 /* Too long for one record: out with all full chunks. */
 static int
 flush_full(struct spool_txn *t, struct err *e)
@@ -181,6 +198,7 @@ flush_full(struct spool_txn *t, struct err *e)
 		/* Not into the room that is kept for outcomes. */
 		if (check_room(t, e) < 0 || flush_chunk(t, SPOOL_CHUNK, e) < 0)
 			return -1;
+	trim_stream(t);
 	return 0;
 }
 

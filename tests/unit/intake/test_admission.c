@@ -213,6 +213,39 @@ test_many_clients(void **state)
 	admission_done(&a);
 }
 
+/* One client has a share of the room, all together all of it; small ones always find some. */
+static void
+test_room_for_recipients(void **state)
+{
+	enum { SHARES = ADMISSION_KEPT_MAX / ADMISSION_KEPT_CLIENT_MAX };
+	size_t all = ADMISSION_KEPT_CLIENT_MAX + ADMISSION_KEPT_FREE;
+	size_t kept[SHARES + 1] = { 0 }, second = 0;
+	struct client *c[SHARES + 1];
+	struct admission a;
+
+	admission_init(&a, 100, 100);
+	for (unsigned i = 0; i <= SHARES; i++)
+		assert_int_equal(enter(&a, "unix:/x", i, &c[i]), ADMISSION_GRANTED);
+	for (unsigned i = 0; i < SHARES; i++) {
+		assert_true(admission_keep(&a, c[i], &kept[i], 100));
+		assert_false(admission_keep(&a, c[i], &kept[i], all + 1));
+		assert_int_equal(kept[i], 100);
+		assert_true(admission_keep(&a, c[i], &kept[i], all));
+		assert_false(admission_keep(&a, c[i], &second, ADMISSION_KEPT_FREE + 1));
+		assert_true(admission_keep(&a, c[i], &second, ADMISSION_KEPT_FREE));
+		assert_true(admission_keep(&a, c[i], &second, 0));
+	}
+	assert_false(admission_keep(&a, c[SHARES], &kept[SHARES], ADMISSION_KEPT_FREE + 1));
+	assert_true(admission_keep(&a, c[SHARES], &kept[SHARES], ADMISSION_KEPT_FREE));
+	assert_true(admission_keep(&a, c[0], &kept[0], all - 1));
+	assert_true(admission_keep(&a, c[SHARES], &kept[SHARES], ADMISSION_KEPT_FREE + 1));
+	for (unsigned i = 0; i <= SHARES; i++) {
+		assert_true(admission_keep(&a, c[i], &kept[i], 0));
+		admission_leave(&a, c[i]);
+	}
+	admission_done(&a);
+}
+
 static void
 test_replies(void **state)
 {
@@ -235,6 +268,7 @@ main(void)
 		cmocka_unit_test(test_far_clients),
 		cmocka_unit_test(test_many_addresses),
 		cmocka_unit_test(test_many_clients),
+		cmocka_unit_test(test_room_for_recipients),
 		cmocka_unit_test(test_replies),
 	};
 

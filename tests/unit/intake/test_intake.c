@@ -199,12 +199,20 @@ test_chunks(void **state)
 	says(c, "BDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n");
 	assert_hears(c, "452 4.3.1 The queue is full\r\n503 5.5.1 MAIL first\r\n250 2.0.0 Ok\r\n");
 
+	/* one that is refused there ends its message: the log has its sender, and none for what follows */
+	says(c, TO_BOB "BDAT 28\r\n" HEAD "\r\nBDAT 6 x\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\n");
+	(void)relay_expects(r, FRAME_OPEN, 6);
+	(void)relay_expects(r, FRAME_ABORT, 6);
+	assert_hears(c, TO_BOB_OK "250 2.0.0 28 bytes taken\r\n501 5.5.4 Syntax: BDAT size [LAST]\r\n503 5.5.1 MAIL first\r\n");
+	assert_true(world_logged(&w, "5.5.4 Syntax: BDAT size [LAST]\" from=\"alice@example.com\" "));
+	assert_false(world_logged(&w, "from=\"\""));
+
 	/* the client goes between two chunks */
 	says(c, TO_BOB "BDAT 28\r\n" HEAD "\r\n");
-	(void)relay_expects(r, FRAME_OPEN, 6);
-	(void)relay_text(r, 6, &text);
+	(void)relay_expects(r, FRAME_OPEN, 7);
+	(void)relay_text(r, 7, &text);
 	hang_up(c, STREAM_EOF);
-	(void)relay_expects(r, FRAME_ABORT, 6);
+	(void)relay_expects(r, FRAME_ABORT, 7);
 }
 
 /* No relay: the chunk is read all the same, and is no list of commands; then the session goes on. */

@@ -972,6 +972,50 @@ test_rules_of_the_caller(void **state)
 	buf_done(&asked);
 }
 
+static size_t kept, room;
+
+static bool
+keeps(void *owner, size_t bytes)
+{
+	if (bytes > kept && bytes > room)
+		return false;
+	kept = bytes;
+	return true;
+}
+
+/* The caller says when there is no room for more recipients; those that there are go through. */
+static void
+test_room_for_recipients(void **state)
+{
+	struct server_params p = params;
+	struct session x;
+	size_t one;
+
+	p.keeps = keeps;
+	room = SIZE_MAX;
+	kept = 0;
+	session_open_with(&x, &p);
+	feed(&x, VIEW(HI "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n"));
+	one = kept;
+	assert_true(one >= 6);
+	room = one;
+	buf_clear(&x.said);
+	feed(&x, VIEW("RCPT TO:<e@f>\r\nRCPT TO:<g@h> ORCPT=rfc822;g@h\r\n"));
+	assert_codes(&x, "452 452 ");
+	room = 2 * one;
+	feed(&x, VIEW("RCPT TO:<e@f> ORCPT=rfc822;x\r\nRCPT TO:<e@f>\r\n"));
+	assert_true(kept > one && kept <= 2 * one);
+	feed(&x, VIEW("DATA\r\n.\r\n"));
+	assert_codes(&x, "452 250 354 250 ");
+	assert_true(view_eq(buf_view(&x.got), VIEW("{a@b:c@d,e@f:0:0:c:1}[commit]")));
+	assert_int_equal(kept, 0);
+	feed(&x, VIEW("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n"));
+	assert_int_equal(kept, one);
+	feed(&x, VIEW("RSET\r\nMAIL FROM:<a@b>\r\n"));
+	assert_int_equal(kept, 0);
+	session_done(&x);
+}
+
 static void
 test_unread_replies_end_the_session(void **state)
 {
@@ -1073,6 +1117,7 @@ main(void)
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_errors_are_counted_since_the_last_message),
 		cmocka_unit_test(test_rules_of_the_caller),
+		cmocka_unit_test(test_room_for_recipients),
 		cmocka_unit_test(test_unread_replies_end_the_session),
 		cmocka_unit_test(test_twenty_thousand_recipients),
 		cmocka_unit_test(test_bytes_of_addresses_are_bounded),
