@@ -613,7 +613,8 @@ plan(struct spool *s, struct commit_job *j)
 	struct batch *b = list_is_empty(&s->batches) ? NULL :
 	    list_entry(s->batches.next, struct batch, link);
 	bool held = s->hold_until > loop_now(s->env.loop);
-	bool sync = s->sync_due && !list_is_empty(&s->unsynced);
+	/* At the stop nothing is left unsynced: if that fails, it is written again, like any other time. */
+	bool sync = (s->sync_due || s->closing) && !list_is_empty(&s->unsynced);
 
 	*j = (struct commit_job){ .job = { .run = job_run, .done = job_done }, .s = s, .fs = s->env.fs,
 		.segment_size = s->params.segment_size };

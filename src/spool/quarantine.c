@@ -13,7 +13,6 @@
 
 #include "base/banned.h"
 
-#define COPY_BYTES	(64u << 10)
 #define NOTE_MAX	1024u
 #define BASE_MAX	40u
 #define COMMIT_MAX	(32u << 20)	/* more than any C record of ours */
@@ -109,25 +108,12 @@ copy_begin(struct copy *c, struct fs *fs, const char *base, struct err *e)
 static int
 copy_bytes(struct copy *c, int from, uint64_t at, uint64_t length, struct err *e)
 {
-	uint8_t *bytes = xzalloc(COPY_BYTES);
-	int rc = -1;
+	int64_t n = fs_copy(c->fs, from, at, length, c->fd, c->length, e);
 
-	for (uint64_t done = 0; done < length;) {
-		size_t n = length - done < COPY_BYTES ? (size_t)(length - done) : COPY_BYTES;
-		int64_t got = fs_read(c->fs, from, bytes, n, at + done, e);
-		struct iovec iov = { bytes, got > 0 ? (size_t)got : 0 };
-
-		if (got < 0 || (got > 0 && fs_writev(c->fs, c->fd, &iov, 1, c->length, e) < 0))
-			goto out;
-		if (got == 0)
-			break;
-		done += (uint64_t)got;
-		c->length += (uint64_t)got;
-	}
-	rc = 0;
-out:
-	free(bytes);
-	return rc;
+	if (n < 0)
+		return -1;
+	c->length += (uint64_t)n;
+	return 0;
 }
 
 static int

@@ -137,6 +137,33 @@ reread_done(struct job *job)
 
 /* --- first part: replay ------------------------------------------------------------------ */
 
+/*
+ * What is acted on from here must not vanish with the next power loss: after kill -9 the tail may be in
+ * the cache alone, also when the start before this one was killed in its turn. A sync that failed
+ * is not tried again, for the next one would say that all is well: a copy takes the place of the file.
+ */
+static int
+make_durable(struct recovery *rc)
+{
+	struct segment *sg = rc->walked;
+	struct fs *fs = rc->s->env.fs;
+	int copy;
+
+	if (!sg->sync_failed) {
+		if (fs_sync(fs, rc->fd, &rc->e) == 0)
+			return 0;
+		sg->sync_failed = true;
+	}
+	if (segment_renew(fs, sg->number, rc->fd, &copy, &rc->e) < 0)
+		return -1;
+	if (rc->fd != sg->fd)
+		fs_close(fs, rc->fd);
+	rc->fd = copy;
+	sg->sync_failed = false;
+	err_clear(&rc->e);
+	return 0;
+}
+
 static int
 open_walked(struct recovery *rc)
 {
@@ -149,12 +176,8 @@ open_walked(struct recovery *rc)
 		rc->fd = fs_open(fs, segment_name(name, DIR_LOG, sg->number), FS_READ, &rc->e);
 	if (rc->fd < 0)
 		return -1;
-	/*
-	 * What is acted on from here must not vanish with the next power loss: after kill -9 the tail
-	 * may be in the cache alone, also when the start before this one was killed in its turn.
-	 */
-	if (sg->tail_unproven && fs_sync(fs, rc->fd, &rc->e) < 0) {
-		if (sg->fd < 0)
+	if (sg->tail_unproven && make_durable(rc) < 0) {
+		if (rc->fd != sg->fd)
 			fs_close(fs, rc->fd);
 		rc->fd = -1;
 		return -1;
@@ -258,8 +281,11 @@ segment_walked(struct recovery *rc)
 		if (rc->new_size != 0)
 			sg->size = rc->new_size;
 	}
-	if (rc->fd >= 0 && sg->fd < 0)
+	if (rc->fd >= 0 && rc->fd != sg->fd) {
+		if (sg->fd >= 0)
+			fs_close(rc->s->env.fs, sg->fd);	/* a copy has taken its place */
 		log_opened(rc->s, sg, rc->fd);
+	}
 	if (rc->scanning)
 		scan_done(&rc->scan);
 	rc->scanning = false;

@@ -212,6 +212,31 @@ segment_retire(struct fs *fs, uint32_t number, bool reuse, bool *gone, struct er
 	return rc;
 }
 
+int
+segment_renew(struct fs *fs, uint32_t number, int from, int *out, struct err *e)
+{
+	char copy[SEGMENT_NAME_MAX], name[SEGMENT_NAME_MAX];
+	int64_t size = fs_size(fs, from, e);
+	int fd;
+
+	segment_name(copy, DIR_SPARE, number);
+	segment_name(name, DIR_LOG, number);
+	if (size < 0)
+		return -1;
+	(void)fs_unlink(fs, copy, NULL);	/* left by a crash; mostly not there */
+	fd = fs_open(fs, copy, FS_CREATE, e);
+	if (fd < 0)
+		return -1;
+	if (fs_copy(fs, from, 0, (uint64_t)size, fd, 0, e) >= 0 && fs_sync(fs, fd, e) == 0 &&
+	    fs_rename(fs, copy, name, e) == 0 && fs_sync_dir(fs, DIR_LOG, e) == 0) {
+		*out = fd;
+		return 0;
+	}
+	(void)fs_unlink(fs, copy, NULL);	/* the error that counts is the first */
+	fs_close(fs, fd);
+	return -1;
+}
+
 /* --- the end --------------------------------------------------------------------- */
 
 uint64_t

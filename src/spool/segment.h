@@ -45,6 +45,7 @@ struct segment {
 	bool		 gone;		/* its name is no longer in log/, maybe not durably */
 	uint64_t	 abandon_from;	/* what stands from here on counts as never written */
 	bool		 tail_unproven;	/* later segments don't prove that its end was synced */
+	bool		 sync_failed;	/* at this start: no later sync of this file proves anything */
 	struct summary	*summary;	/* gathered while it is written; else NULL */
 	/* what the next segment says of it, or 0 */
 	uint64_t	 summary_at;	/* where T is */
@@ -115,5 +116,11 @@ bool segment_read_summary(struct fs *, int fd, const struct segment *, struct bu
  * *room gets its length.
  */
 int segment_read_start(struct fs *, int fd, struct segment_start *out, uint64_t *room, struct err *) must_use;
+
+/*
+ * Its sync has failed, so what is read of it may be in the cache alone, and stay so whatever a later sync says.
+ * A copy that is synced takes its name. -1: it is as it was. *out gets the copy's descriptor.
+ */
+int segment_renew(struct fs *, uint32_t number, int from, int *out, struct err *) must_use;
 
 #endif

@@ -229,17 +229,15 @@ seal_run(struct job *job)
 	struct commit_job *j = container_of(job, struct commit_job, job);
 	struct segment *sg = j->old;
 
-	/* Two syncs: Z, in an epoch of its own, proves that all before it was synced. */
-	if (fs_sync(j->fs, sg->fd, &j->e) < 0)
+	/* All records are synced, so Z, in an epoch of its own, proves that they were. */
+	if (segment_seal(j->fs, sg->fd, sg, &j->closed, &j->e) == 0) {
+		/* To give back space, and so that the next start finds Z; it can do without. */
+		if (!j->keep_room)
+			(void)fs_truncate(j->fs, sg->fd, j->closed.end, NULL);
 		return;
-	/* No epoch is empty: the next one would prove what was never synced. */
-	if (sg->index > 0) {
-		sg->epoch++;
-		sg->index = 0;
 	}
-	/* Cut, to give back space, and so that the next start finds Z; it can do without. */
-	if (segment_seal(j->fs, sg->fd, sg, &j->closed, &j->e) == 0 && !j->keep_room)
-		(void)fs_truncate(j->fs, sg->fd, j->closed.end, NULL);
+	/* What its sync left in the cache is not to be found there: a later sync would prove nothing. */
+	(void)fs_truncate(j->fs, sg->fd, sg->synced, NULL);
 }
 
 static void
@@ -296,8 +294,8 @@ is_quiet(const struct spool *s)
 {
 	bool stuck = s->hold_until > loop_now(s->env.loop);
 
-	return !s->busy && s->releasing == NULL && s->recovery == NULL && s->nreaders == 0 &&
-	    s->ntxns == 0 && ((list_is_empty(&s->batches) && s->current != NULL) || stuck);
+	return !s->busy && s->releasing == NULL && s->recovery == NULL && s->nreaders == 0 && s->ntxns == 0 &&
+	    ((list_is_empty(&s->batches) && list_is_empty(&s->unsynced) && s->current != NULL) || stuck);
 }
 
 void

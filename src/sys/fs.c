@@ -21,6 +21,7 @@
 #include "base/banned.h"
 
 #define IOV_AT_ONCE 256			/* at most IOV_MAX, 1024 */
+#define COPY_BYTES	(64u << 10)
 
 /* Not in linux/magic.h. */
 #define ZFS_MAGIC	0x2fc12fc1u
@@ -430,4 +431,28 @@ fs_replace(struct fs *f, const char *dir, const char *name, struct view content,
 	if (fs_rename(f, temporary, to, e) < 0)
 		return -1;
 	return fs_sync_dir(f, dir, e);
+}
+
+int64_t
+fs_copy(struct fs *f, int from, uint64_t at, uint64_t length, int to, uint64_t to_at, struct err *e)
+{
+	uint8_t *bytes = xzalloc(COPY_BYTES);
+	int64_t done = 0, got;
+
+	while ((uint64_t)done < length) {
+		uint64_t left = length - (uint64_t)done;
+		struct iovec v = { bytes, 0 };
+
+		got = fs_read(f, from, bytes, left < COPY_BYTES ? (size_t)left : COPY_BYTES, at + (uint64_t)done, e);
+		if (got == 0)
+			break;
+		v.iov_len = got > 0 ? (size_t)got : 0;
+		if (got < 0 || fs_writev(f, to, &v, 1, to_at + (uint64_t)done, e) < 0) {
+			done = -1;
+			break;
+		}
+		done += got;
+	}
+	free(bytes);
+	return done;
 }

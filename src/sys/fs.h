@@ -68,6 +68,8 @@ struct fs {
 struct fs *fs_new(int dirfd);
 /* Small files (state, counters): temporary, fsync, rename, directory sync. */
 int fs_replace(struct fs *, const char *dir, const char *name, struct view content, struct err *) must_use;
+/* So many bytes of one file into another, or fewer at the end of the first. Those written, or -1. */
+int64_t fs_copy(struct fs *, int from, uint64_t at, uint64_t length, int to, uint64_t to_at, struct err *) must_use;
 
 static inline int fs_open(struct fs *f, const char *name, enum fs_mode m, struct err *e) { return f->ops->open(f, name, m, e); }
 static inline void fs_close(struct fs *f, int fd) { f->ops->close(f, fd); }

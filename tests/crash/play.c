@@ -351,6 +351,20 @@ play_kill(struct play *p)
 }
 
 void
+play_kill_and_watch(struct play *p)
+{
+	const struct spool_params params = p->w.params;
+
+	die(p);
+	world_init_on(&p->w, &p->disk->fs, ++p->seed);
+	p->w.params = params;
+	play_open(p);
+	play_rest(&p->w);
+	forget_unsynced(p);
+	step(p);
+}
+
+void
 play_run(struct play *p, int64_t ms)
 {
 	world_run(&p->w, ms);

@@ -90,6 +90,8 @@ void play_close(struct play *);			/* in order */
 /* The process dies; the disk becomes what the choice by chance leaves, or stays (SIGKILL). */
 void play_power_loss(struct play *);
 void play_kill(struct play *);
+/* It dies (SIGKILL), and crashes are tried while the next start reads what is left. */
+void play_kill_and_watch(struct play *);
 /* Power is lost, and names that were taken away are there again; all else is durable. */
 void play_power_loss_with_names(struct play *);
 /* It dies and stays so; all that was written is durable. */

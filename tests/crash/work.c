@@ -366,6 +366,52 @@ failed_stop(struct play *p)
 	settle(p);
 }
 
+/* The last sync of a stop fails: of the records, which are written again, and then of the end. */
+static void
+failed_seal(struct play *p)
+{
+	struct sent *a, *b;
+
+	play_open(p);
+	a = accept_small(p, 2);
+	b = accept_small(p, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		play_update(a);
+		play_run(p, 20);	/* written, not synced */
+		if (i == 0)
+			play_finish(b);
+		p->failing = true;
+		disk_fail(p->disk, TWIN_SYNC, i, 1, EIO);
+		play_close(p);
+		play_open(p);
+		p->failing = false;
+	}
+	play_update(a);
+	settle(p);
+}
+
+/* A start can't sync the tail that a kill has left: later syncs prove nothing. */
+static void
+failed_start(struct play *p)
+{
+	struct sent *a, *b;
+
+	play_open(p);
+	a = accept_small(p, 2);
+	b = accept_small(p, 1);
+	play_update(a);
+	play_finish(b);
+	play_run(p, 20);		/* written, not synced */
+	p->failing = true;
+	disk_fail(p->disk, TWIN_SYNC, 1, 1, EIO);	/* behind that of the new segment's start */
+	play_kill_and_watch(p);
+	play_update(a);
+	settle(p);
+	p->failing = false;
+	finish_and_settle(a);
+	accept_small(p, 1);
+}
+
 /* Cut off or not: only the next segment says for good that it does not count. */
 static void
 failed_write(struct play *p)
@@ -577,6 +623,7 @@ const struct work works[] = {
 	{ "bounces", "K6", bounces },
 	{ "rotation", "K7-K10", rotation },
 	{ "closed", "K7", work_closed },
+	{ "closed-in-vain", "K7 K19", work_closed_in_vain },
 	{ "release", "K11", release },
 	{ "recycling", "K9 K12", recycling },
 	{ "two-names", "K9 K12", two_names },
@@ -584,6 +631,8 @@ const struct work works[] = {
 	{ "release-many", "K11 K12", release_many },
 	{ "failed-sync", "K13 K14", failed_sync },
 	{ "failed-stop", "K13 K15", failed_stop },
+	{ "failed-seal", "K13 K19", failed_seal },
+	{ "failed-start", "K20", failed_start },
 	{ "failed-write", "K13 K14", failed_write },
 	{ "lost-chunks", "K13 K14", lost_chunks },
 	{ "lost-before-commit", "K13 K14", lost_before_commit },

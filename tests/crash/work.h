@@ -28,6 +28,7 @@ void work_absence(struct play *);
 void work_names_damaged(struct play *);
 /* work_closed.c */
 void work_closed(struct play *);
+void work_closed_in_vain(struct play *);
 
 extern const struct work works[];
 extern const size_t nworks;

@@ -408,7 +408,7 @@ test_unreadable(void **state)
 	teardown(&p);
 }
 
-/* What is found is made durable before it is acted on. */
+/* What is found is made durable before it is acted on: where a sync has failed, by a copy, once there is room for it. */
 static void
 test_recovery_syncs_first(void **state)
 {
@@ -420,11 +420,13 @@ test_recovery_syncs_first(void **state)
 	world_kill(&p.w);
 	world_open(&p.w);
 	twin_fs_fail(&p.fs, TWIN_SYNC, 0, 1, EIO);
-	world_run(&p.w, 50);
+	twin_fs_fail(&p.fs, TWIN_CREATE, 0, 2, ENOSPC);
+	world_run(&p.w, 1500);
 	assert_int_equal(p.w.ntold, 0);
 	assert_int_equal(p.w.troubles, 1);
-	world_reopen(&p.w);
+	world_run(&p.w, 1000);
 	assert_int_equal(p.w.ntold, 1);
+	assert_true(world_has(&p.w, a.id, 500, 1));
 	teardown(&p);
 }
 
