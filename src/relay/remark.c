@@ -17,8 +17,6 @@ keep(char to[DIAGNOSIS_WORD_MAX], const char *text, struct relay *r)
 {
 	char flat[DIAGNOSIS_WORD_MAX];
 
-	if (strcmp(text, to) == 0)
-		return;		/* as it is nearly each time */
 	snprintf(flat, sizeof(flat), "%s", text);
 	quote_flatten((uint8_t *)flat, strlen(flat));
 	if (strcmp(flat, to) == 0)

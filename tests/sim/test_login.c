@@ -425,19 +425,27 @@ logins_side_by_side_end_with_the_first_refusal(void **state)
 	assert_int_equal(world_queued(w), 20);
 }
 
-/* Two relays of the configuration that are the same account: one login. */
+/* A second relay with the login of the first, and nobody's way. */
 static void
-relays_with_the_same_credentials_share_a_block(void **state)
+add_the_same(struct world *w)
 {
 	static char other[] = "same";
-	struct world *w = *state;
-	struct buf names;
-	struct err e;
 
 	w->conf.relay[1] = w->conf.relay[0];
 	w->conf.relay[1].name = other;
 	w->conf.nrelay = 2;
 	w->secrets = "secret\nsecret\n";
+}
+
+/* Two relays of the configuration that are the same account: one login. */
+static void
+relays_with_the_same_credentials_share_a_block(void **state)
+{
+	struct world *w = *state;
+	struct buf names;
+	struct err e;
+
+	add_the_same(w);
 	start_blocked(w);
 	world_run(w, MINUTES(40));
 	assert_int_equal(world_logins(w), 1);
@@ -452,6 +460,21 @@ relays_with_the_same_credentials_share_a_block(void **state)
 	assert_int_equal(world_logged(w, "account-available", "relay=main"), 1);
 	assert_int_equal(world_logged(w, "account-available", "relay=same"), 1);
 	assert_int_equal(world_logged(w, "account-available", "class="), 0);
+}
+
+/* What is used up at one relay need not be at the other, though they take the same login. */
+static void
+a_quota_is_not_shared(void **state)
+{
+	struct world *w = *state;
+
+	add_the_same(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_MAIL, SAY, "454 4.7.0 Daily message quota exceeded", 1 });
+	world_start(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, SECONDS(30));
+	assert_int_equal(world_logged(w, "account-exhausted", "relay=main"), 1);
+	assert_int_equal(world_logged(w, "account-exhausted", ""), 1);
 }
 
 /* --- files ----------------------------------------------------------------------------------- */
@@ -632,6 +655,26 @@ the_login_waits_for_the_disk(void **state)
 	assert_true(twin_fs_has(w->fs, "accounts") && twin_fs_has(w->fs, "accounts.key"));
 }
 
+/* One that has worked here is not written down before the next: that one waits for no disk. */
+static void
+a_login_that_has_worked_waits_for_no_disk(void **state)
+{
+	struct world *w = *state;
+	unsigned before;
+
+	start_warm(w);
+	world_run(w, MINUTES(20));
+	before = world_logins(w);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, 1);
+	w->reader.stalled = true;
+	world_run(w, SECONDS(2));
+	assert_int_equal(world_logins(w), before + 1);
+	w->reader.stalled = false;
+	twin_worker_kick(&w->reader);
+	assert_true(world_settle(w, SECONDS(5)));
+}
+
 /* Two relays begin while the disk is slow: the second does not wait for what becomes of the first one's login. */
 static void
 a_login_that_asked_meanwhile_is_written_next(void **state)
@@ -679,12 +722,14 @@ main(void)
 		T(unblock_is_for_one_relay_or_all),
 		T(logins_side_by_side_end_with_the_first_refusal),
 		T(relays_with_the_same_credentials_share_a_block),
+		T(a_quota_is_not_shared),
 		T(mail_flows_without_the_file),
 		T(a_key_that_cannot_be_written_lets_relay_end),
 		T(what_could_not_be_written_is_written_later),
 		T(bad_files_are_told_and_forgotten),
 		T(no_secret_is_in_the_files),
 		T(the_login_waits_for_the_disk),
+		T(a_login_that_has_worked_waits_for_no_disk),
 		T(a_login_that_asked_meanwhile_is_written_next),
 	};
 

@@ -758,6 +758,34 @@ whatever_happens(void **state)
 	}
 }
 
+/* After a restart a route goes on where it was, and no other one leaves its own way for that. */
+static void
+a_restart_resumes_each_route_alone(void **state)
+{
+	static char first[] = "first", rest[] = "rest", third[] = "third", nobody[] = "*@nobody.example";
+	struct world *w = *state;
+
+	world_use_backup(w);
+	w->conf.relay[2] = w->conf.relay[0];
+	w->conf.relay[2].name = third;
+	w->conf.nrelay = 3;
+	w->secrets = "secret\nother\nsecret\n";
+	w->conf.route[0] = (struct conf_route){ .name = first, .to = nobody, .relay = { 2, 0 }, .nrelay = 2 };
+	w->conf.route[1] = (struct conf_route){ .name = rest, .relay = { 1, 0 }, .nrelay = 2 };
+	w->conf.nroute = 2;
+	backup_is_gone(w);
+	world_start(w);
+	world_mail(w, ALICE, BOB, "one.");
+	world_run(w, MINUTES(2));
+	assert_int_equal(world_logged(w, "failover", "route=rest from=backup to=main"), 1);
+	assert_int_equal(world_logged(w, "failover", "route=first"), 0);
+	world_stop(w);
+	world_start(w);
+	world_run(w, MINUTES(2));
+	assert_int_equal(world_logged(w, "failover", "route=rest"), 1);
+	assert_int_equal(world_logged(w, "failover", "route=first"), 0);
+}
+
 int
 main(void)
 {
@@ -765,6 +793,7 @@ main(void)
 		T(recipients_part),
 		T(senders_and_users_part),
 		T(one_route_is_out),
+		T(a_restart_resumes_each_route_alone),
 		T(what_waits_for_a_route_leaves_it_when_it_goes_out),
 		T(a_route_that_is_back_does_not_wait_for_another),
 		T(one_report_for_all),

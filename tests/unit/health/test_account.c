@@ -475,6 +475,26 @@ test_still_refused_is_one_block(void **state)
 	stop(&f);
 }
 
+/* The ports' own turns come after it: the login does not wait for them. */
+static void
+test_a_block_is_tried_at_its_own_time(void **state)
+{
+	struct health_probe p;
+	struct fixture f;
+
+	start(&f, 2);
+	all_up(&f);
+	say(&f, HEALTH_AUTH_REFUSED, "535 no");
+	f.now = account(&f).until_ms - MINUTES(1);
+	probe(&f, 0, HEALTH_OK);
+	probe(&f, 1, HEALTH_OK);
+	assert_true(view(&f, 0).next_probe_ms > account(&f).until_ms);
+	assert_true(view(&f, 1).next_probe_ms > account(&f).until_ms);
+	health_next_probe(f.h, f.now, &p);
+	assert_true(p.at_ms == account(&f).until_ms && p.endpoint >= 0 && p.login);
+	stop(&f);
+}
+
 /* The long timer goes on where it was. */
 static void
 test_a_restored_block_is_tried_in_its_time(void **state)
@@ -529,6 +549,7 @@ main(void)
 		cmocka_unit_test(test_a_trial_is_saved_as_refused),
 		cmocka_unit_test(test_still_refused_is_one_block),
 		cmocka_unit_test(test_a_restored_block_is_tried_in_its_time),
+		cmocka_unit_test(test_a_block_is_tried_at_its_own_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

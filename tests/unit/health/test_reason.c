@@ -233,6 +233,23 @@ test_a_probe_without_an_address_is_told(void **state)
 	stop(&f);
 }
 
+static void
+test_a_reply_that_is_overdue_is_told(void **state)
+{
+	struct fixture f;
+
+	start(&f, 2);
+	all_up(&f);
+	assert_int_equal(choose(&f).endpoint, 0);
+	health_set_overdue(f.h, 0, "RCPT");
+	assert_string_equal(state_words(&f, 0), "a session waits for the reply to RCPT; works");
+	assert_why(&f, 0, "is the chosen one; a reply here is overdue, so sessions make a detour over 465 until it comes");
+	assert_int_equal(choose(&f).endpoint, 1);
+	health_set_overdue(f.h, 0, NULL);
+	assert_string_equal(state_words(&f, 0), "works");
+	stop(&f);
+}
+
 int
 main(void)
 {
@@ -245,6 +262,7 @@ main(void)
 		cmocka_unit_test(test_an_account_that_is_closed_comes_first),
 		cmocka_unit_test(test_no_more_changes_while_it_flaps),
 		cmocka_unit_test(test_a_probe_without_an_address_is_told),
+		cmocka_unit_test(test_a_reply_that_is_overdue_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -210,6 +210,10 @@ test_nonsense_is_not_taken(void **state)
 		HEAD LINES_OF("m", F, "yes", "0", "blocked", T1, T2, "0", "quota", "") "more: 1\n",
 		HEAD LINES_OF("m", F, "yes", "0", "blocked", T1, T2, "0", "quota", "") "relay: n\n",
 		HEAD "relay: m\n",
+		HEAD "relay: m\nfingerprint: " F "\npropen: no\nopen: 0\nstate: blocked\nsince: " T1 "\nuntil: " T2
+		    "\nstep: 0\nclass: quota\ndetail: \n",
+		HEAD "relay: m\nfingerprint: " F "\nproven= no\nopen: 0\nstate: blocked\nsince: " T1 "\nuntil: " T2
+		    "\nstep: 0\nclass: quota\ndetail: \n",
 		"posthouse-accounts 1\n",
 		"posthouse-accounts 1\nwritten: now\n",
 		"",

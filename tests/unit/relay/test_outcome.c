@@ -417,6 +417,18 @@ plans_for_the_message(void **state)
 	assert_true(p.cut);
 }
 
+/* What mail alone finds: before its text, and in it. */
+static void
+steps_that_only_mail_has(void **state)
+{
+	for (int at = 0; at < CL_COUNT; at++) {
+		bool envelope = at == CL_MAIL || at == CL_RCPT || at == CL_DATA, text = at == CL_BODY || at == CL_DOT;
+
+		assert_int_equal(outcome_mail_step((enum client_state)at),
+		    envelope ? MAIL_ENVELOPE : text ? MAIL_TEXT : MAIL_NONE);
+	}
+}
+
 int
 main(void)
 {
@@ -433,6 +445,7 @@ main(void)
 		cmocka_unit_test(what_health_learns),
 		cmocka_unit_test(what_recipients_are_told),
 		cmocka_unit_test(plans_for_the_message),
+		cmocka_unit_test(steps_that_only_mail_has),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
