@@ -268,6 +268,8 @@ test_off_stays_off(void **state)
 	health_probe_now(f.h);
 	health_network_changed(f.h, f.now);
 	assert_int_equal(state_of(&f, 0), EP_OFF);
+	health_resume(f.h, 0, true, f.now);		/* it was not, in the run before */
+	assert_int_equal(health_why_anew(f.h), CHOICE_FIRST);
 	assert_true(view(&f, 0).next_probe_ms < 0);
 	for (int i = 0; i < 5; i++) {
 		health_next_probe(f.h, f.now, &p1);
