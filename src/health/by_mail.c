@@ -161,8 +161,10 @@ health_mail_forgive(struct health *h, size_t i, int64_t now_ms)
 }
 
 void
-health_set_overdue(struct health *h, size_t i, const char *step)
+health_set_overdue(struct health *h, size_t i, const char *step, int64_t now_ms)
 {
+	if (step != NULL)
+		endpoint_doubt(&h->ep[i], now_ms);
 	h->ep[i].overdue = step;
 }
 

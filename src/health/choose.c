@@ -12,6 +12,7 @@
 #define QUIET_DAY_MS	HOURS(24)
 #define PATIENCE_MS	SECONDS(70)	/* a pause of a minute, give or take its jitter, is waited for */
 #define RAMP_STEP_MS	SECONDS(10)
+#define WORKED_LATELY_MS SECONDS(5)
 
 /* --- score --------------------------------------------------------------- */
 
@@ -233,6 +234,37 @@ health_undo_return(const struct health *h, int64_t now_ms)
 	return other;
 }
 
+/* --- what is known of the others when the current one is doubted ------------ */
+
+/*
+ * It has worked since then, or just before. What is known from earlier is old: what made the
+ * current one fail may have come over all of them.
+ */
+static bool
+has_worked_since(const struct health *h, const struct endpoint *ep)
+{
+	return ep->success_ms != NEVER &&
+	    ep->success_ms >= h->ep[h->current].doubted_ms - WORKED_LATELY_MS;
+}
+
+/* Some endpoint is known to work. */
+static bool
+is_sure(const struct health *h, int64_t now_ms)
+{
+	const struct endpoint *current = h->current >= 0 ? &h->ep[h->current] : NULL;
+
+	if (current != NULL && endpoint_is_tried(current) && !endpoint_is_doubted(current, now_ms))
+		return true;
+	for (size_t i = 0; i < h->n; i++) {
+		const struct endpoint *ep = &h->ep[i];
+
+		if (endpoint_is_tried(ep) && (current == NULL ||
+		    (!endpoint_is_doubted(ep, now_ms) && has_worked_since(h, ep))))
+			return true;
+	}
+	return false;
+}
+
 /* --- choice -------------------------------------------------------------- */
 
 static void
@@ -370,7 +402,7 @@ choose_among(struct health *h, struct health_choice *out, int64_t now_ms)
 		if (other >= 0) {
 			out->endpoint = other;
 			out->reason = CHOICE_DETOUR;
-			out->race = !endpoint_is_tried(&h->ep[other]);
+			out->race = !endpoint_is_tried(&h->ep[other]) || !has_worked_since(h, &h->ep[other]);
 			return;
 		}
 	}
@@ -439,8 +471,5 @@ health_standing(struct health *h, int64_t now_ms)
 	/* Who asks for a pause has answered; a name server is not the provider. */
 	if (a->state != ACCOUNT_AVAILABLE && a->why != HEALTH_DNS_FAIL && a->why != HEALTH_DNS_NXDOMAIN)
 		return STANDING_IN;
-	for (size_t i = 0; i < h->n; i++)
-		if (endpoint_is_tried(&h->ep[i]))
-			return STANDING_IN;
-	return STANDING_UNSURE;
+	return is_sure(h, now_ms) ? STANDING_IN : STANDING_UNSURE;
 }

@@ -216,6 +216,7 @@ static enum endpoint_event
 note_failure(struct health *h, struct endpoint *ep, const struct health_sample *s,
     enum health_severity severity, int64_t now_ms)
 {
+	endpoint_doubt(ep, now_ms);
 	ep->why = s->class;
 	health_copy_detail(ep->detail, s->detail);
 	if (!ep->suspect) {
@@ -419,7 +420,7 @@ health_new(const struct health_params *p, int64_t now_ms, struct rng *rng)
 		ep->prior = ep->availability = prior_of(p->port[i]);
 		ep->ready_ms = -1;
 		ep->ramp_ms = ep->clean_ms = ep->success_ms = ep->failed_ms = ep->probe_ms =
-		    ep->shown_ms = NEVER;
+		    ep->shown_ms = ep->doubted_ms = NEVER;
 		ep->next_ms = p->off[i] ? NEVER : now_ms;
 		ep->urgent = true;
 	}

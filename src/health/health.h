@@ -134,7 +134,7 @@ void health_took_over(struct health *, size_t i, enum choice_reason, int64_t now
 void health_resume(struct health *, size_t i, bool worked, int64_t now_ms);
 
 /* The step of a session for mail whose reply is overdue there; NULL: none is. Mail avoids it meanwhile. */
-void health_set_overdue(struct health *, size_t i, const char *step);
+void health_set_overdue(struct health *, size_t i, const char *step, int64_t now_ms);
 /* For the next session. */
 void health_choose(struct health *, int64_t now_ms, struct health_choice *out);
 /* Suspect, and another one is not: the next message goes there, also past a kept connection. */

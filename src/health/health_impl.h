@@ -59,6 +59,7 @@ struct endpoint {
 	unsigned		mail_failures;	/* how many they were */
 	int64_t			mail_failed_ms;	/* the last one */
 	const char		*overdue;	/* the step of a session whose reply is; NULL: none */
+	int64_t			doubted_ms;	/* when the last doubt began; NEVER */
 	int64_t			mail_ms;	/* while there are such: when mail may try the endpoint again */
 	unsigned		successes;	/* since it entered the state */
 	unsigned		probe_successes;
@@ -161,6 +162,14 @@ static inline bool
 endpoint_is_doubted(const struct endpoint *ep, int64_t now_ms)
 {
 	return ep->suspect || ep->overdue != NULL || (ep->mail_failing != 0 && now_ms < ep->mail_ms);
+}
+
+/* Before what makes it doubted. */
+static inline void
+endpoint_doubt(struct endpoint *ep, int64_t now_ms)
+{
+	if (!endpoint_is_doubted(ep, now_ms))
+		ep->doubted_ms = now_ms;
 }
 
 /* What people are told. */

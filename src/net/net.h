@@ -63,6 +63,8 @@ struct stream_events {
 	void (*on_drained)(void *owner);
 	void (*on_tls)(void *owner);		/* handshake done, peer verified */
 	void (*on_closed)(void *owner, const struct stream_end *);
+	/* Nothing is acknowledged, be it bytes or keepalive, for some seconds; false: something is again. */
+	void (*on_stuck)(void *owner, bool stuck);
 };
 
 struct stream_limits {

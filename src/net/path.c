@@ -18,6 +18,12 @@
 /* One question may be lost on a path that loses some packets. */
 #define QUESTIONS_MIN 2
 
+/*
+ * Of the patience. In 4.5 s the kernel has sent the same four times at least, where the way there and back
+ * takes less than 0.3 s.
+ */
+#define STUCK_TENTHS 3
+
 enum path_state
 path_judge(const struct path_facts *f, int64_t patience_ms)
 {
@@ -32,6 +38,14 @@ path_judge(const struct path_facts *f, int64_t patience_ms)
 	if (f->questions >= QUESTIONS_MIN && f->since_ack_ms >= patience_ms)
 		return PATH_DEAD;
 	return PATH_SHUT;
+}
+
+bool
+path_is_stuck(const struct path_facts *f, int64_t patience_ms)
+{
+	if (f->unacked != 0)
+		return f->stuck_ms >= patience_ms * STUCK_TENTHS / 10;
+	return f->notsent == 0 && f->questions >= QUESTIONS_MIN;	/* keepalive */
 }
 
 bool

@@ -41,6 +41,8 @@ struct path_facts {
 };
 
 enum path_state path_judge(const struct path_facts *, int64_t patience_ms);
+/* Not dead, but who has another way may take it: a good path rarely looks like that. */
+bool path_is_stuck(const struct path_facts *, int64_t patience_ms);
 
 /* False: no TCP, or the kernel does not tell. */
 bool path_facts(int fd, struct path_facts *out);

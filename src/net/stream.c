@@ -28,8 +28,8 @@
 #define RECEIVE_AT_ONCE	32768		/* per stream and turn: nobody starves the others */
 #define LINGER_MS	5000
 #define LOOKS		10		/* at the path, within the time in which it is declared dead */
-#define KEEPALIVE_IDLE_S 10
-#define KEEPALIVE_EVERY_S 5
+#define KEEPALIVE_IDLE_S 5
+#define KEEPALIVE_EVERY_S 2
 
 enum real_state {
 	REAL_CONNECTING,
@@ -54,6 +54,8 @@ struct real_stream {
 	int64_t		 stuck_since_ms;	/* bytes are on the way, and no more than acked got there */
 	uint64_t	 acked;
 	bool		 unlimited;	/* the window is shut: the kernel's own limit is lifted */
+	bool		 quiet;		/* at the last look nothing was */
+	bool		 stuck;		/* the owner was told */
 	struct tls_conn	*tls;		/* NULL: clear */
 	size_t		 clear_left;	/* REAL_CLEAR: bytes of output to send first */
 	int		 fd;
@@ -303,10 +305,30 @@ look_later(struct real_stream *r)
 static void
 look_from_now(struct real_stream *r)
 {
-	if (timer_is_set(&r->look))
+	if (timer_is_set(&r->look) && !r->quiet)
 		return;
+	r->quiet = false;
 	r->stuck_since_ms = loop_now(r->loop);
 	look_later(r);
+}
+
+/* Nothing is on the way, but an answer may be, and its path dead. */
+static bool
+wants_to_know(const struct real_stream *r)
+{
+	return r->stream.events != NULL && r->stream.events->on_stuck != NULL;
+}
+
+static void
+tell_stuck(struct real_stream *r, bool stuck)
+{
+	const struct stream *s = &r->stream;
+
+	if (stuck == r->stuck || is_over(r))
+		return;
+	r->stuck = stuck;
+	if (s->events != NULL && s->events->on_stuck != NULL)
+		s->events->on_stuck(s->owner, stuck);
 }
 
 static void
@@ -330,9 +352,11 @@ on_look(void *arg)
 	r->unlimited = shut;
 	if (state == PATH_DEAD)
 		send_failed(r, ETIMEDOUT);
-	else if (state != PATH_QUIET)
+	else if (state != PATH_QUIET || wants_to_know(r))
 		look_later(r);
+	r->quiet = state == PATH_QUIET;
 	update_want(r);
+	tell_stuck(r, path_is_stuck(&facts, r->dead_ms));
 }
 
 /* Up to n bytes of b; true if all of them went. */

@@ -99,6 +99,12 @@ has_waited(struct relay *r, size_t route)
 	return use->unsure_ms >= 0 && now_of(r) - use->unsure_ms >= HEAD_START_MS;
 }
 
+void
+failover_has_waited(struct relay *r, size_t route)
+{
+	r->route[route].unsure_ms = now_of(r) - HEAD_START_MS;
+}
+
 /* The place in the route's list, or -1. */
 static int
 choose_relay(struct relay *r, size_t route, bool *shared)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * overdue - a reply before the final dot takes long (patience.h).
+ * overdue - a reply before the final dot takes long (patience.h), or, at any step, nothing of what was sent
+ * is acknowledged.
  *
  * The endpoint is avoided from then on, and people are told what is awaited. The session gives up
- * when its mail has another way; until there is one it has the time that the step allows.
+ * when its mail has another way, never behind the final dot; until there is one it has the time that the step allows.
  */
 #include <stdio.h>
 
@@ -27,12 +28,18 @@ extra_ms(const struct session *s, enum client_state at)
 
 /* --- whether to give up -------------------------------------------------------------- */
 
+static unsigned
+route_of(const struct session *s)
+{
+	return s->d.m != NULL ? s->d.route : 0;
+}
+
 /* A relay that works beside this one, and is next in its route. */
 static bool
 has_other_relay(const struct session *s)
 {
 	const struct relay *r = s->r;
-	const struct conf_route *rt = &r->conf->route[s->d.m != NULL ? s->d.route : 0];
+	const struct conf_route *rt = &r->conf->route[route_of(s)];
 
 	for (size_t i = 0; i < rt->nrelay; i++)
 		if (rt->relay[i] != s->up->index &&
@@ -52,7 +59,15 @@ has_other_way(const struct session *s)
 	if (!has_other_relay(s))
 		return false;
 	health_endpoint(u->health, s->endpoint, &v);
-	return v.mail_failed || now_of(s) - s->awaits_ms >= PATIENCE_LAST_MS + extra_ms(s, s->at);
+	return s->stuck || v.mail_failed ||
+	    now_of(s) - s->awaits_ms >= PATIENCE_RELAY_MS + extra_ms(s, s->at);
+}
+
+/* It has a message, and not sent its end. Of a login nobody would know whether it was refused. */
+static bool
+may_give_up(const struct session *s)
+{
+	return !s->stuck || (s->d.m != NULL && s->at <= CL_BODY);
 }
 
 /* --- telling ------------------------------------------------------------------------- */
@@ -69,7 +84,7 @@ tell(struct upstream *u, size_t endpoint)
 		if (s->overdue && s->endpoint == endpoint && step == NULL)
 			step = client_state_word(s->at);
 	}
-	health_set_overdue(u->health, endpoint, step);
+	health_set_overdue(u->health, endpoint, step, loop_now(u->r->env.loop));
 	watch_changed(u);
 }
 
@@ -78,7 +93,7 @@ give_up(struct session *s, const char *reason)
 {
 	char why[120];
 
-	(void)snprintf(why, sizeof(why), "no answer for %lld s, and %s: %s",
+	(void)snprintf(why, sizeof(why), "no %s for %lld s, and %s: %s", s->stuck ? "acknowledgement" : "answer",
 	    (long long)(now_of(s) - s->awaits_ms) / 1000, reason, client_state_word(s->at));
 	session_abort(s, outcome_of_timeout(s->at), why);
 }
@@ -92,10 +107,13 @@ on_overdue(void *arg)
 		s->overdue = true;
 		tell(s->up, s->endpoint);
 	}
-	if (!has_other_way(s)) {
+	if (!may_give_up(s) || !has_other_way(s)) {
 		timer_set(s->r->env.loop, &s->late_reply, PATIENCE_LOOK_MS);
 		return;
 	}
+	/* If it is the other relay, the mail is not to try its luck here for another few seconds. */
+	if (!health_is_avoided(s->up->health, s->endpoint, now_of(s)))
+		failover_has_waited(s->r, route_of(s));
 	give_up(s, "mail has another way");
 }
 
@@ -158,6 +176,22 @@ overdue_await(struct session *s)
 	if (s->kind == SESSION_MAIL && patience_ends(s->at))
 		timer_set(s->r->env.loop, &s->late_reply,
 		    patience_ms(&s->up->patience, now_of(s)) + extra_ms(s, s->at));
+}
+
+void
+overdue_stuck(struct session *s, bool stuck)
+{
+	if (s->kind != SESSION_MAIL || s->quitting || s->phase != SESSION_TALK)
+		return;
+	s->stuck = stuck;
+	if (stuck && s->idle) {
+		session_abort(s, HEALTH_CUT_BEFORE_DOT, "no answer to keepalive");
+	} else if (stuck) {
+		on_overdue(s);
+	} else if (s->overdue) {
+		overdue_done(s);
+		overdue_await(s);	/* the reply has its time, from now */
+	}
 }
 
 bool

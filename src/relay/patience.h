@@ -14,7 +14,8 @@
 #include "smtp/client.h"
 
 #define PATIENCE_MS		15000
-#define PATIENCE_LAST_MS	45000	/* where no other port is left, but another relay is */
+#define PATIENCE_RELAY_MS	25000	/* where no other port is left, but another relay is */
+#define PATIENCE_LAST_MS	45000	/* of the only place, while other mail waits for it */
 #define PATIENCE_LOOK_MS	5000	/* so often it is looked whether there is another way by now */
 
 struct patience {

@@ -109,6 +109,8 @@ race_begin(struct upstream *u)
 	n = health_race_order(u->health, now, order);
 	p->norder = p->next = 0;
 	for (size_t i = 0; i < n; i++) {
+		if (health_is_avoided(u->health, order[i], now))
+			continue;
 		if (p->not_before_ms[order[i]] <= now)
 			p->order[p->norder++] = order[i];
 		else if (p->not_before_ms[order[i]] < soonest)

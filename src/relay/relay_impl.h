@@ -156,6 +156,7 @@ struct session {
 	enum client_state	 at;		/* that the timer was set for */
 	int64_t			 awaits_ms;	/* since */
 	bool			 overdue;	/* the reply, and people are told */
+	bool			 stuck;		/* nothing of what was sent is acknowledged */
 	int64_t			 started_ms, ready_ms;
 	const char		*chosen;	/* why this endpoint, in a word */
 	enum session_spends	 spends;
@@ -195,6 +196,7 @@ void session_failed_by_us(struct session *);	/* the message can't be read: end w
 void overdue_init(struct session *);
 void overdue_await(struct session *);		/* it has begun to wait in s->at */
 void overdue_heard(struct session *);		/* and goes on */
+void overdue_stuck(struct session *, bool stuck);	/* its bytes are not acknowledged, or are again */
 void overdue_done(struct session *);		/* it ends */
 bool overdue_waits(const struct session *, int64_t ms);	/* with a message, for a reply, so long by now */
 /* All places there are taken, and other mail is due: if more than half of them hang, one is given up. */
@@ -475,6 +477,8 @@ void failover_resume(struct relay *, const char *route, const char *to);
 
 /* Look again, and log a change. */
 void failover_check(struct relay *);
+/* If nothing is known of its relay, its head start is over. */
+void failover_has_waited(struct relay *, size_t route);
 /*
  * The first route whose mail goes elsewhere than to the relay that it lists first; -1: none.
  * unsure: of some route all relays are out.

@@ -521,6 +521,12 @@ on_closed(void *owner, const struct stream_end *end)
 }
 
 static void
+on_stuck(void *owner, bool stuck)
+{
+	overdue_stuck(owner, stuck);
+}
+
+static void
 on_connected(void *owner)
 {
 }
@@ -531,6 +537,7 @@ static const struct stream_events session_events = {
 	.on_drained = on_drained,
 	.on_tls = on_tls,
 	.on_closed = on_closed,
+	.on_stuck = on_stuck,
 };
 
 static void

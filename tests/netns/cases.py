@@ -22,8 +22,6 @@ FIRST = 3.0             # until the first message is there; sanitizers make all 
 MOVED = 20.0            # what was not past the final dot has moved
 LOSSY = 45.0            # half of the round trips lose a packet: of a thousand sessions TCP alone delays one so long
 HEAD_START = 4.0        # that a provider has which nothing is known of, before the next one gets its mail
-OUT = 60.0              # a provider that had worked: a connection that dies, and then each port until it counts as down
-TRIES = 3               # at each of its ports, until then
 MINUTE = 65.0           # of traffic
 AT_ONCE = 5.0           # a message that ran into no time-out
 
@@ -70,8 +68,12 @@ class Case:
 # What the sink calls the ports of each provider, and where it listens for them.
 SERVERS = (("", 0), ("backup-", space.BACKUP_BASE))
 HERE = ("own firewall", "forbidden", "routeless", "swallowed")      # nothing of it is seen on the wire
-# Not made by the kernel, but by the smarthost itself.
-SERVERS_OWN = {"cuts": "the smarthost ends each connection when the message begins (MAIL)"}
+# Not made by the kernel, but by the smarthost itself: what it does, and what the sink is told for that.
+SERVERS_OWN = {
+    "cuts": ("the smarthost ends each connection when the message begins (MAIL)", ("fault", "mail", "cut")),
+    "cuts later": ("the same at its first recipient (RCPT)", ("fault", "rcpt", "cut")),
+    "slow": ("each reply of the smarthost takes 20 s", ("set", "delay", 20000)),
+}
 NO_FAULT = {"none": "nothing is wrong", "login": "the password is wrong"}
 ALL = ("587", "465", "2525")
 # What a session can't get beyond, at once or never: the dead port costs the first message its head start.
@@ -102,6 +104,9 @@ CASES = [
     Case("start", "away", ALL, backup=True, quick=True),
     Case("start", "mute", ALL, backup=True),
     Case("start", "cuts", expect=("cut_before_dot",)),
+    Case("start", "cuts", ALL, expect=("cut_before_dot",), backup=True, quick=True),
+    Case("start", "cuts later", ALL, expect=("cut_before_dot",), backup=True),
+    Case("start", "slow", ALL, backup=True),
     Case("a minute", "drop", ("587", "465"), expect=("filtered",), peers="always"),
     Case("start", "login", ALL, peers="always"),
     Case("traffic", "drop", expect=("filtered", *BROKEN)),
@@ -110,10 +115,13 @@ CASES = [
     Case("traffic", "prohibited", expect=("prohibited", *BROKEN)),
     Case("traffic", "one-way", expect=("filtered", *BROKEN)),
     Case("traffic", "loss"),
-    Case("traffic", "away", ALL, backup=True),
+    Case("traffic", "away", ALL, backup=True, quick=True),
+    Case("traffic", "mute", ALL, backup=True),
     Case("idle", "drop", expect=("filtered", "cut_before_dot")),
     Case("idle", "reset", expect=("refused", "cut_before_dot")),
     Case("idle", "one-way", expect=("filtered", "cut_before_dot")),
+    Case("idle", "away", ALL, backup=True),
+    Case("idle", "slow", ALL, backup=True),
     Case("silent at data", "silent", expect=("filtered", "cut_before_dot")),
     Case("silent at dot", "silent", expect=("filtered", "cut_after_dot")),
 ]
@@ -187,8 +195,9 @@ class Run:
 
     def break_path(self):
         if self.case.fault in SERVERS_OWN:
+            how, *words = SERVERS_OWN[self.case.fault][1]
             for port in self.case.ports:
-                self.world.sink.fault(port, "mail", "cut")
+                getattr(self.world.sink, how)(port, *words)
             self.broken_wall = time.time()
         elif self.fault is not None:
             self.broken_wall = self.fault.apply(self.world.path,
@@ -386,7 +395,7 @@ def time_limit(case):
         return AT_ONCE
     if case.moment == "start":
         return FIRST + (HEAD_START if case.backup else 0)
-    return OUT if case.backup else MOVED
+    return MOVED + (HEAD_START if case.fault == "slow" else 0)      # it is alive, and gets the patience for that
 
 
 def attempt_limit(case):
@@ -395,7 +404,7 @@ def attempt_limit(case):
         return None
     if case.fault == "mtu":
         return 0
-    return TRIES if case.backup and case.moment != "start" else 1
+    return 2 if case.fault.startswith("cuts") else 1        # it is ready, so it may lose a race before
 
 
 def check(r):

@@ -154,7 +154,8 @@ not for each message.
 
 def write(path, score, names, versions, jobs):
     known = {name: f.meaning for name, f in faults.all_faults().items()}
-    meanings = "\n".join(f"| {name} | {meaning} |" for name, meaning in {**known, **cases.SERVERS_OWN}.items())
+    meanings = "\n".join(f"| {name} | {meaning} |" for name, meaning in
+                         {**known, **{n: what for n, (what, _) in cases.SERVERS_OWN.items()}}.items())
     told = [f"{name} in {title}: {r.clear}" for (title, name), r in score.results.items() if r.clear]
     clear = "Bytes with a login or an envelope that went out in clear: " + ("; ".join(told) or "none") + "."
     pathlib.Path(path).write_text(INTRO.format(

@@ -14,6 +14,8 @@
 #define PACKET_MAX	16384u
 #define NO_ANSWER_MS	15000		/* TCP_USER_TIMEOUT */
 #define KEEPALIVE_MS	15000
+#define STUCK_MS	4500
+#define ASKED_MS	7500		/* keepalive */
 #define LINGER_MS	5000
 
 enum twin_state {
@@ -49,12 +51,12 @@ struct twin_stream {
 	struct twin_stream *peer;	/* NULL: it is gone */
 	struct list	 arriving;	/* struct packet, in order of time */
 	size_t		 on_the_way;	/* bytes in arriving */
-	struct timer	 arrival, connect, dying;
+	struct timer	 arrival, connect, dying, stuck;
 	struct task	 task;
 	enum twin_state	 state;
 	bool		 server, paused, cut, told, tls, mute;
 	bool		 hello_waits;	/* HELLO is to be sent behind the output there is */
-	bool		 fin_sent;
+	bool		 fin_sent, told_stuck;
 	struct stream_end end;
 };
 
@@ -156,6 +158,7 @@ kill_stream(struct twin_stream *t)
 	timer_cancel(l, &t->arrival);
 	timer_cancel(l, &t->connect);
 	timer_cancel(l, &t->dying);
+	timer_cancel(l, &t->stuck);
 	if (t->peer != NULL)
 		t->peer->peer = NULL;
 	t->peer = NULL;
@@ -318,6 +321,26 @@ fill_kernel(struct twin_stream *t)
 	buf_consume(&t->stream.out, v.n);
 }
 
+static void
+on_stuck(void *arg)
+{
+	struct twin_stream *t = arg;
+
+	t->told_stuck = true;
+	if (!is_over(t) && t->stream.events != NULL && t->stream.events->on_stuck != NULL)
+		t->stream.events->on_stuck(t->stream.owner, true);
+}
+
+/* Cut: it is seen after so long at the latest. */
+static void
+get_stuck(struct twin_stream *t, int64_t ms)
+{
+	struct loop *l = t->net->net.loop;
+
+	if (!timer_is_set(&t->stuck) || t->stuck.node.key > loop_now(l) + ms)
+		timer_set(l, &t->stuck, ms);
+}
+
 /* Put on the way what there is room for. */
 static void
 flush(struct twin_stream *t)
@@ -336,9 +359,12 @@ flush(struct twin_stream *t)
 		send_packet(t, PACKET_BYTES, v);
 		buf_consume(&s->out, v.n);
 	}
-	if (t->cut && buf_len(&s->out) > 0 &&
-	    t->dying.node.key > loop_now(t->net->net.loop) + NO_ANSWER_MS)
-		timer_set(t->net->net.loop, &t->dying, NO_ANSWER_MS);
+	if (t->cut && buf_len(&s->out) > 0) {
+		if (t->dying.node.key > loop_now(t->net->net.loop) + NO_ANSWER_MS)
+			timer_set(t->net->net.loop, &t->dying, NO_ANSWER_MS);
+		if (!t->told_stuck)
+			get_stuck(t, STUCK_MS);
+	}
 	if (t->hello_waits && buf_len(&s->out) == 0) {
 		t->hello_waits = false;
 		send_packet(t, PACKET_HELLO, VIEW(""));
@@ -560,6 +586,7 @@ make(struct twin_net *n, struct twin_endpoint *ep, const struct stream_limits *l
 	timer_init(&t->arrival, on_arrival, t);
 	timer_init(&t->connect, on_connect, t);
 	timer_init(&t->dying, on_dying, t);
+	timer_init(&t->stuck, on_stuck, t);
 	task_init(&t->task, on_task, t);
 	return t;
 }
@@ -683,6 +710,9 @@ twin_endpoint_cut(struct twin_endpoint *ep)
 		if (t->endpoint != ep || t->state == TWIN_DEAD || t->state == TWIN_CONNECTING || t->cut)
 			continue;
 		t->cut = true;
+		get_stuck(t, buf_len(&t->stream.out) > 0 ? STUCK_MS : ASKED_MS);
+		if (t->on_the_way > 0 && t->peer != NULL)
+			get_stuck(t->peer, STUCK_MS);
 		while (!list_is_empty(&t->arriving))
 			packet_free(list_entry(t->arriving.next, struct packet, link));
 		t->on_the_way = 0;

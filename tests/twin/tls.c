@@ -274,7 +274,19 @@ on_closed(void *owner, const struct stream_end *end)
 	finish(x, end);
 }
 
-static const struct stream_events inner_events = { on_connected, on_input, on_drained, NULL, on_closed };
+static void
+on_stuck(void *owner, bool stuck)
+{
+	struct shell *x = owner;
+
+	if (x->stream.events->on_stuck != NULL)
+		x->stream.events->on_stuck(x->stream.owner, stuck);
+}
+
+static const struct stream_events inner_events = {
+	.on_connected = on_connected, .on_input = on_input, .on_drained = on_drained, .on_closed = on_closed,
+	.on_stuck = on_stuck,
+};
 
 /* --- what the owner calls ------------------------------------------------------------- */
 

@@ -241,11 +241,11 @@ test_a_reply_that_is_overdue_is_told(void **state)
 	start(&f, 2);
 	all_up(&f);
 	assert_int_equal(choose(&f).endpoint, 0);
-	health_set_overdue(f.h, 0, "RCPT");
+	health_set_overdue(f.h, 0, "RCPT", f.now);
 	assert_string_equal(state_words(&f, 0), "a session waits for the reply to RCPT; works");
 	assert_why(&f, 0, "is the chosen one; a reply here is overdue, so sessions make a detour over 465 until it comes");
 	assert_int_equal(choose(&f).endpoint, 1);
-	health_set_overdue(f.h, 0, NULL);
+	health_set_overdue(f.h, 0, NULL, f.now);
 	assert_string_equal(state_words(&f, 0), "works");
 	stop(&f);
 }

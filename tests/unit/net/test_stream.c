@@ -325,6 +325,25 @@ test_a_shut_window_is_no_dead_path(void **state)
 }
 
 static void
+test_a_path_is_stuck(void **state)
+{
+	static const struct {
+		struct path_facts	facts;
+		bool			stuck;
+	} cases[] = {
+		{ { .since_ack_ms = 60000 }, false },
+		{ { .unacked = 1, .stuck_ms = 4499 }, false },
+		{ { .unacked = 1, .stuck_ms = 4500 }, true },
+		{ { .questions = 1, .since_ack_ms = 6000 }, false },	/* keepalive; one may be lost */
+		{ { .questions = 2, .since_ack_ms = 7000 }, true },
+		{ { .notsent = 1, .questions = 5, .since_ack_ms = 7000 }, false },	/* its window is shut */
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(path_is_stuck(&cases[i].facts, 15000), cases[i].stuck);
+}
+
+static void
 test_the_path_is_judged(void **state)
 {
 	static const struct {
@@ -641,6 +660,7 @@ main(void)
 		T(test_talk),
 		T(test_sockets_are_tuned),
 		T(test_a_shut_window_is_no_dead_path),
+		T(test_a_path_is_stuck),
 		T(test_the_path_is_judged),
 		T(test_output_limit_and_drained),
 		T(test_input_stops_at_its_limit),

@@ -276,7 +276,7 @@ on_closed(void *owner, const struct stream_end *end)
 	loop_stop(c->f->loop);
 }
 
-static const struct stream_events events = { on_connected, on_input, on_drained, on_tls, on_closed };
+static const struct stream_events events = { on_connected, on_input, on_drained, on_tls, on_closed, NULL };
 static const struct stream_limits limits = { 5000, 100000 };
 
 static int

@@ -70,7 +70,7 @@ on_closed(void *owner, const struct stream_end *end)
 	d->end = *end;
 }
 
-static const struct stream_events events = { on_connected, on_input, on_drained, on_tls, on_closed };
+static const struct stream_events events = { on_connected, on_input, on_drained, on_tls, on_closed, NULL };
 
 static void
 on_accept(void *arg, struct twin_endpoint *ep, struct stream *s)
