@@ -131,6 +131,7 @@ struct conf {
 
 	struct {
 		uint64_t	message_size;
+		uint64_t	returned_message;	/* goes back whole, if it was asked for */
 		unsigned	recipients;
 		unsigned	connections;
 		unsigned	connections_per_client;

@@ -122,6 +122,8 @@ const struct key keys[] = {
 	  .help = "What a client may do." },
 	{ LIMIT("message_size", message_size), .type = KEY_SIZE, .min = KiB, .max = 2 * GiB,
 	  .def = "25M", .help = "Largest message." },
+	{ LIMIT("returned_message", returned_message), .type = KEY_SIZE, .min = KiB, .max = 2 * MiB,
+	  .def = "1M", .help = "Largest message that goes back whole when it fails (RET=FULL)." },
 	{ LIMIT("recipients", recipients), .type = KEY_COUNT, .min = 1, .max = 20000,
 	  .def = "1000", .help = "Recipients of one message." },
 	{ LIMIT("connections", connections), .type = KEY_COUNT, .min = 1, .max = 10000,

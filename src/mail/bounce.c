@@ -7,6 +7,7 @@
 #include "base/num.h"
 #include "base/quote.h"
 #include "mail/header.h"
+#include "mail/returned.h"
 
 #include "base/banned.h"
 
@@ -19,14 +20,13 @@
 #define PEOPLE_MAX	(1u << 20)
 #define STATUS_PART_MAX	(5u << 19)
 #define HEADER_PART_MAX	20480
-#define WHOLE_PART_MAX	(4 * HEADER_PART_MAX)	/* quoted, with soft line breaks */
 #define TAIL_MAX	256		/* the words about those left out */
 
 struct bounce {
 	const struct bounce_facts *facts;
 	bool		 failed;	/* something did */
-	bool		 full;		/* the original goes back, not its header alone */
-	bool		 plain;		/* the original can go as it is */
+	enum returned_form returned;	/* of the original */
+	const char	*why_not;	/* a sentence: all of it was asked for, and does not go back; or "" */
 	struct buf	 part;		/* under construction, with its own maximum */
 	char		 boundary[40];
 };
@@ -305,14 +305,16 @@ put_people(struct bounce *b)
 
 	if (!buf_addf(&b->part,
 	    "This is the mail system of %.255s.\r\n\r\n"
-	    "%sThe %smessage is attached.\r\n\r\n"
+	    "%sThe %smessage is attached.\r\n"
+	    "%s\r\n"
 	    "  Accepted: %s\r\n"
 	    "  Queue id: %.32s\r\n"
 	    "  From:     <", f->hostname, b->failed ?
 	    "A message could not be delivered to the recipients below. It will not be\r\n"
 	    "tried again. " :
 	    "A message was passed on to the recipients below, as far as this mail system\r\n"
-	    "can tell. ", b->full ? "" : "header of the ", date_rfc5322(date, f->original->received_ms), f->id))
+	    "can tell. ", b->returned != RETURNED_HEADER ? "" : "header of the ",
+	    b->why_not, date_rfc5322(date, f->original->received_ms), f->id))
 		return false;
 	if (!put_address(&b->part, f->original->from) || !buf_add_str(&b->part, ">\r\n\r\n"))
 		return false;
@@ -428,112 +430,6 @@ put_status(struct bounce *b)
 	return ok;
 }
 
-/* --- the original's header ------------------------------------------------------- */
-
-/* Printable ASCII in lines that mail may have: can go as it is. */
-static bool
-is_plain(struct view field)
-{
-	struct view line;
-
-	while (view_split(&field, '\n', &line)) {
-		if (view_ends(line, VIEW("\r")))
-			line.n--;
-		if (line.n > 998)
-			return false;
-		for (size_t i = 0; i < line.n; i++)
-			if (!is_print(line.p[i]) && line.p[i] != '\t')
-				return false;
-	}
-	return true;
-}
-
-/* Quoted-printable (RFC 2045 6.7) of one line, without its end. */
-static bool
-put_quoted_line(struct buf *out, struct view line)
-{
-	size_t column = 0;
-
-	for (size_t i = 0; i < line.n; i++) {
-		uint8_t c = line.p[i];
-		bool plain = is_print(c) && c != '=' && (c != ' ' || i + 1 < line.n);
-		size_t width = plain ? 1 : 3;
-
-		if (column + width >= COLUMNS) {
-			if (!buf_add_str(out, "=\r\n"))
-				return false;
-			column = 0;
-		}
-		if (plain ? !buf_add_byte(out, c) : !buf_addf(out, "=%02X", c))
-			return false;
-		column += width;
-	}
-	return true;
-}
-
-static bool
-put_field(struct buf *out, struct view field, bool quoted)
-{
-	size_t before = buf_len(out);
-	struct view line;
-
-	while (view_split(&field, '\n', &line)) {
-		if (view_ends(line, VIEW("\r")))
-			line.n--;
-		if (!(quoted ? put_quoted_line(out, line) : buf_add(out, line)) ||
-		    !buf_add_str(out, "\r\n")) {
-			buf_truncate(out, before);
-			return false;
-		}
-	}
-	return true;
-}
-
-/*
- * Where RET=FULL asks for it (RFC 3461 4.3), and of a report that could not be delivered: what it
- * told is told nowhere else. 8-bit text can't be encoded within message/rfc822; message/global can
- * (RFC 6532 3.5), but only who reads SMTPUTF8 knows that.
- */
-static bool
-goes_back_whole(struct bounce *b)
-{
-	const struct bounce_facts *f = b->facts;
-	bool wanted = f->original->bounce || view_ieq(f->original->ret, VIEW("FULL"));
-
-	b->plain = is_plain(f->message);
-	return b->failed && f->all && wanted &&
-	    f->message.n <= HEADER_PART_MAX - 256 && (b->plain || f->original->smtputf8);
-}
-
-static bool
-put_whole(struct bounce *b)
-{
-	const char *head = b->plain ? "Content-Type: message/rfc822\r\n\r\n" :
-	    "Content-Type: message/global\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n";
-
-	return buf_add_str(&b->part, head) && put_field(&b->part, b->facts->message, !b->plain);
-}
-
-static bool
-put_header(struct bounce *b)
-{
-	struct view text = view_first(b->facts->message, HEADER_BLOCK_MAX);
-	struct view rest = text;
-	struct header_field field;
-	bool quoted = false;
-
-	while (header_next(&rest, &field))
-		quoted = quoted || !is_plain(field.whole);
-	if (!buf_addf(&b->part, "Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: %s\r\n\r\n",
-	    quoted ? "quoted-printable" : "7bit"))
-		return false;
-	/* A field that has no room is left out whole; shorter ones behind it may fit. */
-	while (header_next(&text, &field))
-		if (field.whole.p[field.whole.n - 1] == '\n')
-			(void)put_field(&b->part, field.whole, quoted);
-	return true;
-}
-
 /* --- the whole --------------------------------------------------------------------- */
 
 static bool
@@ -572,8 +468,9 @@ put_top(struct buf *out, struct bounce *b)
 	    date_rfc5322(date, f->now_ms)) &&
 	    header_put_message_id(out, f->hostname, f->now_ms, f->nonce) &&
 	    buf_addf(out, "\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"
-	    "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"\r\n\r\n"
-	    "This is a report in MIME format.\r\n", b->boundary);
+	    "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"\r\n%s\r\n"
+	    "This is a report in MIME format.\r\n", b->boundary,
+	    b->returned == RETURNED_8BIT ? "Content-Transfer-Encoding: 8bit\r\n" : "");	/* RFC 2045 6.4 */
 }
 
 /* One part: its head, then what fill() makes of it, in at most max bytes. */
@@ -588,23 +485,66 @@ put_part(struct buf *out, struct bounce *b, const char *head, bool (*fill)(struc
 	return ok;
 }
 
-bool
-bounce_build(struct buf *out, const struct bounce_facts *f)
+static bool
+put_original_part(struct bounce *b)
 {
-	struct bounce b = { .facts = f };
+	return returned_put(&b->part, b->facts->message, b->returned);
+}
+
+static bool
+put_all(struct buf *out, struct bounce *b)
+{
 	size_t before = buf_len(out);
 
-	for (size_t i = 0; i < f->nrcpt; i++)
-		b.failed = b.failed || f->rcpt[i].why != BOUNCE_RELAYED;
-	b.full = goes_back_whole(&b);
-	/* "=_" can't be in quoted-printable, and nobody can guess the rest. */
-	(void)snprintf(b.boundary, sizeof(b.boundary), "=_%016llx", (unsigned long long)f->nonce);
-	if (put_top(out, &b) &&
-	    put_part(out, &b, "Content-Type: text/plain; charset=us-ascii\r\n\r\n", put_people, PEOPLE_MAX) &&
-	    put_part(out, &b, "Content-Type: message/delivery-status\r\n\r\n", put_status, STATUS_PART_MAX) &&
-	    put_part(out, &b, "", b.full ? put_whole : put_header, b.full ? WHOLE_PART_MAX : HEADER_PART_MAX) &&
-	    buf_addf(out, "\r\n--%s--\r\n", b.boundary))
+	if (put_top(out, b) &&
+	    put_part(out, b, "Content-Type: text/plain; charset=us-ascii\r\n\r\n", put_people, PEOPLE_MAX) &&
+	    put_part(out, b, "Content-Type: message/delivery-status\r\n\r\n", put_status, STATUS_PART_MAX) &&
+	    put_part(out, b, "", put_original_part,
+	    b->returned == RETURNED_HEADER ? HEADER_PART_MAX : BOUNCE_MAX) &&
+	    buf_addf(out, "\r\n--%s--\r\n", b->boundary))
 		return true;
 	buf_truncate(out, before);
 	return false;
+}
+
+bool
+bounce_wants_all(const struct envelope *original)
+{
+	return original->bounce || view_ieq(original->ret, VIEW("FULL"));
+}
+
+/* RFC 3461 4.3: where nothing failed the header is enough. */
+static void
+choose_returned(struct bounce *b)
+{
+	const struct bounce_facts *f = b->facts;
+
+	b->returned = RETURNED_HEADER;
+	if (!b->failed || !bounce_wants_all(f->original))
+		return;
+	if (f->size > f->returned_max)
+		b->why_not = "It was to come back whole, but is longer than what goes back at most.\r\n";
+	else if (f->message.n < f->size)
+		b->why_not = "It was to come back whole, but can't be read to its end.\r\n";
+	else if ((b->returned = returned_whole(f->message, f->original->smtputf8)) == RETURNED_HEADER)
+		b->why_not = "It was to come back whole, but has a line that is too long for that.\r\n";
+}
+
+bool
+bounce_build(struct buf *out, const struct bounce_facts *f)
+{
+	struct bounce b = { .facts = f, .why_not = "" };
+
+	for (size_t i = 0; i < f->nrcpt; i++)
+		b.failed = b.failed || f->rcpt[i].why != BOUNCE_RELAYED;
+	choose_returned(&b);
+	/* "=_" can't be in quoted-printable, and nobody can guess the rest. */
+	(void)snprintf(b.boundary, sizeof(b.boundary), "=_%016llx", (unsigned long long)f->nonce);
+	if (put_all(out, &b))
+		return true;
+	if (b.returned == RETURNED_HEADER)
+		return false;
+	b.returned = RETURNED_HEADER;		/* who failed is told first */
+	b.why_not = "It was to come back whole, but there is no room for it.\r\n";
+	return put_all(out, &b);
 }

@@ -3,14 +3,15 @@
  * bounce - the report to a sender that a message could not be delivered, or was
  * passed on (RFC 3464, RFC 6522).
  *
- * Three parts: plain words, message/delivery-status, and the original's header.
- * The report is ASCII, but for a To: beyond it, with lines of at most 998 bytes, whatever
- * the upstream or the original's header were made of, and never longer than BOUNCE_MAX. Failures
- * stand in front of what was passed on. Where there is no room to tell all of each recipient,
- * the later ones have little more than their address: so much fits for a thousand of the
+ * Three parts: plain words, message/delivery-status, and the original's header or all of it.
+ * But for a To: beyond ASCII and an original that is 8-bit and goes back whole, the report is ASCII, with lines
+ * of at most 998 bytes, whatever the upstream or the original's header were made of, and never longer than
+ * BOUNCE_MAX. Failures stand in front of what was passed on. Where there is no room to tell all of each
+ * recipient, the later ones have little more than their address: so much fits for a thousand of the
  * longest there can be, and of more each part says how many it leaves out. Of a long
  * header the fields that fit are kept. All of the original goes back if the sender
- * asked for it (RET=FULL) or it is a report, something failed, and it is short and plain enough.
+ * asked for it (RET=FULL) or it is a report, something failed, and it is not longer than returned_max,
+ * fits into a report, and has room beside those recipients; if not, the report says why.
  */
 #ifndef MAIL_BOUNCE_H
 #define MAIL_BOUNCE_H
@@ -45,10 +46,14 @@ struct bounce_facts {
 	const struct bounce_rcpt *rcpt;
 	size_t			 nrcpt;
 	struct view		 message;	/* the original's beginning: at least its header, or what there is */
-	bool			 all;		/* that is all of it */
+	uint64_t		 size;		/* of all of it */
+	uint64_t		 returned_max;	/* so long an original goes back whole */
 	int64_t			 now_ms;	/* wall clock */
 	uint64_t		 nonce;		/* random, for the boundary and the Message-ID */
 };
+
+/* The sender asked for all of it (RFC 3461 4.3), or it is a report: what that told is told nowhere else. */
+bool bounce_wants_all(const struct envelope *original);
 
 /* False only without memory or room in out, which is left as it was. */
 bool bounce_build(struct buf *out, const struct bounce_facts *) must_use;

@@ -26,6 +26,7 @@ struct report {
 	struct spool_message	*m;
 	struct spool_reader	*reader;	/* NULL: its turn has not come */
 	const struct envelope	*envelope;
+	struct buf		 text;		/* of the message, as much as may go back */
 	const struct spool_result **earlier;	/* what is recorded, by recipient; NULL: nothing */
 	const char		*endpoint;
 	written_fn		*on_written;	/* of the end; NULL: nobody waits for it */
@@ -37,6 +38,7 @@ report_free(struct report *p)
 {
 	list_remove(&p->link);
 	spool_reader_free(p->reader);
+	buf_done(&p->text);
 	free(p->earlier);
 	free(p);
 }
@@ -199,8 +201,7 @@ list_told(struct report *p, const struct spool_result *now, size_t nnow, struct 
 
 /* True if text holds the report. */
 static bool
-write_report(struct report *p, const struct told *told, struct view message,
-    struct envelope *envelope, struct buf *text)
+write_report(struct report *p, const struct told *told, struct envelope *envelope, struct buf *text)
 {
 	struct relay *r = p->r;
 	const struct conf *conf = r->conf;
@@ -225,8 +226,9 @@ write_report(struct report *p, const struct told *told, struct view message,
 		.to = to == REPORT_SENDER ? p->envelope->from : view_str(conf->admin),
 		.rcpt = told->rcpt,
 		.nrcpt = told->n,
-		.message = message,
-		.all = message.n >= p->m->size,
+		.message = buf_view(&p->text),
+		.size = p->m->size,
+		.returned_max = conf->limits.returned_message,
 		.now_ms = loop_wall(r->env.loop),
 		.nonce = rng_u64(r->env.rng),
 	};
@@ -241,12 +243,14 @@ write_report(struct report *p, const struct told *told, struct view message,
 	envelope->protocol = PROTOCOL_LOCAL;
 	envelope->bounce = true;
 	envelope->smtputf8 = !view_is_ascii(facts.to);	/* it is in the header, too */
-	envelope->eight_bit = envelope->smtputf8;
-	return bounce_build(text, &facts);
+	if (!bounce_build(text, &facts))
+		return false;
+	envelope->eight_bit = !view_is_ascii(buf_view(text));
+	return true;
 }
 
 static void
-report_finish(struct report *p, struct view message)
+report_finish(struct report *p)
 {
 	struct relay *r = p->r;
 	struct envelope envelope;
@@ -261,7 +265,7 @@ report_finish(struct report *p, struct view message)
 	envelope_init(&envelope);
 	buf_init(&text, BOUNCE_MAX);
 	list_told(p, now, nnow, &told);
-	reported = write_report(p, &told, message, &envelope, &text);
+	reported = write_report(p, &told, &envelope, &text);
 	u = (struct spool_update){
 		.result = now, .nresult = nnow, .attempts = p->m->attempts,
 		.endpoint = p->endpoint != NULL ? p->endpoint : "",
@@ -277,15 +281,39 @@ report_finish(struct report *p, struct view message)
 
 /* --- reading ---------------------------------------------------------------------------- */
 
-/* One step of reading; READER_DATA: all is there, *text is the message's beginning. */
+/*
+ * All that may go back. What can't be read to its end is reported with what there is, as long as
+ * that is something.
+ */
 static enum reader_result
-report_read(struct report *p, struct view *text, struct err *e)
+read_text(struct report *p, struct err *e)
+{
+	bool all = bounce_wants_all(p->envelope) && p->m->size <= p->r->conf->limits.returned_message;
+	uint64_t want = all ? p->m->size : 1;
+	enum reader_result got;
+
+	do {
+		struct view piece;
+
+		got = spool_reader_next(p->reader, &piece, e);
+		if (got == READER_WAIT || (got == READER_BAD && buf_len(&p->text) == 0))
+			return got;
+		/* A piece may be a large report. */
+		if (got == READER_DATA && !buf_add(&p->text, view_first(piece, buf_room(&p->text))))
+			break;
+	} while (got == READER_DATA && buf_len(&p->text) < want);
+	return READER_DATA;
+}
+
+/* One step of reading; READER_DATA: all is there. */
+static enum reader_result
+report_read(struct report *p, struct err *e)
 {
 	const struct spool_result *res = NULL;
 	enum reader_result got;
 	size_t n = 0;
 
-	/* In this order: the outcome is read into the buffer that the text is in afterwards. */
+	/* In this order: the outcome is read into the reader's buffer that the text is in afterwards. */
 	if (p->earlier == NULL) {
 		got = spool_reader_outcome(p->reader, &res, &n, &p->endpoint, e);
 		if (got == READER_WAIT || got == READER_BAD)
@@ -301,12 +329,7 @@ report_read(struct report *p, struct view *text, struct err *e)
 			return READER_BAD;
 		}
 	}
-	got = spool_reader_next(p->reader, text, e);
-	if (got == READER_END) {
-		*text = view_of(NULL, 0);
-		return READER_DATA;
-	}
-	return got;
+	return read_text(p, e);
 }
 
 static void
@@ -315,10 +338,9 @@ report_run(void *owner)
 	struct report *p = owner;
 	struct relay *r = p->r;
 	struct spool_message *m = p->m;
-	struct view text;
 	struct err e;
 
-	switch (report_read(p, &text, &e)) {
+	switch (report_read(p, &e)) {
 	case READER_WAIT:
 		return;
 	case READER_BAD:
@@ -328,7 +350,7 @@ report_run(void *owner)
 			p->on_written(p->owner);
 		break;
 	default:
-		report_finish(p, text);
+		report_finish(p);
 		break;
 	}
 	r->reporter.nrunning--;
@@ -371,6 +393,7 @@ report_new(struct relay *r, struct spool_message *m)
 	m->delivery = p;
 	schedule_remove(&r->schedule, m);
 	list_init(&p->link);
+	buf_init(&p->text, r->conf->limits.returned_message + SPOOL_CHUNK);
 	return p;
 }
 

@@ -111,8 +111,9 @@ fuzz_bounce(struct view in)
 		r->text = fuzz_piece(&in);
 	}
 	env.envid = env.ret = rcpt[0].status;
-	facts.all = (rcpt[0].code & 1) != 0;
 	facts.message = in;
+	facts.size = in.n + (rcpt[0].code & 1);
+	facts.returned_max = 1000;
 	buf_init(&out, BOUNCE_MAX);
 	require(bounce_build(&out, &facts));
 	check_report(buf_view(&out));

@@ -93,6 +93,7 @@ conf_init(struct conf *c)
 	*c = (struct conf){ .hostname = hostname, .admin = admin, .default_domain = hostname,
 		.socket = empty, .drain_ms = SECONDS(30), .alarm_hold_ms = MINUTES(5) };
 	c->limits.message_size = 50u << 20;
+	c->limits.returned_message = 1u << 20;
 	c->limits.recipients = 1000;
 	c->limits.connections = 200;
 	c->limits.connections_per_client = 100;

@@ -99,6 +99,38 @@ def test_reports_of_ours():
         no_violations(sink)
 
 
+def returned(sink, name):
+    """The report of this message, and of it: words, type of the part that is the original, the original."""
+    [m] = [m for m in of_sender(sink, "") if name in m.body.decode("latin-1")]
+    words, _, part = email.message_from_bytes(m.body).get_payload()
+    raw = m.body.split(b"\r\n\r\n", 1)[1]
+    boundary = raw.split(b"\r\n")[2]
+    return m, words.get_payload(), part.get_content_type(), raw.split(boundary)[3].split(b"\r\n\r\n", 1)[1]
+
+
+def test_what_goes_back():
+    """RET=FULL: all of it, of any length up to the limit, and 8-bit as it is; beyond the limit the header, and a word."""
+    with lib.world("returned", limits={"returned_message": "1M"}) as (sink, posthouse):
+        for port in sink.ports:
+            sink.fault(port, "rcpt", 550, match="bob*", text="5.1.1 unknown")
+        line = b"0123456789 " * 6 + b"\r\n"
+        for kind, body in (("long", line * 10000), ("8-bit", "caf\u00e9 \u20ac\r\n".encode() * 20000),
+                           ("beyond", line * 17000), ("long lines", b"x" * 2000 + b"\r\n")):
+            start = sink.mark()
+            body = b"Subject: it\r\n\r\n" + body
+            name = submit(posthouse, "", ["RET=FULL"], body=body)
+            sink.wait_received(1, start)
+            m, words, form, text = returned(sink, name)
+            assert ("BODY=8BITMIME" in m.parameters) == (kind == "8-bit"), (kind, m.parameters)
+            if kind in ("long", "8-bit"):
+                assert form == "message/rfc822" and "The message is attached." in words, (kind, form, words)
+                assert text.endswith(body + b"\r\n"), (kind, text[:200], text[-200:])
+            else:
+                assert form == "text/rfc822-headers" and "It was to come back whole, but " in words, (kind, words)
+                assert b"\r\nSubject: it\r\n" in b"\r\n" + text and len(text) < 2000, (kind, text[:200])
+        no_violations(sink)
+
+
 def test_success_is_told_after_a_restart():
     """What was said, and what became of the first recipient, is in the spool."""
     with lib.world("later") as (sink, posthouse):
