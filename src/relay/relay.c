@@ -40,6 +40,7 @@ on_message(void *owner, struct spool_message *m)
 
 	schedule_meet(&r->schedule, m);
 	m->delivery = NULL;
+	users_found(r, m);
 	if (!has_queued(m)) {
 		report_start(r, m);	/* stopped between its last result and its report */
 		return;

@@ -377,7 +377,7 @@ struct users {
 struct users_part {
 	unsigned	 user;		/* 0: none */
 	uint32_t	 nrcpt;
-	uint64_t	 bytes;
+	uint64_t	 bytes;		/* of its text */
 };
 
 enum users_verdict { USERS_TAKE, USERS_HOLD_OVER, USERS_HOLD_FROZEN, USERS_REFUSE };
@@ -402,6 +402,8 @@ void users_queued(struct relay *, struct spool_message *m, struct users_part *);
 void users_hold(struct relay *, struct spool_message *, const char *why);
 /* It is not, and won't be. No-op without a part. */
 void users_give_back(struct relay *, struct users_part *);
+/* The spool tells of it: it counts for whoever handed it in, if that was recorded. */
+void users_found(struct relay *, struct spool_message *);
 /* The envelope of a message in the queue: from now on it is known whose it is. */
 void users_learn(struct relay *, struct spool_message *, const struct envelope *);
 void users_left(struct relay *, struct spool_message *);

@@ -3,7 +3,7 @@
  * users - what each local user may hand in (allowance.h), who is frozen, and whose messages the
  * queue has (doc/users.md).
  *
- * Of a message that comes in it is known whose it is; of one that was found at the start, when its
+ * Whose a message is stands in the spool; of one that an older posthouse took it is known when its
  * envelope was read for whatever reason. The file "users" is written some seconds after a
  * change, and at once when someone is frozen or thawed.
  */
@@ -22,6 +22,7 @@
 #define USERS_NAME	"users"
 #define WRITE_MS	5000
 #define WHOSE_MAX	32
+#define ENVELOPE_COST	512u		/* bytes of the queue that a message takes beside its text, and each recipient */
 #define TELL_MS		3600000		/* the log has it at most so often that one is over his limit */
 
 /* Who waits for the file. */
@@ -187,6 +188,13 @@ fit_share(struct relay *r)
 		r->users.allowance.limits.queue_bytes = spool_room(r->spool) / 100 * share;
 }
 
+/* The same when it comes in, is in the queue and leaves it: so not what it is on disk, which a copy may change. */
+static uint64_t
+cost(uint64_t text, uint32_t nrcpt)
+{
+	return text + ENVELOPE_COST * ((uint64_t)nrcpt + 1);
+}
+
 /* What the client is told, or why it is held. */
 static enum users_verdict
 judge(struct relay *r, unsigned number, const struct allowance_asked *asked, char reply[USERS_REPLY_MAX])
@@ -227,7 +235,8 @@ int
 users_begin(struct relay *r, struct users_part *p, const struct envelope *env, char reply[USERS_REPLY_MAX])
 {
 	struct allowance *a = &r->users.allowance;
-	struct allowance_asked asked = { .n = { 1, env->nrcpt, 0 }, .new_messages = 1 };
+	struct allowance_asked asked = { .n = { 1, env->nrcpt, 0 }, .new_messages = 1,
+		.new_bytes = cost(0, env->nrcpt) };
 	unsigned number = allowance_find(a, env->uid, now_of(r));
 
 	fit_share(r);
@@ -238,6 +247,7 @@ users_begin(struct relay *r, struct users_part *p, const struct envelope *env, c
 	}
 	*p = (struct users_part){ .user = number, .nrcpt = env->nrcpt };
 	allowance_user(a, number)->messages++;
+	allowance_user(a, number)->bytes += cost(0, env->nrcpt);
 	return 0;
 }
 
@@ -285,7 +295,7 @@ users_give_back(struct relay *r, struct users_part *p)
 		return;
 	u = allowance_user(&r->users.allowance, p->user);
 	u->messages--;
-	u->bytes -= p->bytes;
+	u->bytes -= cost(p->bytes, p->nrcpt);
 	p->user = 0;
 }
 
@@ -298,7 +308,7 @@ own(struct relay *r, struct spool_message *m, unsigned number)
 
 	m->user = (uint16_t)number;
 	u->messages++;
-	u->bytes += m->size;
+	u->bytes += cost(m->size, m->nrcpt);
 }
 
 void
@@ -322,6 +332,15 @@ users_hold(struct relay *r, struct spool_message *m, const char *why)
 }
 
 void
+users_found(struct relay *r, struct spool_message *m)
+{
+	int64_t uid = spool_owner(r->spool);
+
+	if (uid != SPOOL_UID_UNSAID && (m->flags & SPOOL_BOUNCE) == 0)
+		own(r, m, allowance_find(&r->users.allowance, uid, now_of(r)));
+}
+
+void
 users_learn(struct relay *r, struct spool_message *m, const struct envelope *env)
 {
 	if (m->user == 0 && (m->flags & SPOOL_BOUNCE) == 0)
@@ -336,9 +355,9 @@ users_left(struct relay *r, struct spool_message *m)
 	if (m->user == 0)
 		return;
 	u = allowance_user(&r->users.allowance, m->user);
-	require(u->messages > 0 && u->bytes >= m->size);
+	require(u->messages > 0 && u->bytes >= cost(m->size, m->nrcpt));
 	u->messages--;
-	u->bytes -= m->size;
+	u->bytes -= cost(m->size, m->nrcpt);
 	m->user = 0;
 }
 

@@ -157,13 +157,6 @@ add_message(struct spool *s, spool_id id, uint32_t nrcpt, const struct segment *
 	return m;
 }
 
-static void
-tell_message(struct spool *s, struct spool_message *m)
-{
-	message_count(s, m);
-	s->events.on_message(s->owner, m);
-}
-
 /* It may have ended meanwhile: then its end is recorded behind the copy. */
 static void
 copy_written(struct spool *s, const struct entry *x, const struct segment *sg, uint64_t at)
@@ -191,13 +184,14 @@ message_written(struct spool *s, const struct entry *x, const struct segment *sg
 	m = add_message(s, x->id, t->nrcpt, sg, at, x->length);
 	m->received_ms = t->received_ms;
 	m->size = t->size;
+	m->uid = t->user;
 	message_flags(m, t->bounce, t->eight_bit);
 	if (t->held)
 		m->flags |= SPOOL_HELD;
 	if (x->type == RECORD_COMMIT)
 		m->first_segment = t->extent[0].segment;
 	s->accepted++;
-	tell_message(s, m);
+	message_tell(s, m);
 	txn_committed(t);
 }
 
@@ -214,7 +208,7 @@ bounce_written(struct spool *s, struct batch *b, const struct entry *x, const st
 	message_from_envelope(m, &env);
 	envelope_done(&env);
 	summary_message(sg->summary, m);
-	tell_message(s, m);
+	message_tell(s, m);
 	log_unpin(s, x->new_begun_in);
 }
 
@@ -226,7 +220,8 @@ summarize_message(const struct segment *sg, const struct entry *x, uint64_t at)
 	struct spool_message m = { .id = x->id, .received_ms = t->received_ms, .size = t->size,
 		.segment = sg->number, .first_segment = sg->number,
 		.offset64 = (uint32_t)(at / RECORD_UNIT),
-		.length64 = (uint32_t)(record_room(x->length) / RECORD_UNIT), .nrcpt = (uint16_t)t->nrcpt };
+		.length64 = (uint32_t)(record_room(x->length) / RECORD_UNIT), .nrcpt = (uint16_t)t->nrcpt,
+		.uid = t->user };
 
 	message_flags(&m, t->bounce, t->eight_bit);
 	for (uint32_t i = 0; x->type == RECORD_COMMIT && i < t->nextent; i++)

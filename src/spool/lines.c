@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/date.h"
 #include "base/num.h"
+#include "spool/spool.h"
 
 #include "base/banned.h"
 
@@ -149,6 +150,26 @@ lines_put_tail(struct buf *out, uint64_t size, bool eight_bit)
 	    eight_bit ? "body: 8bitmime\n" : "");
 }
 
+static bool
+put_uid(struct buf *out, int64_t uid)
+{
+	if (uid == SPOOL_UID_UNSAID)
+		return true;
+	return uid < 0 ? buf_add_str(out, "uid: unknown\n") : buf_addf(out, "uid: %lld\n", (long long)uid);
+}
+
+static bool
+get_uid(struct view v, int64_t *out)
+{
+	uint64_t n = 0;
+	bool known = !view_eq(v, VIEW("unknown"));
+
+	if (known && !num_parse_u64(v, 0, UINT32_MAX, &n))
+		return false;
+	*out = known ? (int64_t)n : -1;
+	return true;
+}
+
 bool
 lines_put_commit(struct buf *out, const struct commit_lines *c)
 {
@@ -156,7 +177,7 @@ lines_put_commit(struct buf *out, const struct commit_lines *c)
 
 	if (!lines_put_tail(out, c->size, c->eight_bit) || !buf_addf(out,
 	    "received: %s\nrecipients: %u\nenvelope: %u\n%s", date_rfc3339(date, c->received_ms),
-	    c->nrcpt, c->envelope, c->bounce ? "bounce: yes\n" : ""))
+	    c->nrcpt, c->envelope, c->bounce ? "bounce: yes\n" : "") || !put_uid(out, c->uid))
 		return false;
 	for (uint32_t i = 0; i < c->nextent; i++) {
 		const struct extent *x = &c->extent[i];
@@ -202,6 +223,8 @@ get_commit_line(struct commit_lines *c, struct view key, struct view value)
 		c->eight_bit = view_eq(value, VIEW("8bitmime"));
 	} else if (view_eq(key, VIEW("bounce"))) {
 		c->bounce = view_eq(value, VIEW("yes"));
+	} else if (view_eq(key, VIEW("uid"))) {
+		ok = get_uid(value, &c->uid);
 	} else if (view_eq(key, VIEW("recipients"))) {
 		ok = num_parse_u64(value, 1, ENVELOPE_RCPT_MAX, &n);
 		c->nrcpt = ok ? (uint32_t)n : 0;
@@ -215,7 +238,7 @@ get_commit_line(struct commit_lines *c, struct view key, struct view value)
 int
 lines_get_commit(struct commit_lines *out, struct view v, struct err *e)
 {
-	struct commit_lines c = { 0 };
+	struct commit_lines c = { .uid = SPOOL_UID_UNSAID };
 	struct view key, value;
 	uint64_t total = 0;
 	int rc = -1;

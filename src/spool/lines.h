@@ -51,6 +51,7 @@ struct extent {
 struct commit_lines {
 	uint64_t	 size;		/* of the text, without the envelope */
 	int64_t		 received_ms;
+	int64_t		 uid;		/* whose it is, -1: not known, -2: not said */
 	bool		 eight_bit, bounce;
 	uint32_t	 nrcpt;
 	uint32_t	 envelope;	/* its bytes, at the front of the chunks */

@@ -18,6 +18,7 @@ message_from_envelope(struct spool_message *m, const struct envelope *env)
 {
 	m->received_ms = env->received_ms;
 	m->size = env->size;
+	m->uid = env->uid;
 	message_flags(m, env->bounce, env->eight_bit);
 }
 
@@ -43,14 +44,29 @@ message_stored(const struct spool_message *m)
 	return record > m->size ? record : record + m->size;
 }
 
-void
-message_count(struct spool *s, const struct spool_message *m)
+static void
+count(struct spool *s, const struct spool_message *m)
 {
 	s->recipients += m->nrcpt;
 	s->bytes_queued += m->size;
 	s->bytes_live += message_stored(m);
 	s->reserve += outcome_room(m->nrcpt);
 	log_live(s, message_begun_in(m), 1);
+}
+
+void
+message_tell(struct spool *s, struct spool_message *m)
+{
+	s->owner_uid = m->uid;
+	m->due = (struct heap_node){ .at = 0 };
+	count(s, m);
+	s->events.on_message(s->owner, m);
+}
+
+int64_t
+spool_owner(const struct spool *s)
+{
+	return s->owner_uid;
 }
 
 void

@@ -149,6 +149,7 @@ see_commit(struct replay *rp, uint64_t id, struct view payload, uint32_t segment
 	m = add(rp, id, c.nrcpt, segment, x->at, x->length);
 	m->received_ms = c.received_ms;
 	m->size = c.size;
+	m->uid = c.uid;
 	message_flags(m, c.bounce, c.eight_bit);
 	for (uint32_t i = 0; i < c.nextent; i++)
 		if (c.extent[i].segment < m->first_segment)
@@ -256,6 +257,7 @@ take_message(struct replay *rp, uint32_t segment, const struct summary_row *row)
 
 	m->received_ms = row->received_ms;
 	m->size = row->size;
+	m->uid = row->uid;
 	message_flags(m, (row->flags & SPOOL_BOUNCE) != 0, (row->flags & SPOOL_EIGHT_BIT) != 0);
 	m->first_segment = row->first_segment;
 	set_hold(rp, m, before);

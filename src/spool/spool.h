@@ -74,8 +74,11 @@ struct spool_message {
 	uint16_t	 nrcpt;
 	uint16_t	 user;			/* the relay's */
 	uint32_t	 first_segment;		/* where its first byte is: for the spool alone */
+	union {
+		struct heap_node due;	/* the relay's; key: next attempt, loop ms */
+		int64_t	 uid;		/* until on_message tells of it, for the spool alone: whose it is */
+	};
 	/* the relay's */
-	struct heap_node due;		/* key: next attempt, loop ms */
 	int64_t		 next_ms;	/* wall, as recorded; 0: at once */
 	void		*delivery;	/* in flight, or NULL */
 	union {
@@ -162,6 +165,10 @@ void spool_close(struct spool *, void (*on_closed)(void *owner), void *owner);
  * must be at rest, and no reader be left; transactions are gone, too.
  */
 void spool_free(struct spool *);
+
+/* While on_message runs: uid of who handed the message in, -1 if it was not known, or that nobody recorded it. */
+#define SPOOL_UID_UNSAID	(-2)	/* by an older posthouse */
+int64_t spool_owner(const struct spool *) must_use;
 
 /* --- accepting ----------------------------------------------------------- */
 

@@ -129,6 +129,7 @@ struct spool {
 
 	struct index	*index;
 	uint32_t	 nuntold;	/* of its messages */
+	int64_t		 owner_uid;	/* of the message that is being told of */
 	uint64_t	 recipients, bytes_queued;
 	uint64_t	 bytes_live;	/* of the log: what is stored of the messages */
 	uint64_t	 reserve;	/* bytes that the final outcomes of all messages take */
@@ -251,7 +252,7 @@ void txn_free_all(struct spool *s);
 
 /* --- message.c: messages of the index -------------------------------------------- */
 uint32_t message_begun_in(const struct spool_message *m);
-void message_count(struct spool *s, const struct spool_message *m);	/* it is told of now */
+void message_tell(struct spool *s, struct spool_message *m);	/* from here on it counts, and is the relay's, too */
 void message_remove(struct spool *s, struct spool_message *m);
 uint64_t message_stored(const struct spool_message *m) must_use;	/* bytes of the log */
 /* A synced copy stands here: what was stored before is dead. */

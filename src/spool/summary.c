@@ -17,7 +17,7 @@
 enum kind { NOTHING, MESSAGE, OUTCOME, FINISH };
 
 struct message_part {
-	int64_t		received_ms;
+	int64_t		received_ms, uid;
 	uint64_t	size;
 	uint32_t	nrcpt, first_segment;
 	uint8_t		flags;
@@ -209,7 +209,7 @@ summary_message(struct summary *s, const struct spool_message *m)
 		return;
 	g.part.message = xzalloc(sizeof(*g.part.message));
 	*g.part.message = (struct message_part){ .received_ms = m->received_ms, .size = m->size,
-		.nrcpt = m->nrcpt, .first_segment = m->first_segment,
+		.uid = m->uid, .nrcpt = m->nrcpt, .first_segment = m->first_segment,
 		.flags = m->flags & (SPOOL_BOUNCE | SPOOL_EIGHT_BIT) };
 	gather(s, &g);
 }
@@ -292,7 +292,8 @@ put_row(uint8_t *at, const struct gathered *g)
 	at = put(at, 16, m->size, ' ');
 	at = put(at, 4, m->nrcpt, ' ');
 	at = put(at, 2, m->flags, ' ');
-	(void)put(at, 8, m->first_segment, '\n');
+	at = put(at, 8, m->first_segment, ' ');
+	(void)put(at, 16, (uint64_t)m->uid, '\n');
 }
 
 bool
@@ -337,11 +338,13 @@ get_place(struct view *io, struct summary_row *r)
 static bool
 get_message(struct view *io, struct summary_row *r)
 {
-	uint64_t received, nrcpt, flags, first;
+	uint64_t received, nrcpt, flags, first, uid = (uint64_t)SPOOL_UID_UNSAID;
 
 	if (!get_place(io, r) || !get(io, 16, &received) || !get(io, 16, &r->size) ||
-	    !get(io, 4, &nrcpt) || !get(io, 2, &flags) || !get(io, 8, &first))
+	    !get(io, 4, &nrcpt) || !get(io, 2, &flags) || !get(io, 8, &first) ||
+	    (io->n > 0 && !get(io, 16, &uid)))
 		return false;
+	r->uid = (int64_t)uid;
 	r->received_ms = (int64_t)received;
 	r->nrcpt = (uint32_t)nrcpt;
 	r->flags = (uint8_t)flags;
@@ -402,7 +405,8 @@ is_sound(const struct summary_row *r, uint64_t end)
 		return false;
 	if (r->type == SUMMARY_MESSAGE)
 		return is_place(r, end) && r->nrcpt > 0 && r->nrcpt <= ENVELOPE_RCPT_MAX &&
-		    r->first_segment != 0 && (r->flags & ~(SPOOL_BOUNCE | SPOOL_EIGHT_BIT)) == 0;
+		    r->first_segment != 0 && r->uid >= SPOOL_UID_UNSAID && r->uid <= UINT32_MAX &&
+		    (r->flags & ~(SPOOL_BOUNCE | SPOOL_EIGHT_BIT)) == 0;
 	return r->type == SUMMARY_FINISH || (is_place(r, end) && outcome_get(&o, r->text, NULL) == 0);
 }
 

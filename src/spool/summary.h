@@ -14,7 +14,7 @@
 
 #define SUMMARY_MAX		(24u << 20)	/* of the text; beyond there is none */
 #define SUMMARY_HEAD_MAX	32u		/* "rows: N\n" */
-#define SUMMARY_MESSAGE_ROW	88u
+#define SUMMARY_MESSAGE_ROW	105u
 #define SUMMARY_OUTCOME_ROW	46u		/* without its text */
 #define SUMMARY_FINISH_ROW	19u
 
@@ -27,7 +27,7 @@ struct summary_row {
 	spool_id	id;
 	uint64_t	at, length;	/* of the record; M, U */
 	/* M */
-	int64_t		received_ms;
+	int64_t		received_ms, uid;	/* as in struct commit_lines */
 	uint64_t	size;
 	uint32_t	nrcpt, first_segment;
 	uint8_t		flags;		/* SPOOL_BOUNCE, SPOOL_EIGHT_BIT */

@@ -64,8 +64,7 @@ tell(struct spool *s, struct spool_message *m)
 	s->nuntold--;
 	if (log_segment(s, m->first_segment) == NULL)	/* its chunks are lost; told on reading */
 		m->first_segment = m->segment;
-	message_count(s, m);
-	s->events.on_message(s->owner, m);
+	message_tell(s, m);
 }
 
 static void

@@ -299,7 +299,7 @@ static int
 put_commit(struct spool_txn *t, struct err *e)
 {
 	struct commit_lines c = { .size = t->size, .received_ms = t->received_ms,
-		.eight_bit = t->eight_bit, .bounce = t->bounce, .nrcpt = t->nrcpt,
+		.uid = t->user, .eight_bit = t->eight_bit, .bounce = t->bounce, .nrcpt = t->nrcpt,
 		.envelope = t->envelope_length, .nextent = t->nextent, .extent = t->extent };
 	size_t payload = 512 + (size_t)t->nextent * EXTENT_LINE;
 	struct buf outcome;
@@ -402,7 +402,7 @@ txn_begin_stub(struct spool *s, const struct spool_message *m, struct copy *of)
 	struct spool_txn *t = xzalloc(sizeof(*t));
 
 	*t = (struct spool_txn){ .s = s, .id = m->id, .begun_in = last->number, .nrcpt = m->nrcpt,
-		.received_ms = m->received_ms, .bounce = (m->flags & SPOOL_BOUNCE) != 0,
+		.received_ms = m->received_ms, .user = SPOOL_UID_UNSAID, .bounce = (m->flags & SPOOL_BOUNCE) != 0,
 		.eight_bit = (m->flags & SPOOL_EIGHT_BIT) != 0, .copy = true, .stub = true, .of = of,
 		.envelope_length = 1, .size = m->size };
 	list_init(&t->link);

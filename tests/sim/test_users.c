@@ -295,6 +295,39 @@ one_user_does_not_fill_the_disk(void **state)
 	assert_int_equal(w->durable, 1);
 }
 
+/* Of a message of one byte the envelope is what it costs; and what was there before a start counts. */
+static void
+envelopes_and_restarts_count(void **state)
+{
+	struct scene *t = *state;
+	struct world *w = t->w;
+
+	w->conf.queue.bytes_max = 10000000;
+	w->conf.queue.user_share = 1;			/* 100,000 bytes: 19 of 5,121 */
+	world_all(w, TWIN_REFUSE);
+	world_start(w);
+	w->uid = 33;
+	for (int i = 0; i < 25; i++)
+		world_mail(w, ALICE, "a@x.net b@x.net c@x.net d@x.net e@x.net f@x.net g@x.net h@x.net i@x.net", "x");
+	assert_in_range(w->durable, 15, 19);
+	for (int i = 0; i < 2; i++) {
+		uint64_t durable;
+
+		world_stop(w);
+		world_start(w);
+		durable = w->durable;
+		world_run(w, SECONDS(1));
+		mail(t, 33, "x");
+		mail(t, 33, "y");
+		mail(t, 33, "z");
+		mail(t, 33, "one more.");
+		assert_in_range(w->durable - durable, 0, 3);	/* what one with nine recipients left */
+		durable = w->durable;
+		mails(t, OTHER, 4);
+		assert_int_equal(w->durable, durable + 4);
+	}
+}
+
 /* The same on a disk that is smaller than the queue may become. */
 static void
 one_user_does_not_fill_a_small_disk(void **state)
@@ -675,7 +708,7 @@ main(void)
 		U(bytes_are_counted_at_the_end),
 		U(one_user_does_not_fill_the_queue),
 		U(one_user_does_not_fill_the_disk),
-		U(one_user_does_not_fill_a_small_disk),
+		U(one_user_does_not_fill_a_small_disk), U(envelopes_and_restarts_count),
 		U(another_user_is_in_the_next_batch),
 		U(who_sends_as_fast_as_he_can_delays_nobody),
 		U(received_says_whose_it_is),

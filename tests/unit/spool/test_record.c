@@ -97,7 +97,7 @@ test_commit_lines(void **state)
 {
 	struct extent x[2] = { { 9, 4, 65536, 1 }, { 10, 8, 100, 0xffffffff } };
 	struct commit_lines c = { .size = 65600, .received_ms = 5000, .eight_bit = true, .nrcpt = 2,
-		.envelope = 36, .nextent = 2, .extent = x }, got;
+		.uid = 33, .envelope = 36, .nextent = 2, .extent = x }, got;
 	struct err e;
 	struct buf b;
 
@@ -108,6 +108,7 @@ test_commit_lines(void **state)
 	assert_memory_equal(got.extent, x, sizeof(x));
 	assert_true(got.size == 65600 && got.eight_bit && !got.bounce && got.nrcpt == 2);
 	assert_int_equal(got.received_ms, 5000);
+	assert_int_equal(got.uid, 33);
 	lines_commit_done(&got);
 	buf_clear(&b);
 	c.size++;			/* does not add up */

@@ -43,6 +43,40 @@ test_stop_in_recovery(void **state)
 
 /* --- space ----------------------------------------------------------------------- */
 
+/* Whose each message is, read from records or from a summary. */
+static void
+test_owners(void **state)
+{
+	static const int64_t uid[] = { 33, -1, 4294967294 };
+	static const size_t size[] = { 100, 100, 150000 };
+	struct commit c[3];
+	struct pair p;
+
+	for (unsigned i = 0; i < 3; i++) {
+		setup(&p);
+		for (size_t k = 0; k < lengthof(c); k++) {
+			p.w.uid = uid[k];
+			world_accept(&p.w, size[k], k, &c[k]);
+			assert_int_equal(p.w.told_uid[k], uid[k]);
+		}
+		if (i == 0)
+			world_kill(&p.w);	/* walked */
+		else
+			world_close(&p.w);
+		if (i == 2)	/* no summary: walked, too */
+			twin_fs_damage(&p.fs, twin_fs_name(&p.fs, "log", 0),
+			    world_find(&p.fs, twin_fs_name(&p.fs, "log", 0), 'T', 0, 0) + 70);
+		world_open(&p.w);
+		world_run(&p.w, 100);
+		assert_int_equal(p.w.ntold, 3);
+		for (size_t k = 0; k < lengthof(c); k++)
+			for (size_t n = 0; n < p.w.ntold; n++)
+				if (p.w.told[n] == c[k].id)
+					assert_int_equal(p.w.told_uid[n], uid[k]);
+		teardown(&p);
+	}
+}
+
 /* Start after start, most of them after a kill, behind a message that keeps the first segment. */
 static void
 test_many_restarts(void **state)
@@ -529,6 +563,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stop_in_recovery),
 		cmocka_unit_test(test_many_restarts),
+		cmocka_unit_test(test_owners),
 		cmocka_unit_test(test_torn_is_kept),
 		cmocka_unit_test(test_start_without_room),
 		cmocka_unit_test(test_restarts_on_full_disk),

@@ -25,7 +25,7 @@ static void
 message(struct summary *s, spool_id id, uint32_t offset64)
 {
 	struct spool_message m = { .id = id, .received_ms = 1000, .size = 300, .segment = HERE,
-		.offset64 = offset64, .length64 = 5, .nrcpt = 2, .first_segment = HERE,
+		.offset64 = offset64, .length64 = 5, .nrcpt = 2, .first_segment = HERE, .uid = 33,
 		.flags = SPOOL_BOUNCE | SPOOL_HELD };
 
 	summary_message(s, &m);
@@ -37,7 +37,7 @@ outcome(struct summary *s, spool_id id, uint32_t offset64, const char *text)
 	summary_outcome(s, id, (uint64_t)offset64 * 64, 256, view_str(text));
 }
 
-#define ROW_M(id, at)	"M " id " " at " 00000140 00000000000003e8 000000000000012c 0002 04 00000069\n"
+#define ROW_M(id, at)	"M " id " " at " 00000140 00000000000003e8 000000000000012c 0002 04 00000069 0000000000000021\n"
 
 #define ROW_U(id, at)	"U " id " " at " 00000100 00000013\nattempts: 3\nkey: v\n"
 

@@ -19,6 +19,7 @@ on_message(void *owner, struct spool_message *m)
 
 	require(w->ntold < WORLD_MESSAGES);
 	require(spool_find(w->spool, m->id) == m);
+	w->told_uid[w->ntold] = spool_owner(w->spool);
 	w->told[w->ntold++] = m->id;
 }
 

@@ -22,6 +22,7 @@ struct world {
 	struct spool_params params;
 	/* what was told */
 	spool_id	 told[WORLD_MESSAGES];	/* by on_message */
+	int64_t		 told_uid[WORLD_MESSAGES];
 	size_t		 ntold;
 	unsigned	 recovered, troubles, healths;
 	enum spool_health health;
