@@ -97,14 +97,14 @@ class Postfix:
             virtual_mailbox_limit="0",
         )
 
-    def require_login(self, user, password, certificate, key):
-        """SASL PLAIN and LOGIN from a sasldb of our own, and TLS."""
+    def require_login(self, user, password, certificate, key, mechanisms="PLAIN LOGIN"):
+        """SASL from a sasldb of our own, and TLS."""
         sasl = os.path.join(self.conf, "sasl")
         database = os.path.join(self.conf, "sasldb2")
         os.makedirs(sasl)
         with open(os.path.join(sasl, "smtpd.conf"), "w") as f:
             f.write("pwcheck_method: auxprop\nauxprop_plugin: sasldb\n"
-                    "sasldb_path: %s\nmech_list: PLAIN LOGIN\n" % database)
+                    "sasldb_path: %s\nmech_list: %s\n" % (database, mechanisms))
         subprocess.run(["saslpasswd2", "-p", "-c", "-f", database, "-u", "smarthost.test", user],
                        input=password.encode(), check=True)
         shutil.chown(database, "postfix", "postfix")

@@ -235,10 +235,10 @@ def check(message, token):
                               (token, field.decode(), head.decode("utf-8", "replace")))
 
 
-def install_packages():
+def install_packages(packages):
     if os.environ.get("POSTHOUSE_PEERS_INSTALL") != "1" or not shutil.which("apt-get"):
         return
-    missing = [p for p in PACKAGES if subprocess.run(
+    missing = [p for p in packages if subprocess.run(
         ["dpkg", "-s", p], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0]
     if not missing:
         return
@@ -250,7 +250,7 @@ def install_packages():
 def main():
     if os.getuid() != 0:
         lib.skip("needs root, for a real Postfix as upstream")
-    install_packages()
+    install_packages(PACKAGES)
     reason = need("/usr/sbin/postfix", "saslpasswd2")
     if reason:
         lib.skip(reason)
