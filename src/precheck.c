@@ -68,13 +68,14 @@ complain(const struct complaints *c, const char *option, const struct err *e)
 }
 
 static bool
-check_certificate(const struct complaints *c, const struct conf_listener *l, size_t i)
+check_certificate(const struct complaints *c, const char *group, size_t i, const char *certificate,
+    const char *key)
 {
 	char warning[CONF_DANGER_MAX], option[48];
 	struct err e;
 
-	(void)snprintf(option, sizeof(option), "listeners.[%zu].certificate", i);
-	if (certificate_check(l, warning, &e) != 0) {
+	(void)snprintf(option, sizeof(option), "%s.[%zu].certificate", group, i);
+	if (certificate_check(certificate, key, warning, &e) != 0) {
 		complain(c, option, &e);
 		return false;
 	}
@@ -144,7 +145,9 @@ precheck_report(const struct conf *c, struct view text, const char *path, struct
 	if (geteuid() == 0 && become_user(&to, c) != 0)
 		return false;		/* as root everything can be read: no answer to the rest */
 	for (size_t i = 0; i < c->nlistener; i++)
-		certified &= check_certificate(&to, &c->listener[i], i);
+		certified &= check_certificate(&to, "listeners", i, c->listener[i].certificate, c->listener[i].key);
+	for (size_t i = 0; i < c->nrelay; i++)
+		certified &= check_certificate(&to, "relays", i, c->relay[i].certificate, c->relay[i].key);
 	before = buf_len(report);	/* what is there may be warnings */
 	if (read_again(path, &e) != 0)
 		complain(&to, "", &e);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "role.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -58,6 +59,8 @@ take_listener(struct role *r, struct packet *p)
 	r->listen[r->nlisten++] = p->fd;
 	p->fd = -1;
 }
+
+static_assert(ROLE_TLS_MAX >= CONF_LISTENERS_MAX && ROLE_TLS_MAX >= CONF_RELAYS_MAX, "a place for each");
 
 static void
 take_tls(struct role *r, struct packet *p)
@@ -118,6 +121,21 @@ receive_all(struct role *r, bool *debug)
 		if (got == PACKET_NONE && poll(&pfd, 1, -1) < 0 && errno != EINTR)
 			return -1;
 	}
+}
+
+int
+role_read_tls(struct role_tls *from, struct buf *text, struct tls_pair *out, struct err *e)
+{
+	int rc;
+
+	buf_init(text, 2 * TLS_PEM_MAX);
+	rc = buf_reserve(text, 2 * TLS_PEM_MAX) != NULL ? read_whole(from->fd, text, e) :
+	    err_set(e, ERR_FULL, "no memory");
+	(void)close(from->fd);
+	from->fd = -1;
+	*out = (struct tls_pair){ .certificate = view_first(buf_view(text), from->certificate_n),
+		.key = view_from(buf_view(text), from->certificate_n) };
+	return rc;
 }
 
 int

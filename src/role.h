@@ -11,7 +11,7 @@
  * Order to a role: "conf NAME" + memory file with the configuration's text;
  * "debug" if -d; relay: "secret" + memory file (secrets.h), "spool" + directory,
  * "history" + directory, "control" + listening socket, "status" + listening socket; intake:
- * "tls N BYTES" + memory file: so many bytes of it are the certificate of the listener N, the rest is
+ * "tls N BYTES" + memory file: so many bytes of it are the certificate of the listener (to relay: for the relay) N, the rest is
  * its key; "listen N" + socket, for each: N is the listener of the configuration, "-" one for this host
  * alone; then "start". To intake, asked by "who NUMBER PID UID":
  * "process NUMBER TEXT" (sys/process.h; no TEXT: not known).
@@ -25,11 +25,13 @@
 
 #include "base/rng.h"
 #include "conf/conf.h"
+#include "net/tls_pair.h"
 #include "sys/io.h"
 #include "sys/log.h"
 
 #define ROLE_CHANNEL_FD 3
 #define ROLE_LISTEN_MAX 64
+#define ROLE_TLS_MAX 16
 #define ROLE_EXIT_REFUSED 78	/* it must not start here, and a second attempt would not help */
 
 int role_intake_main(void);	/* exit status */
@@ -52,7 +54,7 @@ struct role {
 	int		 listen[ROLE_LISTEN_MAX];
 	const struct conf_listener *listener[ROLE_LISTEN_MAX];	/* NULL: for this host alone */
 	size_t		 nlisten;
-	struct role_tls	 tls[CONF_LISTENERS_MAX];	/* of each listener */
+	struct role_tls	 tls[ROLE_TLS_MAX];	/* of each listener, or for each relay */
 	/* set by the main before role_run() */
 	void		(*on_handover)(void *owner, int fd);
 	void		(*on_drain)(void *owner);	/* at most once */
@@ -68,6 +70,11 @@ struct role {
  * to standard error.
  */
 int role_begin(struct role *, const char *name) must_use;
+/*
+ * The pair in from, into text, which the caller wipes in any case; room is made first, so that growing
+ * leaves no copy of the key behind. out lacks the names of the files.
+ */
+int role_read_tls(struct role_tls *from, struct buf *text, struct tls_pair *out, struct err *) must_use;
 /* Before the first thread. read_dirs and write_dirs: NULL-terminated. */
 int role_enter_sandbox(struct role *, enum sandbox_role, const char *const *read_dirs,
     const char *const *write_dirs, struct err *) must_use;

@@ -102,22 +102,18 @@ on_process(void *owner, struct view words)
 		intake_process(m->intake, n, process_name(words, name));
 }
 
-/*
- * Room is made first, so that growing leaves no copy of the key behind. What remains of it is
- * OpenSSL's own.
- */
+/* What remains of the key is OpenSSL's own. */
 static int
-read_tls(struct tls_server **out, const struct role_tls *from, const struct conf_listener *l, struct err *e)
+read_tls(struct tls_server **out, struct role_tls *from, const struct conf_listener *l, struct err *e)
 {
+	struct tls_pair pair;
 	struct buf text;
-	int rc;
+	int rc = role_read_tls(from, &text, &pair, e);
 
-	buf_init(&text, 2 * TLS_PEM_MAX);
-	rc = buf_reserve(&text, 2 * TLS_PEM_MAX) != NULL ? read_whole(from->fd, &text, e) :
-	    err_set(e, ERR_FULL, "no memory");
+	pair.certificate_file = l->certificate;
+	pair.key_file = l->key;
 	if (rc == 0)
-		rc = tls_server_new(out, &(struct tls_pair){ view_first(buf_view(&text), from->certificate_n),
-		    view_from(buf_view(&text), from->certificate_n), l->certificate, l->key }, e);
+		rc = tls_server_new(out, &pair, e);
 	buf_wipe(&text);
 	return rc;
 }
@@ -133,8 +129,6 @@ load_tls(struct role *r, struct tls_server *out[CONF_LISTENERS_MAX])
 			continue;
 		if (read_tls(&out[i], &r->tls[i], &r->conf->listener[i], &e) != 0)
 			log_simple(r->log, LEVEL_ERROR, "tls-unavailable", "%s", e.text);
-		(void)close(r->tls[i].fd);
-		r->tls[i].fd = -1;
 	}
 }
 

@@ -219,17 +219,35 @@ start_netwatch(struct relay_main *m)
 	m->netlink = -1;
 }
 
+/* What remains of the key is OpenSSL's own. */
+static int
+read_tls(struct tls_client **out, struct role_tls *from, const struct conf_relay *r, struct err *e)
+{
+	struct tls_params p = { .ca_file = r->ca_file, .verify = !r->insecure };
+	struct tls_pair pair;
+	struct buf text;
+	int rc;
+
+	if (from->fd < 0)
+		return tls_client_new(out, &p, e);
+	rc = role_read_tls(from, &text, &pair, e);
+	pair.certificate_file = r->certificate;
+	pair.key_file = r->key;
+	p.pair = &pair;
+	if (rc == 0)
+		rc = tls_client_new(out, &p, e);
+	buf_wipe(&text);
+	return rc;
+}
+
 static int
 start_tls(struct relay_main *m, struct err *e)
 {
 	const struct conf *c = m->role.conf;
 
-	for (size_t i = 0; i < c->nrelay; i++) {
-		struct tls_params p = { .ca_file = c->relay[i].ca_file, .verify = !c->relay[i].insecure };
-
-		if (tls_client_new(&m->tls[i], &p, e) != 0)
+	for (size_t i = 0; i < c->nrelay; i++)
+		if (read_tls(&m->tls[i], &m->role.tls[i], &c->relay[i], e) != 0)
 			return -1;
-	}
 	return 0;
 }
 

@@ -55,7 +55,7 @@ struct supervisor {
 	bool		 debug;
 	struct conf	*conf;
 	int		 conf_fd, secret_fd;	/* sealed; secret -1: none */
-	struct certificates certificates;	/* of the listeners, for intake alone */
+	struct certificates certificates;	/* the listeners' for intake, the relays' for relay */
 	struct log	*log;
 	struct loop	*loop;
 	struct doors	 doors;
@@ -121,15 +121,15 @@ link_roles(struct supervisor *s)
 }
 
 static void
-tell_certificates(struct child *c, const struct certificates *certs)
+tell_certificates(struct child *c, const struct certificate *of, size_t n)
 {
 	char text[48];
 
-	for (size_t i = 0; i < lengthof(certs->of); i++) {
-		if (certs->of[i].fd < 0)
+	for (size_t i = 0; i < n; i++) {
+		if (of[i].fd < 0)
 			continue;
-		(void)snprintf(text, sizeof(text), "%zu %zu", i, certs->of[i].certificate_n);
-		child_tell(c, "tls", view_str(text), certs->of[i].fd);
+		(void)snprintf(text, sizeof(text), "%zu %zu", i, of[i].certificate_n);
+		child_tell(c, "tls", view_str(text), of[i].fd);
 	}
 }
 
@@ -153,12 +153,13 @@ on_started(void *owner, struct child *c)
 		child_tell(c, "debug", VIEW(""), -1);
 	if (c == &s->relay.child) {
 		child_tell(c, "secret", VIEW(""), s->secret_fd);
+		tell_certificates(c, s->certificates.relay, lengthof(s->certificates.relay));
 		child_tell(c, "spool", VIEW(""), s->places.spool);
 		child_tell(c, "history", VIEW(""), s->places.history);
 		child_tell(c, "control", VIEW(""), s->doors.control);
 		child_tell(c, "status", VIEW(""), s->doors.status);
 	} else {
-		tell_certificates(c, &s->certificates);
+		tell_certificates(c, s->certificates.listener, lengthof(s->certificates.listener));
 		for (size_t i = 0; i < s->doors.n; i++)
 			tell_door(c, &s->doors.door[i]);
 	}

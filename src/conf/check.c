@@ -95,7 +95,7 @@ is_loopback_host(const char *host)
 static void
 check_secrecy(struct loader *ld, const config_setting_t *s, const struct conf_relay *r)
 {
-	bool login = r->user != NULL || r->secret != CONF_SECRET_NONE;
+	bool login = r->user != NULL || r->secret != CONF_SECRET_NONE || r->mechanisms != 0;
 	bool clear = false;
 
 	for (size_t i = 0; i < r->nendpoint; i++)

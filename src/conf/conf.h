@@ -65,6 +65,7 @@ struct conf_relay {
 	char		**command;		/* CONF_SECRET_COMMAND: argv, NULL-terminated */
 	char		**mechanism_words;	/* as written; NULL: all for a password */
 	unsigned	 mechanisms;		/* a set (smtp/mechanism.h); 0: no login */
+	char		*certificate, *key;	/* paths of our own; NULL: none is shown */
 	char		*ca_file;		/* NULL: the system's store */
 	bool		 insecure;		/* no verification, or TLS none off loopback */
 	bool		 quiet;			/* probe as rarely as is useful */

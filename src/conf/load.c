@@ -543,6 +543,8 @@ relay_done(struct conf_relay *r)
 	free(r->user);
 	free(r->secret_from);
 	free(r->ca_file);
+	free(r->certificate);
+	free(r->key);
 	free_words(r->command);
 	free_words(r->mechanism_words);
 }

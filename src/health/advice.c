@@ -18,14 +18,22 @@ struct advice {
 
 #define APP_PASSWORD "the account's own password does not do: make an app password in its security " \
 	"settings, and use that"
-#define NO_PASSWORDS "this service takes no password any more, only OAuth, which posthouse has not: use " \
-	"a relay that takes one"
+#define NO_PASSWORDS "this service takes no password any more, only OAuth: set mechanisms = [ \"xoauth2\" ] " \
+	"and a password_command that prints a token, or use a relay that takes a password"
+#define NEW_TOKEN "the token is over or of another user; look at what password_command prints, then reload"
+#define OTHER_WAY "correct user and password, then reload; if both are right, the server can't do for this " \
+	"account what it offers: name another login method (mechanisms)"
 #define SMTP_AUTH_OFF "SMTP AUTH is switched off for the mailbox or for the whole organisation: its " \
 	"administrator has to allow \"Authenticated SMTP\" for this mailbox"
 #define FEWER "the provider allows fewer connections at a time: set a lower connections for this relay"
 #define WANTS_LOGIN "the server wants a login: set user and a password for this relay"
 
 static const struct advice advices[] = {
+	/* Said by us behind the reply: relay/remark.c. */
+	{ NULL, NULL, "(by OAUTHBEARER)", NEW_TOKEN },
+	{ NULL, NULL, "(by XOAUTH2)", NEW_TOKEN },
+	{ NULL, NULL, "(by EXTERNAL)", "the server does not know our certificate, or not for this user: see "
+	    "certificate and user of the relay" },
 	/* What the reply itself says. Codes of Google and Microsoft. */
 	{ "outlook.com", NULL, "5.7.139", NO_PASSWORDS },
 	{ NULL, NULL, "5.7.139", SMTP_AUTH_OFF },
@@ -83,6 +91,8 @@ static const struct advice advices[] = {
 	{ "mail.me.com", NULL, NULL, APP_PASSWORD },
 	{ "yahoo.com", NULL, NULL, APP_PASSWORD },
 	{ "aol.com", NULL, NULL, APP_PASSWORD },
+	{ NULL, NULL, "(by SCRAM-", OTHER_WAY },
+	{ NULL, NULL, "(by CRAM-MD5)", OTHER_WAY },
 };
 
 /* Of that host or domain; "zoho." is any of its data centres. */

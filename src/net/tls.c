@@ -157,6 +157,8 @@ prepare(struct tls_client *c, const struct tls_params *p, struct err *e)
 	SSL_CTX_sess_set_new_cb(ctx, on_new_session);
 	if (SSL_CTX_set_app_data(ctx, c) != 1)
 		return err_set(e, ERR_TLS, "no memory for TLS");
+	if (p->pair != NULL && tls_use_pair(ctx, p->pair, e) < 0)
+		return -1;
 	if (!p->verify)
 		return 0;
 	take_stamps(c, c->stamp);
@@ -181,6 +183,14 @@ tls_client_new(struct tls_client **out, const struct tls_params *p, struct err *
 	SSL_CTX_set_verify(c->ctx, p->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
 	*out = c;
 	return 0;
+}
+
+bool
+tls_client_certificate(const struct tls_client *c, uint8_t out[32])
+{
+	const X509 *cert = SSL_CTX_get0_certificate(c->ctx);
+
+	return cert != NULL && X509_digest(cert, EVP_sha256(), out, NULL) == 1;
 }
 
 static void

@@ -10,18 +10,23 @@
 #define NET_TLS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
-#include "base/err.h"
+#include "net/tls_pair.h"
 
 struct tls_client;
 
 struct tls_params {
 	const char	*ca_file;	/* PEM; NULL: the system's store */
 	bool		 verify;	/* false only with insecure = true */
+	const struct tls_pair *pair;	/* shown to servers that ask for a certificate; NULL: none */
 };
 
 int tls_client_new(struct tls_client **out, const struct tls_params *, struct err *) must_use;
 void tls_client_free(struct tls_client *);		/* streams that use it keep it alive */
+
+/* SHA-256 of the certificate of our own; false: there is none. */
+bool tls_client_certificate(const struct tls_client *, uint8_t out[32]);
 
 /*
  * Read the trusted certificates anew if their file or directory is another one than before, or was

@@ -11,6 +11,7 @@
 
 #include "base/list.h"
 #include "net/net.h"
+#include "net/tls_pair.h"
 
 #define TLS_KEY_MAX	270		/* "name:port" */
 #define TLS_SESSIONS_MAX 64		/* remembered; the oldest goes */
@@ -37,6 +38,8 @@ struct tls_server {
 
 /* TLS 1.2 at least, no renegotiation, and buffers only while they are needed. NULL: no memory. */
 SSL_CTX *tls_context(const SSL_METHOD *, struct err *);
+/* What it shows of itself. */
+int tls_use_pair(SSL_CTX *, const struct tls_pair *, struct err *) must_use;
 void tls_client_release(struct tls_client *);
 /* Takes the reference. */
 void tls_client_remember(struct tls_client *, const char *key, SSL_SESSION *);

@@ -10,20 +10,9 @@
 
 #include <stdint.h>
 
-#include "base/err.h"
-#include "base/view.h"
+#include "net/tls_pair.h"
 
 struct tls_server;
-
-/* A file of at most so many bytes. */
-#define TLS_PEM_MAX 65536
-
-/* PEM, with the names of their files for messages. The caller wipes the key. */
-struct tls_pair {
-	struct view	 certificate;		/* the server's own first, its issuers behind it */
-	struct view	 key;
-	const char	*certificate_file, *key_file;
-};
 
 int tls_server_new(struct tls_server **out, const struct tls_pair *, struct err *) must_use;
 /* Connections that were begun with it go on. NULL is fine. */

@@ -442,15 +442,17 @@ guard_adopt(struct upstream *u)
 	struct relay *r = u->r;
 	struct guard *g = &r->guard;
 	const struct accounts_entry *x;
+	uint8_t certificate[32];
+	bool certified = u->tls != NULL && tls_client_certificate(u->tls, certificate);
 	struct view part[] = { view_str(u->conf->host), view_str(u->conf->user),
-		view_of(u->secret, u->nsecret) };
+		view_of(u->secret, u->nsecret), view_of(certificate, sizeof(certificate)) };
 	struct account_record rec;
 	struct err e;
 
 	struct login *l = &g->login[u->index];
 
 	u->login = l;
-	if (fingerprint_make(l->fingerprint, g->key, part, lengthof(part), &e) < 0) {
+	if (fingerprint_make(l->fingerprint, g->key, part, certified ? 4 : 3, &e) < 0) {
 		log_simple(r->env.log, LEVEL_WARNING, "accounts-not-kept", "relay %s: %s", u->conf->name, e.text);
 		return;
 	}

@@ -428,6 +428,8 @@ void guard_forgive(struct upstream *);		/* the administrator says so */
 /* --- remark: what all ports together show (diagnosis) ----------------------------- */
 
 void remark_issuer(struct session *, const char *issuer);	/* of the certificate, accepted or not */
+/* By which mechanism a login was refused, to stand behind the reply; "" if the password was said. */
+const char *remark_how(const struct session *);
 void remark_class(struct session *, enum health_class);
 void remark_look(struct relay *);		/* if anything is new */
 

@@ -97,3 +97,17 @@ remark_look(struct relay *r)
 		}
 	free(all);
 }
+
+/* A password may be right, and refused because of how it was said. */
+const char *
+remark_how(const struct session *s)
+{
+	static const char *const how[SASL_COUNT] = {
+		[SASL_EXTERNAL] = " (by EXTERNAL)", [SASL_SCRAM_SHA_256] = " (by SCRAM-SHA-256)",
+		[SASL_SCRAM_SHA_1] = " (by SCRAM-SHA-1)", [SASL_OAUTHBEARER] = " (by OAUTHBEARER)",
+		[SASL_XOAUTH2] = " (by XOAUTH2)", [SASL_CRAM_MD5] = " (by CRAM-MD5)",
+		[SASL_PLAIN] = "", [SASL_LOGIN] = "",
+	};
+
+	return client_failure(s->client)->fault == FAULT_AUTH ? how[client_mechanism(s->client)] : "";
+}

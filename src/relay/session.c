@@ -341,8 +341,8 @@ session_failed(struct session *s)
 	if (s->lost)
 		snprintf(detail, sizeof(detail), "%s", s->lost_text);
 	else if (f->reply.code != 0)
-		snprintf(detail, sizeof(detail), "%d %s%s%.150s", f->reply.code, f->reply.status,
-		    f->reply.status[0] != '\0' ? " " : "", f->reply.text);
+		snprintf(detail, sizeof(detail), "%d %s%s%.150s%s", f->reply.code, f->reply.status,
+		    f->reply.status[0] != '\0' ? " " : "", f->reply.text, remark_how(s));
 	else
 		snprintf(detail, sizeof(detail), "%s", f->detail);
 	if (s->quitting)

@@ -285,6 +285,8 @@ go(struct client *c, unsigned to)
 		if (fault == FAULT_NO_AUTH && c->tls_ready && c->caps.auth_words[0] != '\0')
 			(void)snprintf(detail, sizeof(detail), "no login method that may be used is offered, but %s",
 			    c->caps.auth_words);
+		if (fault == FAULT_NO_AUTH)
+			c->parser.done = false;		/* it is in what EHLO does not offer */
 		fail(c, fault, detail);
 		return;
 	}
@@ -606,10 +608,10 @@ client_caps(const struct client *c)
 	return c->caps.flags;
 }
 
-const char *
+enum sasl_mechanism
 client_mechanism(const struct client *c)
 {
-	return c->sasl.begun ? mechanism_name(c->sasl.mechanism) : NULL;
+	return c->sasl.begun ? c->sasl.mechanism : SASL_COUNT;
 }
 
 uint64_t

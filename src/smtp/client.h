@@ -140,8 +140,8 @@ const struct client_failure *client_failure(const struct client *);
 enum client_state client_state(const struct client *);
 const char *client_state_word(enum client_state);
 unsigned client_caps(const struct client *);	/* CAP_... of the last EHLO */
-/* Of the login that was begun; NULL: none was. */
-const char *client_mechanism(const struct client *);
+/* Of the login that was begun; SASL_COUNT: none was. */
+enum sasl_mechanism client_mechanism(const struct client *);
 uint64_t client_size_limit(const struct client *);	/* of EHLO SIZE; 0: none told */
 const char *client_greeting(const struct client *);	/* text of the 220 */
 /*

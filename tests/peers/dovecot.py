@@ -11,6 +11,7 @@ import hmac
 import json
 import os
 import pwd
+import select
 import subprocess
 import time
 
@@ -108,7 +109,7 @@ class Dovecot:
         while not os.path.exists(self.socket):
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError("Dovecot does not start: " + self.log_text())
-            time.sleep(0.02)
+            select.select([], [], [], 0.02)
 
     def stop(self):
         if self.process is not None and self.process.poll() is None:

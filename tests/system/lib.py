@@ -336,12 +336,12 @@ class Daemon:
                       "free_min": "0", "user_share": 100, **(queue or {})},
             "limits": {"connections_per_client": 500},
             **options,
-            "relays": [{
+            "relays": [{k: v for k, v in {
                 "name": "main", "host": "localhost", "user": sink.USER,
                 "password_file": str(secret), "ca_file": str(pathlib.Path(certs) / "ca.pem"),
                 "endpoints": [{"port": sink.ports[p], "tls": tls[p]} for p in endpoints],
-                **(relay or {}),
-            }],
+                **(relay or {}),        # None: it is left out
+            }.items() if v is not None}],
         }
         self.config = self.place / "posthouse.conf"
         self.write_config()

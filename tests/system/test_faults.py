@@ -166,7 +166,7 @@ PORT_FAULTS = {
     "ehlo-refused": (fault("ehlo", 550), "ehlo_refused", "550", "587"),
     "ehlo-451": (fault("ehlo", 451), "banner_4xx", "451", "587"),
     "starttls-554": (fault("starttls", 554), "starttls_refused", "554", "587"),
-    "no-login-offered": (setting("auth", "none"), "auth_missing", "250 PIPELINING", "587"),
+    "no-login-offered": (setting("auth", "none"), "auth_missing", "no login method that may be used is offered", "587"),
 }
 
 # A port that goes silent in use is left when the reply timer ends: a minute.

@@ -425,11 +425,30 @@ test_mechanisms(void **state)
 	assert_non_null(c);
 	assert_int_equal(c->relay[0].mechanisms, 0);
 	conf_free(c);
+	c = load(NAMES "relays = ( { host = \"h.example\"; certificate = \"/c\"; key = \"/k\"; }, "
+	    "{ host = \"i.example\"; certificate = \"/c\"; mechanisms = [ \"external\" ]; }, "
+	    "{ host = \"j.example\"; certificate = \"/c\"; mechanisms = [ \"external\" ]; user = \"u\"; } );");
+	assert_non_null(c);
+	assert_int_equal(c->relay[0].mechanisms, 0);
+	assert_string_equal(c->relay[0].key, "/k");
+	for (unsigned i = 1; i < 3; i++) {
+		assert_int_equal(c->relay[i].mechanisms, MECHANISM(SASL_EXTERNAL));
+		assert_string_equal(c->relay[i].key, "/c");
+	}
+	conf_free(c);
 	assert_relay_refused(LOGIN "mechanisms = [ \"ntlm\" ];", "number 1 is not a way to log in that we have");
 	assert_relay_refused(LOGIN "mechanisms = \"plain\";", "texts like [ \"scram-sha-256\", \"plain\" ]");
 	assert_relay_refused(LOGIN "mechanisms = [ \"plain\", \"xoauth2\" ];", "one relay has one of them");
 	assert_relay_refused(LOGIN "mechanisms = [ \"plain\", \"!plain\" ];", "leaves no way to log in");
-	assert_relay_refused(LOGIN "mechanisms = [ \"external\" ];", "needs a certificate of our own");
+	assert_mechanisms("[ \"plain\", \"external\" ]; certificate = \"/c\";",
+	    MECHANISM(SASL_PLAIN) | MECHANISM(SASL_EXTERNAL));
+	assert_relay_refused(LOGIN "mechanisms = [ \"external\", \"plain\" ];", "needs a certificate of our own");
+	assert_relay_refused("mechanisms = [ \"external\" ];", "needs a certificate of our own");
+	assert_relay_refused(LOGIN "mechanisms = [ \"external\" ]; certificate = \"/c\";",
+	    "password_file: nothing is to be said with it");
+	assert_relay_refused("key = \"/k\";", "relays[].key has no certificate");
+	assert_relay_refused("insecure = true; mechanisms = [ \"external\" ]; certificate = \"/c\";",
+	    "a password is only sent to a verified server");
 	assert_relay_refused("mechanisms = [ \"plain\" ];", "there is no user");
 }
 

@@ -128,7 +128,7 @@ proof_given(void)
 
 	drawn = NONCE_1;
 	assert_int_equal(log_in(c, "user", "pencil"), CLIENT_WANT_INPUT);
-	assert_string_equal(client_mechanism(c), "SCRAM-SHA-1");
+	assert_int_equal(client_mechanism(c), SASL_SCRAM_SHA_1);
 	assert_answers(c, "AUTH SCRAM-SHA-1 ", "n,,n=user,r=" NONCE_1);
 	assert_int_equal(challenge(c, FIRST_1), CLIENT_NEED_LOGIN);
 	assert_int_equal(log_in(c, "user", "pencil"), CLIENT_WANT_INPUT);
@@ -457,9 +457,9 @@ test_the_strongest_that_may_be_used(void **state)
 	for (size_t i = 0; i < lengthof(cases); i++) {
 		struct client *c = offered(cases[i].set, cases[i].offers);
 
-		assert_null(client_mechanism(c));
+		assert_int_equal(client_mechanism(c), SASL_COUNT);
 		assert_int_equal(log_in(c, "u", "p"), CLIENT_WANT_INPUT);
-		assert_string_equal(client_mechanism(c), cases[i].chosen);
+		assert_string_equal(mechanism_name(client_mechanism(c)), cases[i].chosen);
 		client_free(c);
 	}
 	for (unsigned m = 0; m < SASL_COUNT; m++)
