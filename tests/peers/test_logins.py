@@ -24,12 +24,12 @@ USER, PASSWORD = "web1", "pass, word = 7"
 
 
 class Upstream(test_peers.Upstream):
-    """One Postfix on one port."""
+    """One Postfix, asked by STARTTLS and with TLS from the start."""
 
     USER, PASSWORD = USER, PASSWORD
 
     def __init__(self, place, certs, service):
-        self.ports = {"587": postfix.free_port()}
+        self.ports = {"587": postfix.free_port(), "465": postfix.free_port()}
         self.dovecot = None
         self.postfix = postfix.Postfix(str(place / "postfix"))
         key, certificate = place / "postfix.key", place / "postfix.pem"
@@ -46,6 +46,8 @@ class Upstream(test_peers.Upstream):
             self.postfix.params.update(smtpd_sasl_type="dovecot", smtpd_sasl_path=self.dovecot.socket)
         self.postfix.service(postfix.smtpd_service(
             self.ports["587"], "smtpd_tls_security_level=encrypt"))
+        self.postfix.service(postfix.smtpd_service(
+            self.ports["465"], "smtpd_tls_security_level=encrypt", "smtpd_tls_wrappermode=yes"))
         self.postfix.start(self.ports["587"])
 
     def refusals(self):
@@ -63,13 +65,13 @@ class Upstream(test_peers.Upstream):
 class World:
     """One daemon for one login."""
 
-    def __init__(self, place, upstream, certs, name, secret, mechanisms):
+    def __init__(self, place, upstream, certs, name, endpoint, secret, mechanisms):
         folder = place / name
         folder.mkdir()
         self.upstream, self.name = upstream, name
         relay = {"mechanisms": mechanisms} if mechanisms else {}
         upstream.PASSWORD = secret
-        self.daemon = lib.Daemon(folder, upstream, certs, endpoints=("587",), relay=relay)
+        self.daemon = lib.Daemon(folder, upstream, certs, endpoints=(endpoint,), relay=relay)
 
     def send(self):
         with smtplib.SMTP("127.0.0.1", self.daemon.port.number, timeout=lib.PATIENCE) as s:
@@ -117,11 +119,12 @@ def run_service(place, certs, service):
     folder.mkdir()
     upstream = Upstream(folder, certs, service)
     try:
-        for name, secret, mechanisms, want in cases(service, upstream):
-            token = "%s-%s" % (service, name)
+        for endpoint, (name, secret, mechanisms, want) in (
+                (e, c) for e in ("587", "465") for c in cases(service, upstream) if c[3] or e == "587"):
+            token = "%s-%s-%s" % (service, endpoint, name)
             world = None
             try:
-                world = World(folder, upstream, certs, token, secret, mechanisms)
+                world = World(folder, upstream, certs, token, endpoint, secret, mechanisms)
                 if want:
                     world.works(want)
                 else:
