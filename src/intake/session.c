@@ -8,61 +8,15 @@
 #include "base/alloc.h"
 #include "base/require.h"
 #include "intake/allowed.h"
-#include "intake/message.h"
+#include "intake/session_private.h"
 
 #include "base/banned.h"
 
-#define SESSION_MAGIC	0x5e551014u
 #define DRAIN_COMMAND_MS 2000	/* for who has sent no message yet */
-#define TLS_MS		30000		/* for a handshake, however many bytes of it come */
-#define TLS_TEXT_MAX	80		/* version and cipher suite */
-#define NAME_MAX_BYTES	112
 #define NAME_WAIT_MS	500		/* for the name of the client's process */
 #define ASKED_MAX	64		/* such names awaited at one time; others are sent without */
 #define RELAY_WAIT_MS	30000		/* for a relay to begin a message with */
 #define RELAY_ANSWER_MS	300000		/* for a relay that is there, but says nothing */
-
-/*
- * Where the session is, as seen from here (the machine has its own states).
- * COMMAND  no message; commands are read
- * OPEN     DATA or BDAT came: waits for relay, or for room to open the transaction
- * TEXT     message bytes go to relay
- * STALL    the same, but credit or room is used up: nothing is read
- * DROP     the message is refused or taken back: the machine swallows the rest of it
- * FLUSH    the text is complete, its end waits for credit or room
- * ANSWER   COMMIT went out, the answer is awaited
- * TLS      the handshake; behind it a session begins anew
- */
-enum session_state {
-	STATE_COMMAND, STATE_OPEN, STATE_TEXT, STATE_STALL, STATE_DROP, STATE_FLUSH, STATE_ANSWER,
-	STATE_TLS, STATE_COUNT
-};
-
-struct session {
-	unsigned		 magic;
-	struct session_host	*host;
-	struct list		 link;
-	struct list		 wait;
-	struct stream		*stream;	/* NULL: the client has gone */
-	struct server		*server;
-	enum session_state	 state;
-	struct timer		 timer;		/* of the state */
-	struct timer		 total;		/* of a message, whatever the client does */
-	struct message		 message;
-	bool			 eight_bit;
-	bool			 served;	/* a message has had its answer */
-	bool			 running;
-	bool			 at_end;	/* the client has said all it will; it may still listen */
-	size_t			 kept;		/* bytes of recipients, as told to admission */
-	size_t			 seen;		/* bytes of the output already looked at for the log */
-	uint64_t		 number;
-	struct session_peer	 peer;
-	char			 peer_text[ADDRESS_TEXT_MAX];
-	char			 tls[TLS_TEXT_MAX];	/* or "": in clear */
-	char			 process[NAME_MAX_BYTES];	/* or "" */
-	bool			 asks;		/* for it: no message is opened before the answer */
-	struct timer		 patience;	/* or the end of this */
-};
 
 static const struct server_answer too_slow = { 421, "4.4.2", "Timeout, closing the connection" };
 static const struct server_answer going_down = { 421, "4.3.2", "Shutting down, try again later" };
@@ -71,12 +25,10 @@ static const struct server_answer lost_relay = { 451, "4.3.0", "The message coul
 static const struct server_answer no_memory = { 451, "4.3.0", "Out of memory, try again later" };
 static const struct server_answer too_many = { 452, "4.5.3", "Too many recipients for one message" };
 
-static void run(struct session *);
 static void expired_text(struct session *);
 static void expired_open(struct session *);
 static void expired_stall(struct session *);
 static void expired_answer(struct session *);
-static void expired_tls(struct session *);
 
 /* Each state: who has how long, and what follows when that is over. */
 static const struct state_rule {
@@ -91,34 +43,25 @@ static const struct state_rule {
 	[STATE_DROP] = { true, 0, expired_text },
 	[STATE_FLUSH] = { false, RELAY_ANSWER_MS, expired_answer },
 	[STATE_ANSWER] = { false, RELAY_ANSWER_MS, expired_answer },
-	[STATE_TLS] = { false, TLS_MS, expired_tls },
+	[STATE_TLS] = { false, SESSION_TLS_MS, session_tls_expired },
 };
-
-static struct session *
-own(void *p)
-{
-	struct session *s = p;
-
-	require(s->magic == SESSION_MAGIC);
-	return s;
-}
 
 struct session *
 session_of_link(struct list *link)
 {
-	return own(list_entry(link, struct session, link));
+	return session_own(list_entry(link, struct session, link));
 }
 
 struct session *
 session_of_wait(struct list *link)
 {
-	return own(list_entry(link, struct session, wait));
+	return session_own(list_entry(link, struct session, wait));
 }
 
 static struct session *
 session_of_txn(struct channel_txn *t)
 {
-	return own(container_of(container_of(t, struct message, txn), struct session, message));
+	return session_own(container_of(container_of(t, struct message, txn), struct session, message));
 }
 
 /* --- states, time, end --------------------------------------------------------- */
@@ -143,9 +86,8 @@ arm_total(struct session *s)
 	timer_set(s->host->loop, &s->total, s->host->conf->limits.transaction_ms);
 }
 
-/* The one place where the state changes: with it the limits of time, and what is waited for. */
-static void
-move(struct session *s, enum session_state state)
+void
+session_move(struct session *s, enum session_state state)
 {
 	bool waits = state == STATE_OPEN || state == STATE_STALL || state == STATE_FLUSH;
 
@@ -166,7 +108,7 @@ move(struct session *s, enum session_state state)
 static bool
 keeps(void *owner, size_t bytes)
 {
-	struct session *s = own(owner);
+	struct session *s = session_own(owner);
 
 	return admission_keep(&s->host->admission, s->peer.client, &s->kept, bytes);
 }
@@ -211,99 +153,17 @@ session_kill(struct session *s)
 	session_free(s);
 }
 
-/* --- log -------------------------------------------------------------------------- */
-
-void
-session_peer_log(const struct session_peer *p, struct log_line *line)
-{
-	if (p->no_uid == NULL)
-		log_num(line, "uid", p->uid);
-	else
-		log_word(line, "no_uid", p->no_uid);
-}
-
-static void
-log_who(struct session *s, struct log_line *line)
-{
-	log_word(line, "peer", s->peer_text);
-	session_peer_log(&s->peer, line);
-	log_num(line, "s", (int64_t)s->number);
-}
-
-static void
-log_accepted(struct session *s, uint64_t id)
-{
-	const struct server_envelope *env = server_envelope(s->server);
-	struct log_line line;
-
-	log_begin(&line, s->host->log, LEVEL_INFO, "accepted");
-	log_id(&line, id);
-	log_text(&line, "from", env->from);
-	log_num(&line, "rcpts", (int64_t)env->nrcpt);
-	log_num(&line, "size", (int64_t)s->message.txn.size);
-	log_who(s, &line);
-	if (s->tls[0] != '\0')
-		log_text(&line, "tls", view_str(s->tls));
-	if (s->process[0] != '\0')
-		log_text(&line, "process", view_str(s->process));
-	if (s->message.script[0] != '\0')
-		log_text(&line, "script", view_str(s->message.script));
-	if (s->stream == NULL)
-		log_word(&line, "client", "gone");
-	log_end(&line);
-}
-
-/* code is "452", reason is what stands behind it. */
-static void
-log_refused(struct session *s, struct view code, struct view reason)
-{
-	struct log_line line;
-	uint64_t n = 0;
-
-	s->host->refused++;
-	s->host->on_change(s->host);
-	if (!refusals_count(&s->host->refusals))
-		return;
-	for (size_t i = 0; i < code.n; i++)
-		n = n * 10 + (uint64_t)(code.p[i] - '0');
-	log_begin(&line, s->host->log, LEVEL_INFO, "refused");
-	log_num(&line, "code", (int64_t)n);
-	log_text(&line, "reason", reason);
-	if (s->state != STATE_COMMAND)
-		log_text(&line, "from", server_envelope(s->server)->from);
-	log_who(s, &line);
-	log_end(&line);
-}
-
-/* Every refusal is a reply of ours: the one place where all of them pass is the output. */
-static void
-note_replies(struct session *s, struct view out)
-{
-	struct view rest = view_from(out, s->seen);
-	struct view line;
-
-	while (view_find(rest, '\n') < rest.n && view_split(&rest, '\n', &line)) {
-		s->seen = out.n - rest.n;
-		if (view_ends(line, VIEW("\r")))
-			line.n--;
-		if (line.n > 4 && (line.p[0] == '4' || line.p[0] == '5') && line.p[3] == ' ' &&
-		    is_digit(line.p[1]) && is_digit(line.p[2]))
-			log_refused(s, view_first(line, 3), view_from(line, 4));
-	}
-}
-
 /* --- replies ------------------------------------------------------------------------ */
 
-/* False: the client does not read, and there is more to write. */
-static bool
-write_output(struct session *s)
+bool
+session_write_output(struct session *s)
 {
 	struct buf *out = server_output(s->server);
 	size_t n = buf_len(out);
 
 	if (n == 0)
 		return true;
-	note_replies(s, buf_view(out));
+	session_note_replies(s, buf_view(out));
 	if (s->stream == NULL) {
 		buf_clear(out);
 		s->seen = 0;
@@ -325,7 +185,7 @@ end(struct session *s, const struct server_answer *why)
 	if (s->stream != NULL) {
 		server_end(s->server, why);
 		/* A client that did not read the replies before won't read this one. */
-		close_stream(s, !write_output(s));
+		close_stream(s, !session_write_output(s));
 	}
 	session_free(s);
 }
@@ -335,7 +195,7 @@ refuse_text(struct session *s, const struct server_answer *why)
 {
 	message_drop(&s->message, s->host->channel);
 	server_refuse_body(s->server, why);
-	move(s, STATE_DROP);
+	session_move(s, STATE_DROP);
 }
 
 static void
@@ -345,13 +205,13 @@ answer(struct session *s, const struct server_answer *a)
 	s->served = true;
 	server_commit_result(s->server, a);
 	/* The state is still ANSWER while the reply is written: the log line has the sender. */
-	(void)write_output(s);		/* what is left goes when the client reads */
+	(void)session_write_output(s);		/* what is left goes when the client reads */
 	if (s->stream == NULL) {
 		session_free(s);
 		return;
 	}
-	move(s, STATE_COMMAND);
-	run(s);
+	session_move(s, STATE_COMMAND);
+	session_run(s);
 }
 
 static void
@@ -365,8 +225,8 @@ static void
 refuse_open(struct session *s, const struct server_answer *why)
 {
 	server_data_ready(s->server, why);
-	(void)write_output(s);		/* still in OPEN: the log line has the sender */
-	move(s, server_is_busy(s->server) ? STATE_DROP : STATE_COMMAND);
+	(void)session_write_output(s);		/* still in OPEN: the log line has the sender */
+	session_move(s, server_is_busy(s->server) ? STATE_DROP : STATE_COMMAND);
 }
 
 static void
@@ -375,14 +235,14 @@ expired_open(struct session *s)
 	if (stream_input(s->stream).n > 0)
 		server_data_followed(s->server);
 	refuse_open(s, &no_relay);
-	run(s);
+	session_run(s);
 }
 
 static void
 expired_stall(struct session *s)
 {
 	refuse_text(s, &lost_relay);
-	run(s);
+	session_run(s);
 }
 
 static void
@@ -394,7 +254,7 @@ expired_answer(struct session *s)
 static void
 on_timer(void *arg)
 {
-	struct session *s = own(arg);
+	struct session *s = session_own(arg);
 
 	rules[s->state].expired(s);
 }
@@ -402,76 +262,7 @@ on_timer(void *arg)
 static void
 on_total(void *arg)
 {
-	end(own(arg), &too_slow);
-}
-
-/* --- TLS --------------------------------------------------------------------------- */
-
-static enum conf_listener_tls
-tls_mode(const struct session *s)
-{
-	return s->peer.by != NULL ? s->peer.by->tls : CONF_LISTENER_TLS_OFF;
-}
-
-/* NULL: the certificate could not be used, which the log has told. */
-static struct tls_server *
-tls_server(const struct session *s)
-{
-	return s->peer.by != NULL ? s->host->tls[s->peer.by - s->host->conf->listener] : NULL;
-}
-
-/* Nothing can be said to this client: it understands TLS alone, or nothing. The session is gone. */
-static void
-fail_tls(struct session *s, const char *why)
-{
-	struct session_host *host = s->host;
-	struct log_line line;
-
-	host->refused++;
-	if (refusals_count(&host->refusals)) {
-		log_begin(&line, host->log, LEVEL_INFO, "tls-failed");
-		log_text(&line, "reason", view_str(why));
-		log_text(&line, "listener", view_str(s->peer.by->name));
-		log_who(s, &line);
-		log_end(&line);
-	}
-	session_kill(s);
-}
-
-static void
-expired_tls(struct session *s)
-{
-	fail_tls(s, s->host->draining ? "the daemon stops, or takes a new configuration" :
-	    "the client did not finish the handshake in time");
-}
-
-/* The 220 to STARTTLS goes out before it. The session may be gone. */
-static void
-begin_tls(struct session *s)
-{
-	struct tls_server *tls = tls_server(s);
-
-	if (tls == NULL || s->at_end || !write_output(s)) {
-		fail_tls(s, tls == NULL ? "there is no certificate" : "the client has gone");
-		return;
-	}
-	move(s, STATE_TLS);
-	stream_serve_tls(s->stream, tls);
-}
-
-static void
-on_tls(void *owner)
-{
-	struct session *s = own(owner);
-	struct tls_info info;
-
-	if (stream_tls_info(s->stream, &info))
-		(void)snprintf(s->tls, sizeof(s->tls), "%s %s", info.version, info.cipher);
-	server_secured(s->server);
-	if (tls_mode(s) == CONF_LISTENER_TLS_IMPLICIT)
-		server_greet(s->server, NULL);
-	move(s, STATE_COMMAND);
-	run(s);
+	end(session_own(arg), &too_slow);
 }
 
 /* --- a message --------------------------------------------------------------------- */
@@ -522,7 +313,7 @@ try_open(struct session *s)
 	if (opened) {
 		message_begin(&s->message, &stamp);
 		server_data_ready(s->server, NULL);
-		move(s, STATE_TEXT);
+		session_move(s, STATE_TEXT);
 		arm_total(s);
 	} else if (too_big) {
 		refuse_open(s, &too_many);
@@ -535,11 +326,11 @@ try_commit(struct session *s)
 {
 	if (!message_flush(&s->message, s->host->channel)) {
 		if (s->state != STATE_FLUSH)
-			move(s, STATE_FLUSH);
+			session_move(s, STATE_FLUSH);
 		return;
 	}
 	channel_commit(s->host->channel, &s->message.txn, s->eight_bit, s->message.script);
-	move(s, STATE_ANSWER);
+	session_move(s, STATE_ANSWER);
 }
 
 static void
@@ -550,7 +341,7 @@ take_body(struct session *s, struct view body)
 	if (!message_take(&s->message, s->host->channel, body))
 		refuse_text(s, &no_memory);
 	else if (!s->message.in_header && buf_len(&s->message.pending) >= MESSAGE_GATHER)
-		move(s, STATE_STALL);
+		session_move(s, STATE_STALL);
 }
 
 static void
@@ -585,8 +376,8 @@ leave_drop(struct session *s)
 {
 	if (s->state != STATE_DROP || server_is_busy(s->server))
 		return;
-	note_replies(s, buf_view(server_output(s->server)));	/* while it is known whose */
-	move(s, STATE_COMMAND);
+	session_note_replies(s, buf_view(server_output(s->server)));	/* while it is known whose */
+	session_move(s, STATE_COMMAND);
 }
 
 /* All input is taken: what has gathered goes out. False: the session is gone. */
@@ -595,9 +386,9 @@ take_rest(struct session *s)
 {
 	leave_drop(s);
 	if (s->state == STATE_TEXT && !message_flush(&s->message, s->host->channel))
-		move(s, STATE_STALL);
+		session_move(s, STATE_STALL);
 	if (s->at_end && s->state != STATE_STALL) {
-		close_stream(s, !write_output(s));
+		close_stream(s, !session_write_output(s));
 		session_free(s);
 		return false;
 	}
@@ -620,10 +411,10 @@ act(struct session *s, enum server_action action, const struct server_event *ev)
 		return true;
 	case SERVER_DATA:
 		if (s->state == STATE_DROP) {	/* the refusal is in the output, its message forgotten */
-			move(s, STATE_COMMAND);
-			note_replies(s, buf_view(server_output(s->server)));
+			session_move(s, STATE_COMMAND);
+			session_note_replies(s, buf_view(server_output(s->server)));
 		}
-		move(s, STATE_OPEN);
+		session_move(s, STATE_OPEN);
 		try_open(s);
 		return true;
 	case SERVER_BODY:
@@ -634,16 +425,16 @@ act(struct session *s, enum server_action action, const struct server_event *ev)
 		return true;
 	case SERVER_ABORT:
 		message_drop(&s->message, s->host->channel);
-		move(s, STATE_DROP);
+		session_move(s, STATE_DROP);
 		leave_drop(s);
 		return true;
 	case SERVER_STARTTLS:
-		return true;		/* run(): its bytes are to be taken off first */
+		return true;		/* session_run(): its bytes are to be taken off first */
 	case SERVER_CLOSE:
 		break;
 	}
 	message_drop(&s->message, s->host->channel);
-	close_stream(s, !write_output(s));
+	close_stream(s, !session_write_output(s));
 	session_free(s);
 	return false;
 }
@@ -653,15 +444,15 @@ act(struct session *s, enum server_action action, const struct server_event *ev)
  * that sends a line byte by byte does not get more time for it: only a reply
  * counts as progress there, and message bytes within a message.
  */
-static void
-run(struct session *s)
+void
+session_run(struct session *s)
 {
 	bool more = true;
 
 	if (s->running || s->stream == NULL)
 		return;
 	s->running = true;
-	while (write_output(s) && more && rules[s->state].reads) {
+	while (session_write_output(s) && more && rules[s->state].reads) {
 		struct server_event ev = { 0 };
 		size_t used = 0;
 		enum server_action action = server_step(s->server, stream_input(s->stream), &used, &ev);
@@ -676,7 +467,7 @@ run(struct session *s)
 			stream_consume(s->stream, used);
 		if (action == SERVER_STARTTLS) {
 			s->running = false;
-			begin_tls(s);
+			session_begin_tls(s);
 			return;
 		}
 		more = action != SERVER_WANT_INPUT && action != SERVER_WAIT;
@@ -689,7 +480,7 @@ run(struct session *s)
 static void
 no_name(void *arg)
 {
-	session_named(own(arg), "");
+	session_named(session_own(arg), "");
 }
 
 /* At once, while it is there: its number may soon be another one's. */
@@ -730,7 +521,7 @@ session_named(struct session *s, const char *name)
 static void
 on_input(void *owner)
 {
-	run(own(owner));
+	session_run(session_own(owner));
 }
 
 /*
@@ -740,15 +531,15 @@ on_input(void *owner)
 static void
 on_closed(void *owner, const struct stream_end *why)
 {
-	struct session *s = own(owner);
+	struct session *s = session_own(owner);
 
 	if (s->state == STATE_TLS) {
-		fail_tls(s, why->text);
+		session_tls_failed(s, why->text);
 		return;
 	}
 	if (why->kind == STREAM_EOF) {
 		s->at_end = true;
-		run(s);
+		session_run(s);
 		return;
 	}
 	close_stream(s, true);
@@ -759,14 +550,14 @@ on_closed(void *owner, const struct stream_end *why)
 static const struct stream_events stream_events = {
 	.on_input = on_input,
 	.on_drained = on_input,
-	.on_tls = on_tls,
+	.on_tls = session_on_tls,
 	.on_closed = on_closed,
 };
 
 static bool
 refuses(void *owner, bool is_sender, struct view address, char text[SERVER_RULE_MAX])
 {
-	const struct session *s = own(owner);
+	const struct session *s = session_own(owner);
 
 	return !allowed_address(s->host->conf, s->peer.by, is_sender, address, text);
 }
@@ -783,9 +574,9 @@ init_server(struct session *s)
 		.errors_max = host->conf->limits.errors,
 		.default_domain = host->conf->default_domain,
 		.any_login = (peer->by != NULL ? peer->by->auth : host->conf->auth) == CONF_AUTH_ACCEPT_ANY,
-		.tls = tls_mode(s) == CONF_LISTENER_TLS_STARTTLS ? SERVER_TLS_OFFERED :
-		    tls_mode(s) == CONF_LISTENER_TLS_REQUIRED ? SERVER_TLS_REQUIRED : SERVER_TLS_NONE,
-		.tls_fails = tls_server(s) == NULL,
+		.tls = session_tls_mode(s) == CONF_LISTENER_TLS_STARTTLS ? SERVER_TLS_OFFERED :
+		    session_tls_mode(s) == CONF_LISTENER_TLS_REQUIRED ? SERVER_TLS_REQUIRED : SERVER_TLS_NONE,
+		.tls_fails = session_tls_server(s) == NULL,
 		.refuses = refuses,
 		.keeps = keeps,
 		.owner = s,
@@ -819,13 +610,13 @@ session_start(struct session_host *host, struct stream *stream, const struct ses
 	timer_init(&s->total, on_total, s);
 	ask_name(s);
 	stream_own(stream, &stream_events, s);
-	if (tls_mode(s) == CONF_LISTENER_TLS_IMPLICIT) {
-		begin_tls(s);
+	if (session_tls_mode(s) == CONF_LISTENER_TLS_IMPLICIT) {
+		session_begin_tls(s);
 		return;
 	}
 	server_greet(s->server, NULL);
-	move(s, STATE_COMMAND);
-	run(s);
+	session_move(s, STATE_COMMAND);
+	session_run(s);
 }
 
 void
@@ -843,7 +634,7 @@ session_retry(struct session *s)
 		break;
 	case STATE_STALL:
 		if (message_flush(&s->message, s->host->channel))
-			move(s, STATE_TEXT);
+			session_move(s, STATE_TEXT);
 		break;
 	case STATE_FLUSH:
 		try_commit(s);
@@ -856,7 +647,7 @@ session_retry(struct session *s)
 	case STATE_COUNT:
 		return;
 	}
-	run(s);
+	session_run(s);
 }
 
 void
@@ -895,7 +686,7 @@ session_on_durable(struct channel_txn *t, uint64_t id)
 	(void)snprintf(text, sizeof(text), "Ok: queued as %016" PRIx64, id);
 	s->host->accepted++;
 	s->host->on_change(s->host);
-	log_accepted(s, id);
+	session_log_accepted(s, id);
 	answer(s, &(struct server_answer){ 250, "2.0.0", text });
 }
 
@@ -907,7 +698,7 @@ refused(struct session *s, const struct server_answer *why)
 		return;
 	}
 	refuse_text(s, why);
-	run(s);
+	session_run(s);
 }
 
 void

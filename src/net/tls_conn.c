@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <openssl/buffer.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -19,6 +20,7 @@
 #define ENCRYPT_MAX	65536u			/* plain bytes at a time */
 #define OUTPUT_MAX	(4u * ENCRYPT_MAX)	/* records of that, alerts, handshake */
 #define HEARD_MAX	60
+#define KEEP_EMPTY	4096			/* of what came and is decrypted */
 
 struct tls_conn {
 	struct tls_client *client;		/* NULL: this is the server's side */
@@ -233,6 +235,22 @@ tls_conn_handshake(struct tls_conn *c, struct stream_end *end)
 	return p;
 }
 
+/* A connection that rests keeps none of the room that its last burst needed. */
+static void
+give_back(struct tls_conn *c)
+{
+	BUF_MEM *room;
+	BIO *fresh;
+
+	if (BIO_ctrl_pending(c->from_peer) != 0 || BIO_get_mem_ptr(c->from_peer, &room) != 1 || room->max <= KEEP_EMPTY)
+		return;
+	fresh = BIO_new(BIO_s_mem());
+	if (fresh == NULL)
+		return;
+	SSL_set0_rbio(c->ssl, fresh);		/* frees the old one */
+	c->from_peer = fresh;
+}
+
 enum tls_progress
 tls_conn_read(struct tls_conn *c, struct buf *in, struct stream_end *end)
 {
@@ -253,6 +271,7 @@ tls_conn_read(struct tls_conn *c, struct buf *in, struct stream_end *end)
 			continue;
 		}
 		p = judge(c, 0, false, end);
+		give_back(c);
 		return collect_output(c) ? p : too_much(end);
 	}
 }

@@ -96,8 +96,11 @@ act(struct server *s, struct run *r, struct view *io, unsigned choice)
 static void
 play(struct run *r, struct view in, unsigned choice, size_t step)
 {
-	struct server *s = server_new(&params);
+	struct server_params p = params;
+	struct server *s;
 
+	p.tls = (choice & 64) != 0 ? SERVER_TLS_REQUIRED : (choice & 32) != 0 ? SERVER_TLS_OFFERED : SERVER_TLS_NONE;
+	s = server_new(&p);
 	*r = (struct run){ .closed = false };
 	buf_init(&r->said, NOTES_MAX);
 	buf_init(&r->got, NOTES_MAX);
