@@ -95,6 +95,8 @@ take(struct role *r, struct packet *p, bool *debug, bool *bad)
 		keep(&r->status, p);
 	else if (view_eq(p->word, VIEW("handover")))
 		keep(&r->handover, p);
+	else if (view_eq(p->word, VIEW("again")))
+		r->again = true;
 	else if (view_eq(p->word, VIEW("tls")))
 		take_tls(r, p);
 	else if (view_eq(p->word, VIEW("listen")))

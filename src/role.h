@@ -10,7 +10,8 @@
  *
  * Order to a role: "conf NAME" + memory file with the configuration's text;
  * "debug" if -d; relay: "secret" + memory file (secrets.h), "spool" + directory,
- * "history" + directory, "control" + listening socket, "status" + listening socket; intake:
+ * "history" + directory, "control" + listening socket, "status" + listening socket, "again" if it
+ * follows another one of the same daemon; intake:
  * "tls N BYTES" + memory file: so many bytes of it are the certificate of the listener (to relay: for the relay) N, the rest is
  * its key; "listen N" + socket, for each: N is the listener of the configuration, "-" one for this host
  * alone; then "start". To intake, asked by "who NUMBER PID UID":
@@ -55,6 +56,7 @@ struct role {
 	const struct conf_listener *listener[ROLE_LISTEN_MAX];	/* NULL: for this host alone */
 	size_t		 nlisten;
 	struct role_tls	 tls[ROLE_TLS_MAX];	/* of each listener, or for each relay */
+	bool		 again;			/* it follows another one of the same daemon */
 	/* set by the main before role_run() */
 	void		(*on_handover)(void *owner, int fd);
 	void		(*on_drain)(void *owner);	/* at most once */

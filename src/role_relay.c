@@ -184,7 +184,7 @@ start_relay(struct relay_main *m, struct err *e)
 	struct role *r = &m->role;
 	struct relay_env env = { .loop = r->loop, .net = m->net, .fs = m->fs, .commit = m->commit,
 		.reader = m->reader, .history_fs = m->history_fs, .history = m->history, .rng = &r->rng, .log = r->log, .tls = m->tls,
-		.sink_fs = m->sink_fs, .sandbox = r->sandbox };
+		.sink_fs = m->sink_fs, .sandbox = r->sandbox, .again = r->again };
 	struct buf secret;
 	int rc;
 

@@ -158,6 +158,8 @@ on_started(void *owner, struct child *c)
 		child_tell(c, "history", VIEW(""), s->places.history);
 		child_tell(c, "control", VIEW(""), s->doors.control);
 		child_tell(c, "status", VIEW(""), s->doors.status);
+		if (s->announced)
+			child_tell(c, "again", VIEW(""), -1);
 	} else {
 		tell_certificates(c, s->certificates.listener, lengthof(s->certificates.listener));
 		for (size_t i = 0; i < s->doors.n; i++)

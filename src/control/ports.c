@@ -100,14 +100,23 @@ put_lines(struct relay *relay, struct report *r)
 	report_blank(r);
 }
 
+static bool
+is_down(enum endpoint_state state)
+{
+	return state == EP_DOWN || state == EP_PROBING || state == EP_BLOCKED;
+}
+
 /* People look at one column for the port that mail takes. */
 static void
-ports_way(struct relay *relay, size_t which, size_t i, bool current, struct report *r)
+ports_way(struct relay *relay, size_t which, size_t i, const struct endpoint_view *v, struct report *r)
 {
+	bool current = v->current;
 	struct relay_way way;
 
 	relay_way(relay, which, &way);
-	if (r->json || way.avoided < 0 || (!current && way.endpoint != (int)i))
+	if (!r->json && is_down(v->state) && (current || way.endpoint == (int)i))
+		report_word(r, "current", "down");
+	else if (r->json || way.avoided < 0 || (!current && way.endpoint != (int)i))
 		report_bool(r, "current", current);
 	else
 		report_word(r, "current", current ? "avoided" : "detour");
@@ -150,7 +159,7 @@ ports_row(struct relay *relay, size_t which, size_t i, struct report *r)
 	report_word(r, "tls", tls_word(conf->endpoint[i].tls));
 	report_word(r, "state", endpoint_state_word(v.state));
 	report_bool(r, "suspect", v.suspect);
-	ports_way(relay, which, i, v.current, r);
+	ports_way(relay, which, i, &v, r);
 	report_points(r, relay, which, i);
 	report_time(r, "since", wall_of(relay, v.since_ms));
 	report_time(r, "last_probe", wall_of(relay, v.last_probe_ms));

@@ -233,6 +233,7 @@ static void
 change(struct relay *r, enum alarm_kind kind, size_t i, struct alarms_one *one, enum alarm_action action,
     bool was_active)
 {
+	bool known = one->was_ms != 0 && r->env.again;		/* the log has it, from the relay before */
 	struct buf why;
 
 	one->told.kind = kind;
@@ -246,7 +247,7 @@ change(struct relay *r, enum alarm_kind kind, size_t i, struct alarms_one *one, 
 		one->told.since_ms = one->was_ms != 0 ? one->was_ms : loop_wall(r->env.loop);
 	}
 	one->was_ms = 0;
-	if (action == ALARM_RAISE || was_active)
+	if (action == ALARM_RAISE ? !known : was_active || known)
 		log_alarm(r, &one->told, action == ALARM_RAISE);
 	tell(r, &one->told, action == ALARM_RAISE);
 }

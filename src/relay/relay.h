@@ -38,6 +38,7 @@ struct relay_env {
 	struct log	*log;
 	struct tls_client *const *tls;	/* of each relay; NULL in the simulator, whose streams need none */
 	const char	*sandbox;	/* level reached, for status */
+	bool		 again;		/* it follows another relay of the same daemon: what that one told is known */
 };
 
 #define ALARM_TEXT_MAX 256

@@ -54,6 +54,63 @@ they_read_of_its_end(void **state)
 	assert_null(strstr(answer_to(w, "ports"), " avoided "));
 }
 
+/* The port that mail would take, and the one it took in its place, are dead: that is no detour. */
+static void
+what_is_down_is_said_to_be(void **state)
+{
+	struct world *w = *state;
+
+	begin_detour(w);
+	world_all(w, TWIN_REFUSE);
+	twin_endpoint_reset(w->port[P465].ep);
+	world_mail(w, ALICE, BOB, "hello-2.");
+	world_run(w, MINUTES(3));
+	assert_has(answer_to(w, "ports"), " down ");
+	assert_null(strstr(answer_to(w, "ports"), " avoided "));
+	assert_null(strstr(answer_to(w, "ports"), " detour "));
+}
+
+/* An alarm that holds over a reload is in the log once, and so is its end. */
+static void
+a_reload_logs_no_alarm_again(void **state)
+{
+	struct world *w = *state;
+
+	w->conf.alarm_hold_ms = SECONDS(10);
+	start_warm(w);
+	world_all(w, TWIN_REFUSE);
+	for (size_t i = 0; i < PORTS; i++)
+		twin_endpoint_reset(w->port[i].ep);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, MINUTES(5));
+	assert_int_equal(world_logged(w, "alarm", "alarm=relay-down"), 1);
+	world_stop(w);
+	w->again = true;
+	world_start(w);
+	world_run(w, MINUTES(5));
+	assert_has(answer_to(w, "status"), "relay-down");
+	assert_int_equal(world_logged(w, "alarm", "alarm=relay-down"), 1);
+	/* Over while there is none: the next one has to say it. */
+	world_stop(w);
+	world_all(w, TWIN_ACCEPT);
+	world_start(w);
+	assert_true(world_settle(w, MINUTES(5)));
+	world_run(w, MINUTES(1));
+	assert_int_equal(world_logged(w, "alarm-over", "alarm=relay-down"), 1);
+	/* Another daemon says it again. */
+	world_all(w, TWIN_REFUSE);
+	for (size_t i = 0; i < PORTS; i++)
+		twin_endpoint_reset(w->port[i].ep);
+	world_mail(w, ALICE, BOB, "hello-2.");
+	world_run(w, MINUTES(5));
+	assert_int_equal(world_logged(w, "alarm", "alarm=relay-down"), 2);
+	world_stop(w);
+	w->again = false;
+	world_start(w);
+	world_run(w, MINUTES(5));
+	assert_int_equal(world_logged(w, "alarm", "alarm=relay-down"), 3);
+}
+
 /* What was opened for the detour does not keep mail from the port that is well again. */
 static void
 its_sessions_end_with_it(void **state)
@@ -144,9 +201,11 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(people_read_of_it),
 		T(they_read_of_its_end),
+		T(what_is_down_is_said_to_be),
 		T(its_sessions_end_with_it),
 		T(what_is_awaited_is_said),
 		T(an_alarm_keeps_its_time),
+		T(a_reload_logs_no_alarm_again),
 	};
 
 	return scenario_run(tests);

@@ -568,7 +568,7 @@ world_try_start(struct world *w, struct err *e)
 		.net = w->around != NULL ? w->around : &w->net.net,
 		.commit = &w->commit.worker, .reader = &w->reader.worker,
 		.history_fs = &w->history_disk.fs, .history = &w->history.worker,
-		.rng = &w->rng, .log = &w->log, .sandbox = "twin",
+		.rng = &w->rng, .log = &w->log, .sandbox = "twin", .again = w->again,
 	};
 
 	twin_worker_init(&w->commit, &w->loop.loop);

@@ -43,6 +43,7 @@ struct world {
 	struct relay		*relay;
 	bool			 ready, drained, paused;
 	bool			 no_status;	/* nobody wants the line for systemctl status */
+	bool			 again;		/* relay is replaced within the same daemon */
 	/* the pretended intake */
 	struct stream		*intake;
 	uint64_t		 number;
