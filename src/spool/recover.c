@@ -251,6 +251,8 @@ replay_run(struct job *job)
 		salvage_range(&rc->salvage, rc->fd, sg, &rc->replay);
 	} else if (rc->result == SCAN_END) {
 		salvage_end(&rc->salvage, sg, !rc->scan.sealed && !rc->damaged);
+		if (rc->scan.torn)
+			salvage_torn(&rc->salvage, sg, rc->scan.at);
 		rc->new_size = leftover_cut(rc->s->env.fs, sg, &rc->scan);
 	}
 }
@@ -383,6 +385,7 @@ order_run(struct job *job)
 {
 	struct recovery *rc = container_of(job, struct recovery, job);
 
+	salvage_orphans(&rc->salvage, &rc->replay);
 	salvage_chunks(&rc->salvage, (uint32_t)(rc->first - 1), &rc->replay);
 	rc->notes = quarantine_notes(rc->s->env.fs);
 	tell_order(&rc->telling, rc->replay.found);
@@ -415,6 +418,7 @@ order_done(struct job *job)
 	struct recovery *rc = container_of(job, struct recovery, job);
 	struct spool *s = rc->s;
 
+	salvage_tell_orphans(&rc->salvage, s);
 	salvage_tell_chunks(&rc->salvage, s);
 	s->quarantined = rc->notes;	/* what an earlier start has found is found again */
 	s->nuntold = (uint32_t)rc->telling.n;

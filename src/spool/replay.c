@@ -22,12 +22,15 @@ struct hold {
 
 #define NO_HOLD	UINT32_MAX
 
+#define ORPHANS_MAX	65536u	/* 2 MiB; mostly their ends are read soon */
+
 void
 replay_init(struct replay *rp)
 {
 	*rp = (struct replay){ .found = index_new() };
 	map_init(&rp->holds);
 	map_init(&rp->open);
+	map_init(&rp->orphans);
 }
 
 void
@@ -39,6 +42,7 @@ replay_done(struct replay *rp)
 		free(h);
 	map_done(&rp->holds);
 	map_done(&rp->open);
+	map_done(&rp->orphans);
 	index_free(rp->found);
 	rp->found = NULL;
 }
@@ -84,6 +88,7 @@ drop(struct replay *rp, uint64_t id)
 {
 	struct spool_message *m = index_get(rp->found, id);
 
+	(void)map_take(&rp->orphans, id);	/* it has ended */
 	if (m == NULL)			/* gone with an earlier segment */
 		return;
 	drop_hold(rp, m);
@@ -98,12 +103,29 @@ see_finish(struct replay *rp, uint64_t id, const struct scan_record *x)
 	drop(rp, id);
 }
 
+static void
+see_orphan(struct replay *rp, uint64_t id, uint32_t segment)
+{
+	if (id != 0 && rp->orphans.n < ORPHANS_MAX && map_get(&rp->orphans, id) == NULL)
+		map_put(&rp->orphans, id, (void *)(uintptr_t)segment);
+}
+
+spool_id
+replay_next_orphan(const struct replay *rp, size_t *pos, uint32_t *segment)
+{
+	void *value = map_next(&rp->orphans, pos);
+
+	*segment = (uint32_t)(uintptr_t)value;
+	return value != NULL ? rp->orphans.slot[*pos - 1].key : 0;
+}
+
 /* A later copy replaces an earlier one: it is elsewhere, and stands as it stood. */
 static struct spool_message *
 add(struct replay *rp, uint64_t id, uint32_t nrcpt, uint32_t segment, uint64_t at, uint64_t length)
 {
 	struct spool_message *m = index_get(rp->found, id);
 
+	(void)map_take(&rp->orphans, id);	/* it is here */
 	if (m == NULL || m->nrcpt != nrcpt)
 		m = index_add(rp->found, id, nrcpt);
 	m->segment = m->first_segment = segment;
@@ -169,8 +191,10 @@ see_update(struct replay *rp, uint64_t id, struct view payload, uint32_t segment
 
 	if (rp->gather != NULL)
 		summary_outcome(rp->gather, id, x->at, x->length, payload);
-	if (m == NULL)
+	if (m == NULL) {
+		see_orphan(rp, id, segment);
 		return;
+	}
 	if (outcome_get(&o, payload, NULL) < 0) {
 		rp->unclear++;
 		return;
@@ -269,7 +293,11 @@ take_outcome(struct replay *rp, uint32_t segment, const struct summary_row *row)
 	struct spool_message *m = index_get(rp->found, row->id);
 	struct outcome o;
 
-	if (m == NULL || outcome_get(&o, row->text, NULL) < 0)
+	if (m == NULL) {
+		see_orphan(rp, row->id, segment);
+		return;
+	}
+	if (outcome_get(&o, row->text, NULL) < 0)
 		return;
 	drop_hold(rp, m);
 	outcome_apply(m, &o);

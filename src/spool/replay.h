@@ -15,6 +15,7 @@ struct replay {
 	uint64_t	unclear;	/* good records whose text makes no sense */
 	struct map	 holds;		/* of copies without an outcome behind them, by id */
 	struct map	 open;		/* ids with chunks and no C yet, in the segments that were walked */
+	struct map	 orphans;	/* ids that a U speaks of, but no M, C or X that was read; value: its segment */
 	struct summary	*gather;	/* NULL; or takes what the records say, too; not owned */
 };
 
@@ -26,6 +27,12 @@ void replay_record(struct replay *, uint32_t segment, const struct scan_record *
 void replay_lost_header(struct replay *);
 /* Next of those that have no C even now; start with *pos = 0. 0: no more. */
 spool_id replay_next_lost(struct replay *, size_t *pos);
+/*
+ * Messages that are lost, up to a bound: segments go from the front, and a message's not before its end is recorded, so
+ * all that stands of one that is finished is its end, or records in front of it. It stood in *segment at the
+ * latest. 0: no more.
+ */
+spool_id replay_next_orphan(const struct replay *, size_t *pos, uint32_t *segment);
 /* The same of a whole segment at once, by its summary, which was checked. */
 void replay_summary(struct replay *, uint32_t segment, struct view text);
 

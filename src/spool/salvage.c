@@ -136,3 +136,56 @@ salvage_tell_chunks(struct salvage *sv, struct spool *s)
 	trouble(s, "the parts of a message whose last record is damaged can't be copied to quarantine, all "
 	    "segments are kept: %s", sv->copy_err.text);
 }
+
+/* --- what is lost with a tail ------------------------------------------------- */
+
+void
+salvage_torn(struct salvage *sv, const struct segment *sg, uint64_t at)
+{
+	if (at < sg->size)
+		sv->torn[sv->ntorn++ % SALVAGE_TORN_MAX] = (struct torn_tail){ sg->number, at, sg->size - at };
+}
+
+static void
+copy_torn(struct salvage *sv, const struct torn_tail *t)
+{
+	char name[SEGMENT_NAME_MAX];
+	struct quarantine_note n = note(sv, sv->orphan, "a message is lost of which a later record tells; it may have stood "
+	    "here, where what was written last before a kill could not be read");
+	int fd = fs_open(sv->fs, segment_name(name, DIR_LOG, t->segment), FS_READ, &sv->torn_err);
+
+	if (fd < 0)
+		return;
+	(void)quarantine_range(sv->fs, fd, t->segment, t->at, t->length, &n, &sv->torn_err);	/* told by the err */
+	fs_close(sv->fs, fd);
+}
+
+void
+salvage_orphans(struct salvage *sv, const struct replay *rp)
+{
+	uint32_t segment, last = 0;
+	spool_id id;
+
+	err_clear(&sv->torn_err);
+	for (size_t pos = 0; (id = replay_next_orphan(rp, &pos, &segment)) != 0; sv->orphans++) {
+		if (sv->orphans == 0 || id < sv->orphan)
+			sv->orphan = id;
+		if (segment > last)
+			last = segment;
+	}
+	/* Not those of later starts: whatever is there was written since. */
+	for (unsigned i = 0; i < sv->ntorn && i < SALVAGE_TORN_MAX; i++)
+		if (sv->torn[i].segment >= sv->orphan >> 24 && sv->torn[i].segment <= last)
+			copy_torn(sv, &sv->torn[i]);
+}
+
+void
+salvage_tell_orphans(struct salvage *sv, struct spool *s)
+{
+	/* It may stand in what could not be read. */
+	if (sv->orphans == 0 || s->unreadable)
+		return;
+	trouble(s, "%u messages are missing, the first is %016llx: records tell how they stood, but neither they nor their "
+	    "ends can be read; where they may have stood was %s quarantine", sv->orphans,
+	    (unsigned long long)sv->orphan, sv->torn_err.kind == ERR_NONE ? "copied to" : "not copied to");
+}

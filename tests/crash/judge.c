@@ -218,6 +218,8 @@ look(struct judging *j, const uint64_t *expected)
 	if (j->w.troubles != 0 && (j->play->may_trouble == NULL ||
 	    strstr(j->w.trouble, j->play->may_trouble) == NULL))
 		bad(j, "recovery reports: %s", j->w.trouble);
+	if (j->play->must_trouble != NULL && strstr(j->w.trouble, j->play->must_trouble) == NULL)
+		bad(j, "recovery does not report that something is %s", j->play->must_trouble);
 	for (size_t pos = 0; (m = spool_next(j->w.spool, &pos)) != NULL; n++)
 		j->v->found += is_hurt(j->play, m->id) ? 0 : hash_message(m);
 	if (n != j->w.ntold)

@@ -74,6 +74,7 @@ struct play {
 	unsigned	 closely;	/* so many times the usual choices are tried here; 0: once */
 	bool		 short_of_space;	/* texts of outcomes may be left out */
 	bool		 failing;	/* syncs fail: outcomes may be late, and lost with the process */
+	const char	*must_trouble;	/* part of the last line that it has to; NULL: of none */
 	const char	*may_trouble;	/* part of a line that recovery may report; NULL: none */
 	struct copy_due	 copy[PLAY_COPIES];
 	size_t		 ncopies;
@@ -130,6 +131,8 @@ void play_damage(struct sent *x, char type, size_t byte, uint8_t bits, enum dama
 void play_swap(struct sent *x, unsigned i, struct sent *y, unsigned k, char type);
 /* The segment of x, or all of it from x on, is taken away. The spool must not be open. */
 void play_lose(struct sent *x, bool whole);
+/* What stands from the record of x on is in quarantine/ now, and has to stay. */
+void play_expect_tail(struct sent *x);
 /* The note of that is in quarantine/ now, and has to stay. */
 void play_expect_note(struct play *);
 /* In the S in front of x, the lowest bit of the first digit of "from=" that is not 0. */

@@ -174,6 +174,17 @@ play_lose(struct sent *x, bool whole)
 }
 
 void
+play_expect_tail(struct sent *x)
+{
+	char base[DISK_NAME];
+	struct record r;
+
+	(void)snprintf(base, sizeof(base), "%016x-%08llx", x->segment,
+	    (unsigned long long)seek(x, RECORD_MESSAGE, 0, &r));
+	play_expect_copy(x->play, base, ".bin");
+}
+
+void
 play_expect_note(struct play *p)
 {
 	struct copy_due *c = copy_new(p, p->lost, "", 0);

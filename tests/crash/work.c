@@ -651,6 +651,8 @@ const struct work works[] = {
 	{ "swapped", "K17", work_swapped },
 	{ "stale", "K17", work_stale },
 	{ "names-damaged", "K12 K17", work_names_damaged },
+	{ "flipped-tail", "K15 K17", work_flipped_tail },
+	{ "flipped-closed", "K15 K17", work_flipped_closed },
 	{ "absence", "K15 K17", work_absence },
 	{ "full", "K10", full },
 	{ "full-starts", "K10 K16 K19", full_starts },

@@ -24,6 +24,8 @@ void work_damaged_abandon(struct play *);
 void work_lost_start(struct play *);
 void work_swapped(struct play *);
 void work_stale(struct play *);
+void work_flipped_tail(struct play *);
+void work_flipped_closed(struct play *);
 void work_absence(struct play *);
 void work_names_damaged(struct play *);
 /* work_closed.c */

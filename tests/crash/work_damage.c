@@ -129,6 +129,46 @@ work_stale(struct play *p)
 	accept_small(p, 1);
 }
 
+/*
+ * Damage where a kill may have left a torn tail: only what a later run says of the message tells that it was there,
+ * in a record that is walked or in a summary.
+ */
+static void
+flipped(struct play *p, bool closed)
+{
+	struct sent *x;
+
+	play_open(p);
+	accept_small(p, 1);
+	x = accept_small(p, 2);
+	play_die(p);
+	play_open(p);
+	play_update(x);
+	settle(p);
+	if (closed)
+		play_close(p);
+	else
+		play_die(p);
+	play_damage(x, RECORD_MESSAGE, 70, 1, DAMAGE_ALONE);
+	p->may_trouble = p->must_trouble = "missing";
+	play_open(p);
+	play_expect_tail(x);
+	accept_small(p, 1);
+	settle(p);
+}
+
+void
+work_flipped_tail(struct play *p)
+{
+	flipped(p, false);
+}
+
+void
+work_flipped_closed(struct play *p)
+{
+	flipped(p, true);
+}
+
 /* A segment between others is gone, or its end: it is noted, and what stands around it goes on. */
 void
 work_absence(struct play *p)

@@ -173,12 +173,45 @@ test_begin(void **state)
 	}
 }
 
+static size_t
+count_orphans(const struct replay *rp)
+{
+	uint32_t segment;
+	size_t n = 0;
+
+	for (size_t pos = 0; replay_next_orphan(rp, &pos, &segment) != 0; n++)
+		assert_int_equal(segment, SECOND);
+	return n;
+}
+
+/* What a U speaks of, and is not there: but for a bound, and until it is, or its end. */
+static void
+test_orphans(void **state)
+{
+	struct replay rp;
+
+	replay_init(&rp);
+	play(&rp, OLD, SECOND, "U");
+	assert_int_equal(count_orphans(&rp), 1);
+	play(&rp, OLD, SECOND, "UX");
+	assert_int_equal(count_orphans(&rp), 0);
+	play(&rp, OLD, SECOND, "UM");
+	assert_int_equal(count_orphans(&rp), 0);
+	for (uint64_t id = 2; id < 70000; id++)
+		play(&rp, (uint64_t)FIRST << 24 | id, SECOND, "U");
+	assert_int_equal(count_orphans(&rp), 65536);
+	play(&rp, (uint64_t)FIRST << 24 | 2, SECOND, "UX");
+	assert_int_equal(count_orphans(&rp), 65535);
+	replay_done(&rp);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_summary_says_the_same),
 		cmocka_unit_test(test_begin),
+		cmocka_unit_test(test_orphans),
 	};
 
 	return cmocka_run_group_tests_name("replay", tests, NULL, NULL);
