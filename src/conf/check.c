@@ -13,8 +13,7 @@
 
 #include "base/banned.h"
 
-/* Line of a member of s, of s itself if it is not there. */
-static unsigned
+unsigned
 line_at(const config_setting_t *s, const char *name)
 {
 	const config_setting_t *m = config_setting_get_member(s, name);
@@ -22,7 +21,7 @@ line_at(const config_setting_t *s, const char *name)
 	return config_setting_source_line(m != NULL ? m : s);
 }
 
-static bool
+bool
 has(const config_setting_t *s, const char *name)
 {
 	return config_setting_get_member(s, name) != NULL;

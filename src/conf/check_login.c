@@ -6,20 +6,6 @@
 
 #include "base/banned.h"
 
-static unsigned
-line_at(const config_setting_t *s, const char *name)
-{
-	const config_setting_t *m = config_setting_get_member(s, name);
-
-	return config_setting_source_line(m != NULL ? m : s);
-}
-
-static bool
-has(const config_setting_t *s, const char *name)
-{
-	return config_setting_get_member(s, name) != NULL;
-}
-
 /* The words were checked. Only with ! in front: all that a password is for, but these. */
 static unsigned
 set_of(char *const *words)

@@ -24,6 +24,9 @@ bool tree_parse(config_t *, struct view text) must_use;
 void complain(struct loader *, unsigned line, const char *fmt, ...) printf_like(3, 4);
 void caution(struct loader *, unsigned line, const char *fmt, ...) printf_like(3, 4);
 
+/* Line of a member of s, of s itself if it is not there. */
+unsigned line_at(const config_setting_t *s, const char *member);
+bool has(const config_setting_t *s, const char *member);
 /* What single values cannot show; fills in defaults that depend on other values. */
 void check_conf(struct loader *, const config_setting_t *root);
 /* Also fills in what the texts of a listener mean. */
