@@ -216,7 +216,8 @@ def test_who_does_not_read():
     with lib.world("load-deaf", limits={"connections_per_client": 400, "command_timeout": "1m"}) as (sink, posthouse):
         pids = posthouse.roles()
         deaf = []
-        for _ in range(20):
+        # Each may have some MB of commands on the way, which a sanitizer build works off for long.
+        for _ in range(5 if SANITIZED else 20):
             s = connect(posthouse)
             s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             s.setblocking(False)
@@ -224,7 +225,7 @@ def test_who_does_not_read():
                 while True:
                     s.send(b"NOOP\r\n" * 1000)
             deaf.append(s)
-        is_quiet(posthouse, "20 who do not read")
+        is_quiet(posthouse, f"{len(deaf)} who do not read")
         is_well(sink, posthouse, pids)
         for s in deaf:
             s.close()
