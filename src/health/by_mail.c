@@ -24,6 +24,7 @@ keep_away(struct health *h, struct endpoint *ep, int64_t now_ms)
 void
 by_mail_failed(struct health *h, struct endpoint *ep, const struct health_sample *s, int64_t now_ms)
 {
+	ep->mail_seen_ms = now_ms;
 	/* Sessions that were open side by side when the first one failed show the same once more. */
 	if (ep->mail_failing != 0 && now_ms - s->age_ms < ep->mail_failed_ms)
 		return;

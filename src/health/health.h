@@ -194,6 +194,7 @@ struct endpoint_view {
 	bool			 suspect;
 	bool			 current;
 	bool			 mail_failed;	/* there, last */
+	bool			 by_mail;	/* and no other failure was found there since */
 	int64_t			 ready_ms;	/* smoothed; -1: never */
 	int64_t			 since_ms;	/* monotonic, of this state */
 	int64_t			 last_probe_ms;	/* or race; monotonic; -1: never */

@@ -58,6 +58,7 @@ struct endpoint {
 	unsigned		mail_failing;	/* half failures that mail found, in a row: only mail clears them */
 	unsigned		mail_failures;	/* how many they were */
 	int64_t			mail_failed_ms;	/* the last one */
+	int64_t			mail_seen_ms;	/* the same, also of those that did not count */
 	const char		*overdue;	/* the step of a session whose reply is; NULL: none */
 	int64_t			doubted_ms;	/* when the last doubt began; NEVER */
 	int64_t			mail_ms;	/* while there are such: when mail may try the endpoint again */

@@ -36,6 +36,7 @@ health_endpoint(const struct health *h, size_t i, struct endpoint_view *out)
 		.suspect = endpoint_is_suspect(ep),
 		.current = h->current == (int)i,
 		.mail_failed = ep->mail_failing != 0,
+		.by_mail = ep->mail_failing != 0 && ep->mail_seen_ms == ep->failed_ms,
 		.ready_ms = ep->ready_ms < 0 ? NEVER : (int64_t)(ep->ready_ms + 0.5),
 		.since_ms = ep->since_ms,
 		.last_probe_ms = ep->shown_ms > ep->probe_ms ? ep->shown_ms : ep->probe_ms,

@@ -4,6 +4,7 @@
 #include "base/banned.h"
 
 #define TWICE 2
+#define HEARD 3		/* times that a message is a witness */
 
 static uint32_t
 bit_of(size_t endpoint)
@@ -32,6 +33,14 @@ blame_is_own(const struct blame *b, spool_id id)
 	const struct blame_entry *e = find(b, id);
 
 	return e != NULL && is_own(e);
+}
+
+bool
+blame_is_witness(const struct blame *b, spool_id id)
+{
+	const struct blame_entry *e = find(b, id);
+
+	return e == NULL || (!is_own(e) && e->times <= HEARD);
 }
 
 void

@@ -33,6 +33,11 @@ void blame_failed(struct blame *, spool_id, size_t endpoint);
 void blame_passed(struct blame *, spool_id, size_t endpoint);
 /* It is known to be the cause itself. */
 bool blame_is_own(const struct blame *, spool_id);
+/*
+ * It may speak against an endpoint: it is not that, and has not failed more often than three times. Were it alone in
+ * the queue, it would take one after the other for ever.
+ */
+bool blame_is_witness(const struct blame *, spool_id);
 /* Endpoints (bits) where messages failed that are the cause themselves, and no others. */
 uint32_t blame_freed(const struct blame *);
 

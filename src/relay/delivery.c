@@ -34,7 +34,8 @@ delivery_give(struct session *s, struct spool_message *m)
 	d->m = m;
 	s->message_id = m->id;
 	s->apart = schedule_is_apart(m);
-	s->own_fault = false;
+	s->cuts = m->lane & LANE_CUTS;
+	s->blamed = s->own_fault = false;
 	d->route = schedule_route(m);
 	schedule_tried(m, d->route);
 	d->reader = NULL;

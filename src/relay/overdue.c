@@ -34,20 +34,6 @@ route_of(const struct session *s)
 	return s->d.m != NULL ? s->d.route : 0;
 }
 
-/* A relay that works beside this one, and is next in its route. */
-static bool
-has_other_relay(const struct session *s)
-{
-	const struct relay *r = s->r;
-	const struct conf_route *rt = &r->conf->route[route_of(s)];
-
-	for (size_t i = 0; i < rt->nrelay; i++)
-		if (rt->relay[i] != s->up->index &&
-		    health_standing(r->up[rt->relay[i]].health, now_of(s)) == STANDING_IN)
-			return true;
-	return false;
-}
-
 static bool
 has_other_way(const struct session *s)
 {
@@ -56,7 +42,7 @@ has_other_way(const struct session *s)
 
 	if (health_is_avoided(u->health, s->endpoint, now_of(s)))
 		return true;
-	if (!has_other_relay(s))
+	if (!watch_has_other_relay(s, STANDING_IN))
 		return false;
 	health_endpoint(u->health, s->endpoint, &v);
 	return s->stuck || v.mail_failed ||

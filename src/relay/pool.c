@@ -419,6 +419,16 @@ is_ready_at(struct upstream *u, size_t endpoint)
 	return u->pool.not_before_ms[endpoint] <= now_of(u) && next_for(u, endpoint) != NULL;
 }
 
+/* What speaks against it, if anything, is what messages met there. */
+static bool
+may_stand_in(const struct upstream *u, size_t endpoint)
+{
+	struct endpoint_view v;
+
+	health_endpoint(u->health, endpoint, &v);
+	return !v.suspect || v.by_mail;
+}
+
 /* Where mail failed last, another one may do for the next message: the chosen one rests, or what is due is set apart. */
 static size_t
 place_for(struct upstream *u, size_t chosen)
@@ -428,7 +438,7 @@ place_for(struct upstream *u, size_t chosen)
 	if (!mail_failed_at(u, chosen) || is_ready_at(u, chosen))
 		return chosen;
 	for (size_t i = 0; i < n; i++)
-		if (is_ready_at(u, order[i]))
+		if (may_stand_in(u, order[i]) && is_ready_at(u, order[i]))
 			return order[i];
 	return chosen;
 }

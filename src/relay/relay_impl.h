@@ -148,7 +148,9 @@ struct session {
 	struct err		 unreadable_why;
 	bool			 trial;		/* opened where mail failed last: it is to carry a message there */
 	enum mail_step		 failed_at;
-	bool			 apart;		/* its message had been cut before */
+	bool			 apart;		/* its message had been cut before: */
+	unsigned		 cuts;		/* so often, by any relay, up to three */
+	bool			 blamed;	/* it was asked whose fault its failure is */
 	bool			 own_fault;	/* the failure is its message's: blame.h */
 	spool_id		 message_id;	/* the last one that was given to it */
 	enum health_class	 lost_class;
@@ -319,6 +321,8 @@ void watch_tls(struct session *);
 /* Mail of a route ("": of the only one) goes to another relay; back: to one that it prefers. */
 void watch_failover(struct relay *, const char *route, size_t from, size_t to, bool back, const char *reason);
 void watch_dials(struct session *);		/* it begins to connect */
+/* A relay beside this one, of the route of the session's last message, that stands so well at least. */
+bool watch_has_other_relay(const struct session *, enum health_standing least);
 /* A session for mail has failed in this class, failed_at says where: is that the fault of its message? */
 void watch_blame(struct session *, enum health_class);
 /* MAIL was answered with "log in first", or the like. False: it may be this message alone. */

@@ -246,8 +246,10 @@ session_arm(struct session *s)
 
 	if (s->at != at)
 		overdue_heard(s);
-	if (s->idle || s->parked || client_deadline_ms(s->client) == 0)
+	if (s->idle || s->parked || client_deadline_ms(s->client) == 0) {
+		s->at = at;		/* nothing is awaited: the time from here on is nobody's */
 		return;
+	}
 	if (timer_is_set(&s->step) && s->at == at)
 		return;
 	s->at = at;
@@ -354,6 +356,7 @@ session_failed(struct session *s)
 		class = HEALTH_CUT_BEFORE_DOT;		/* it was to be sent next */
 	s->logging_in = false;
 	s->failed_at = outcome_mail_step(f->state);
+	watch_blame(s, class);		/* a 421 that was a reply to the message as well */
 	session_over(s, class, detail);
 }
 

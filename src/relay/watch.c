@@ -64,11 +64,15 @@ log_attempt(struct session *s, enum health_class class, const char *detail)
 	log_end(&l);
 }
 
-static bool
-has_other_relay(const struct upstream *u)
+bool
+watch_has_other_relay(const struct session *s, enum health_standing least)
 {
-	for (size_t i = 0; i < u->r->conf->nrelay; i++)
-		if (i != u->index && health_standing(u->r->up[i].health, loop_now(u->r->env.loop)) != STANDING_OUT)
+	const struct relay *r = s->r;
+	const struct conf_route *rt = &r->conf->route[s->d.route];
+
+	for (size_t i = 0; i < rt->nrelay; i++)
+		if (rt->relay[i] != s->up->index &&
+		    health_standing(r->up[rt->relay[i]].health, loop_now(r->env.loop)) >= least)
 			return true;
 	return false;
 }
@@ -103,17 +107,25 @@ forgive(struct upstream *u)
 			health_mail_forgive(u->health, i, loop_now(u->r->env.loop));
 }
 
+/* Its message may speak against this relay. */
+static bool
+is_witness(const struct session *s)
+{
+	return s->cuts < OUTCOME_CUTS_FREE && blame_is_witness(&s->up->watch.blame, s->message_id);
+}
+
 void
 watch_blame(struct session *s, enum health_class class)
 {
 	struct blame *b = &s->up->watch.blame;
 
-	if (s->kind != SESSION_MAIL || s->failed_at == MAIL_NONE || health_class_info(class)->scope != SCOPE_ENDPOINT)
+	if (s->kind != SESSION_MAIL || s->failed_at == MAIL_NONE || s->blamed ||
+	    health_class_info(class)->scope != SCOPE_ENDPOINT)
 		return;
+	s->blamed = true;
 	blame_failed(b, s->message_id, s->endpoint);
-	s->own_fault = blame_is_own(b, s->message_id);
-	if (s->own_fault)
-		forgive(s->up);
+	s->own_fault = !is_witness(s);
+	forgive(s->up);
 }
 
 bool
@@ -124,13 +136,16 @@ watch_denied(struct session *s, struct view sender)
 
 	if (!s->logged_in)
 		return true;
-	if (w->denied != 0 && w->denied != s->message_id && (crc != w->denied_sender || has_other_relay(s->up)))
+	blame_failed(&w->blame, s->message_id, s->endpoint);	/* asked when it is charged, too */
+	if (!is_witness(s))
+		return false;
+	if (w->denied != 0 && w->denied != s->message_id && (crc != w->denied_sender ||
+	    watch_has_other_relay(s, STANDING_UNSURE)))
 		return true;
 	if (w->denied == 0) {
 		w->denied = s->message_id;
 		w->denied_sender = crc;
 	}
-	blame_failed(&w->blame, s->message_id, s->endpoint);	/* asked when it is charged */
 	return false;
 }
 
@@ -152,7 +167,7 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 		.unjudged = u->login->open,
 		.mail = s->failed_at,
 		.lone = mail && !s->own_fault && is_lone(s, class),
-		.only_way = s->failed_at != MAIL_NONE && !has_other_relay(u),
+		.only_way = s->failed_at != MAIL_NONE && !watch_has_other_relay(s, STANDING_UNSURE),
 		.detail = detail,
 		.wall_ms = loop_wall(u->r->env.loop),
 	};

@@ -226,6 +226,20 @@ a_hung_port_is_left_soon(void **state)
 	}
 }
 
+/* A session that is kept after a refusal waits for nothing, so nobody learns from it that the server is slow. */
+static void
+an_idle_session_teaches_no_patience(void **state)
+{
+	struct world *w = *state;
+
+	start_warm(w);
+	smarthost_fault(&w->port[P587], (struct fault){ AT_MAIL, SAY, "550 5.7.1 not you", 1 });
+	world_mail(w, ALICE, BOB, "refused.");
+	world_run(w, MINUTES(2));
+	smarthost_fault(&w->port[P587], hangs[0]);
+	assert_soon(settled_after(w, 5, SECONDS(30)), 18500, 0);
+}
+
 /* Nothing else is there: the reply has the time that its step allows, and people see what is awaited. */
 static void
 a_lone_hung_port_has_its_time(void **state)
@@ -471,6 +485,7 @@ main(void)
 		T(a_message_that_is_cut_everywhere_stops_no_other),
 		T(one_cut_costs_a_detour_of_minutes),
 		cmocka_unit_test(a_hung_port_is_left_soon),
+		T(an_idle_session_teaches_no_patience),
 		T(a_lone_hung_port_has_its_time),
 		T(a_way_that_opens_is_taken),
 		cmocka_unit_test(a_relay_that_hangs_is_left),

@@ -201,6 +201,51 @@ nor_do_several_stop_two_relays(void **state)
 	}
 }
 
+/* Alone in the queue, with two relays: after their first failures they are no witnesses, and nothing goes down for them. */
+static void
+alone_they_take_nothing_down(void **state)
+{
+	for (size_t i = 0; i < lengthof(of_one); i++) {
+		struct world *w = scenario_new();
+		unsigned down[2];
+
+		world_use_backup(w);
+		start_warm(w);
+		world_run(w, SECONDS(10));
+		fault_everywhere(w, of_one[i]);
+		smarthost_fault(&w->backup, of_one[i]);
+		give_bad(w, 4);
+		for (int k = 0; k < 2; k++) {
+			world_run(w, HOURS(6));
+			down[k] = world_logged(w, "endpoint-down", "") + world_logged(w, "account-blocked", "");
+		}
+		if (down[0] > 12 || down[1] > down[0] + 1)
+			fail_msg("fault %zu: %u down, then %u more", i, down[0], down[1] - down[0]);
+		scenario_free(w);
+	}
+}
+
+/* There is a second relay, for other mail: it is no way for this. */
+static void
+a_relay_of_another_route_is_none(void **state)
+{
+	for (size_t i = 0; i < lengthof(of_one); i++) {
+		struct world *w = scenario_new();
+
+		world_use_backup(w);
+		w->conf.route[0].nrelay = 1;
+		start_warm(w);
+		world_run(w, SECONDS(10));
+		fault_everywhere(w, of_one[i]);
+		give_bad(w, 4);
+		good_ones_pass(w, i, 60, SECONDS(6));
+		assert_int_equal(w->backup.ntaken, 0);
+		assert_int_equal(world_logged(w, "relay-down", ""), 0);
+		assert_int_equal(world_logged(w, "account-blocked", ""), 0);
+		scenario_free(w);
+	}
+}
+
 /* After an outage they come first, and are no canaries. */
 static void
 they_are_no_canaries(void **state)
@@ -302,6 +347,8 @@ main(void)
 		cmocka_unit_test(those_that_hang_leave_places),
 		cmocka_unit_test(one_moves_nobody),
 		cmocka_unit_test(nor_do_several_stop_two_relays),
+		cmocka_unit_test(alone_they_take_nothing_down),
+		cmocka_unit_test(a_relay_of_another_route_is_none),
 		T(they_are_no_canaries),
 		T(a_second_sender_blocks_the_account),
 		T(with_another_relay_a_second_message_does),

@@ -77,6 +77,27 @@ endpoints_are_freed(void **state)
 	assert_int_equal(blame_freed(&b), P(0) | P(1) | P(2));
 }
 
+/* Three failures are heard, if it is not known for them. */
+static void
+a_message_is_heard_three_times(void **state)
+{
+	struct blame b = { .next = 0 };
+
+	assert_true(blame_is_witness(&b, 1));
+	for (int i = 0; i < 3; i++) {
+		blame_failed(&b, 1, 0);
+		assert_true(blame_is_witness(&b, 1));
+	}
+	blame_failed(&b, 1, 0);
+	assert_false(blame_is_witness(&b, 1));
+	assert_false(blame_is_own(&b, 1));
+	blame_failed(&b, 2, 0);
+	blame_failed(&b, 2, 0);
+	assert_true(blame_is_witness(&b, 2));
+	blame_passed(&b, 3, 0);
+	assert_false(blame_is_witness(&b, 2));
+}
+
 /* The latest are remembered, each once however often it fails. */
 static void
 the_oldest_is_forgotten(void **state)
@@ -104,6 +125,7 @@ main(void)
 		cmocka_unit_test(what_was_before_does_not_count),
 		cmocka_unit_test(who_arrives_is_not_to_blame),
 		cmocka_unit_test(endpoints_are_freed),
+		cmocka_unit_test(a_message_is_heard_three_times),
 		cmocka_unit_test(the_oldest_is_forgotten),
 	};
 
