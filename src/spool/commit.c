@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The one writer. One job at a time runs on env.worker: rotation if the batch does not
+ * The one writer. What is to be written comes from gather.c, what it means once it is written is in written.c, and
+ * what becomes of it when that fails in failed.c. One job at a time runs on env.worker: rotation if the batch does not
  * fit, one write, one sync if anybody waits for it. What gathers meanwhile is the next
  * batch. doc/spool-format.md, "Writing" and "When a write or sync fails".
  */
@@ -9,63 +10,6 @@
 #include "spool/state.h"
 
 #include "base/banned.h"
-
-/* --- gathering --------------------------------------------------------------- */
-
-uint64_t
-commit_batch_limit(const struct spool *s)
-{
-	uint64_t quarter = (s->current != NULL ? s->current->size : s->params.segment_size) / 4;
-
-	return quarter < BATCH_MAX ? quarter : BATCH_MAX;
-}
-
-static bool
-batch_has_room(const struct spool *s, const struct batch *b, size_t payload)
-{
-	return b->n == 0 || (b->n < BATCH_RECORDS_MAX &&
-	    buf_len(&b->bytes) + record_room(payload) <= commit_batch_limit(s));
-}
-
-static struct batch *
-last_batch(struct list *batches)
-{
-	return list_is_empty(batches) ? NULL : list_entry(batches->prev, struct batch, link);
-}
-
-struct batch *
-commit_gather(struct spool *s, size_t payload)
-{
-	struct batch *b = last_batch(&s->batches);
-
-	if (b == NULL || !batch_has_room(s, b, payload)) {
-		b = batch_new();
-		list_push(&s->batches, &b->link);
-	}
-	commit_kick(s);
-	return b;
-}
-
-void
-commit_end(struct spool *s, struct batch *b)
-{
-	batch_end(b);
-	s->gathered_bytes += record_room(b->entry[b->n - 1].length);
-}
-
-void
-commit_kick(struct spool *s)
-{
-	/* At the end of the turn: all that this turn brings goes into one batch. */
-	task_post(s->env.loop, &s->kick);
-}
-
-void
-commit_outcome_gathered(struct spool *s)
-{
-	if (!timer_is_set(&s->sync_timer))
-		timer_set(s->env.loop, &s->sync_timer, s->params.outcome_sync_ms);
-}
 
 /* --- on the worker ------------------------------------------------------------- */
 
@@ -144,128 +88,6 @@ job_run(struct job *job)
 
 /* --- after a success --------------------------------------------------------------- */
 
-static struct spool_message *
-add_message(struct spool *s, spool_id id, uint32_t nrcpt, const struct segment *sg, uint64_t at,
-    uint32_t length)
-{
-	struct spool_message *m = index_add(s->index, id, nrcpt);
-
-	m->segment = m->first_segment = sg->number;
-	m->offset64 = (uint32_t)(at / RECORD_UNIT);
-	m->length64 = (uint32_t)(record_room(length) / RECORD_UNIT);
-	s->reserve -= outcome_room(nrcpt);	/* from here on the message has it */
-	return m;
-}
-
-/* It may have ended meanwhile: then its end is recorded behind the copy. */
-static void
-copy_written(struct spool *s, const struct entry *x, const struct segment *sg, uint64_t at)
-{
-	struct spool_message *m = index_get(s->index, x->id);
-	const struct spool_txn *t = x->txn;
-	bool chunks = x->type == RECORD_COMMIT && !t->stub;
-
-	if (m != NULL)
-		message_moved(s, m, sg->number, at, x->length,
-		    chunks ? t->extent[0].segment : sg->number);
-	txn_committed(x->txn);
-}
-
-static void
-message_written(struct spool *s, const struct entry *x, const struct segment *sg, uint64_t at)
-{
-	struct spool_txn *t = x->txn;
-	struct spool_message *m;
-
-	if (t->copy) {
-		copy_written(s, x, sg, at);
-		return;
-	}
-	m = add_message(s, x->id, t->nrcpt, sg, at, x->length);
-	m->received_ms = t->received_ms;
-	m->size = t->size;
-	m->uid = t->user;
-	message_flags(m, t->bounce, t->eight_bit);
-	if (t->held)
-		m->flags |= SPOOL_HELD;
-	if (x->type == RECORD_COMMIT)
-		m->first_segment = t->extent[0].segment;
-	s->accepted++;
-	message_tell(s, m);
-	txn_committed(t);
-}
-
-static void
-bounce_written(struct spool *s, struct batch *b, const struct entry *x, const struct segment *sg,
-    uint64_t at)
-{
-	struct spool_message *m;
-	struct envelope env;
-
-	require(envelope_decode(&env, view_of(batch_payload(b, x) + x->envelope_at, x->envelope_length),
-	    NULL) == 0);		/* we have just written it */
-	m = add_message(s, x->new_id, env.nrcpt, sg, at, x->length);
-	message_from_envelope(m, &env);
-	envelope_done(&env);
-	summary_message(sg->summary, m);
-	message_tell(s, m);
-	log_unpin(s, x->new_begun_in);
-}
-
-/* What M and C say; of a message that is in memory, or not any more. */
-static void
-summarize_message(const struct segment *sg, const struct entry *x, uint64_t at)
-{
-	const struct spool_txn *t = x->txn;
-	struct spool_message m = { .id = x->id, .received_ms = t->received_ms, .size = t->size,
-		.segment = sg->number, .first_segment = sg->number,
-		.offset64 = (uint32_t)(at / RECORD_UNIT),
-		.length64 = (uint32_t)(record_room(x->length) / RECORD_UNIT), .nrcpt = (uint16_t)t->nrcpt,
-		.uid = t->user };
-
-	message_flags(&m, t->bounce, t->eight_bit);
-	for (uint32_t i = 0; x->type == RECORD_COMMIT && i < t->nextent; i++)
-		if (t->extent[i].segment < m.first_segment)
-			m.first_segment = t->extent[i].segment;
-	summary_message(sg->summary, &m);
-}
-
-/* What a record means once it is written; sync tells of M, C and G, which are never without. */
-static void
-entry_written(struct spool *s, struct batch *b, struct entry *x, const struct segment *sg, uint64_t base)
-{
-	void (*on_written)(void *) = x->on_written;
-	uint64_t at = base + x->at;
-
-	s->reserve -= x->reserved;
-	switch (x->type) {
-	case RECORD_CHUNK:
-		txn_chunk_written(x->txn, x, sg->number, at);
-		break;
-	case RECORD_MESSAGE:
-	case RECORD_COMMIT:
-		summarize_message(sg, x, at);
-		message_written(s, x, sg, at);
-		break;
-	case RECORD_GROUP:
-		summary_finish(sg->summary, x->id, at);
-		bounce_written(s, b, x, sg, at);
-		break;
-	case RECORD_FINISH:
-		summary_finish(sg->summary, x->id, at);
-		break;
-	case RECORD_UPDATE:
-		summary_outcome(sg->summary, x->id, at, record_room(x->length),
-		    view_of(batch_payload(b, x), x->length));
-		break;
-	default:
-		break;
-	}
-	x->on_written = NULL;		/* it may have to be written again, and is told of once */
-	if (on_written != NULL)
-		on_written(x->owner);
-}
-
 /* All of b is durable: messages that it finishes no longer hold their segments. */
 static void
 batch_synced(struct spool *s, struct batch *b)
@@ -336,7 +158,7 @@ job_succeeded(struct spool *s, struct commit_job *j)
 		return;
 	s->gathered_bytes -= buf_len(&b->bytes);
 	for (uint32_t i = 0; i < b->n; i++)
-		entry_written(s, b, &b->entry[i], sg, base);
+		commit_written(s, b, &b->entry[i], sg, base);
 	note_batch(s, s->accepted - accepted);
 	if (j->sync) {
 		batch_synced(s, b);
@@ -347,149 +169,6 @@ job_succeeded(struct spool *s, struct commit_job *j)
 	if (s->unsynced_bytes > UNSYNCED_MAX)
 		s->sync_due = true;
 	commit_outcome_gathered(s);
-}
-
-/* --- after a failure ------------------------------------------------------------------ */
-
-static bool
-is_new_mail(const struct entry *x)
-{
-	return x->type == RECORD_MESSAGE || x->type == RECORD_COMMIT || x->type == RECORD_CHUNK;
-}
-
-/* Would a record have stood there that the job could not write, or not sync? */
-static bool
-is_lost(const struct commit_job *j, uint32_t segment, uint64_t at)
-{
-	const struct segment *failed = j->fault == FAULT_SEAL ? j->old : j->target;
-
-	return (j->fresh != NULL && segment == j->start.number) ||
-	    (failed != NULL && segment == failed->number && at >= failed->synced);
-}
-
-/* The record is to be linked again, to the one before it that is not lost: texts are read there. */
-static void
-unplace(struct spool *s, struct batch *b, const struct entry *x, const struct commit_job *j)
-{
-	struct spool_message *m = index_get(s->index, x->id);
-	struct outcome o;
-
-	if (x->type != RECORD_UPDATE || m == NULL ||
-	    outcome_get(&o, view_of(batch_payload(b, x), x->length), NULL) < 0 ||
-	    is_lost(j, o.prev_segment, (uint64_t)o.prev_offset64 * RECORD_UNIT))
-		return;
-	m->outcome_segment = o.prev_segment;
-	m->outcome_offset64 = o.prev_offset64;
-}
-
-/* Keep what became of messages, to be written again; refuse new mail. */
-static void
-salvage(struct spool *s, struct list *front, struct batch *b, const struct commit_job *j, bool written)
-{
-	for (uint32_t i = 0; i < b->n; i++) {
-		struct entry *x = &b->entry[i];
-		struct batch *to = last_batch(front);
-
-		if (is_new_mail(x) && !written)
-			txn_refused(x->txn, x, &j->e);
-		if (is_new_mail(x) || x->type == RECORD_VOID)
-			continue;
-		unplace(s, b, x, j);
-		if (written)
-			s->reserve += x->reserved;
-		if (to == NULL || !batch_has_room(s, to, x->length)) {
-			to = batch_new();
-			list_push(front, &to->link);
-		}
-		batch_copy(to, b, x);
-		s->gathered_bytes += record_room(x->length);
-	}
-	if (!written)
-		s->gathered_bytes -= buf_len(&b->bytes);
-	batch_free(b);
-}
-
-/* A commit that waits, of a message whose chunks are lost, is not to be written. */
-static void
-withdraw_failed(struct spool *s)
-{
-	list_foreach(link, &s->batches) {
-		struct batch *b = list_entry(link, struct batch, link);
-
-		for (uint32_t i = 0; i < b->n; i++) {
-			struct entry *x = &b->entry[i];
-
-			if (x->type != RECORD_COMMIT || !x->txn->failed)
-				continue;
-			x->type = RECORD_VOID;
-			txn_refused(x->txn, x, &x->txn->why);
-			x->txn = NULL;
-		}
-	}
-}
-
-static void
-salvage_all(struct spool *s, const struct commit_job *j, bool unsynced_too)
-{
-	struct list front, *link;
-
-	list_init(&front);
-	if (unsynced_too) {
-		while ((link = list_pop(&s->unsynced)) != NULL)
-			salvage(s, &front, list_entry(link, struct batch, link), j, true);
-		s->unsynced_bytes = 0;
-	}
-	if (j->batch != NULL)
-		salvage(s, &front, j->batch, j, false);
-	list_move_all(&front, &s->batches);
-	list_move_all(&s->batches, &front);
-}
-
-/* Nothing is written to this segment any more; what was not synced counts as never written. */
-static void
-abandon_current(struct spool *s, struct segment *sg, const struct commit_job *j)
-{
-	segment_ended(sg);
-	sg->unfit = true;
-	if (j->cut)
-		sg->size = sg->written = sg->synced;
-	sg->abandon_from = sg->synced;
-	s->abandons = sg->number;
-	s->abandons_from = sg->synced;
-	s->abandons_tail = false;
-	s->current = NULL;
-	log_opened(s, sg, -1);
-	txn_lost_range(s, sg->number, sg->synced, &j->e);
-	withdraw_failed(s);
-}
-
-static void
-job_failed(struct spool *s, struct commit_job *j)
-{
-	switch (j->fault) {
-	case FAULT_SEAL:
-		abandon_current(s, j->old, j);
-		salvage_all(s, j, true);
-		space_note_failure(s, &j->e);
-		break;
-	case FAULT_BEGIN:
-		salvage_all(s, j, false);
-		s->spare_err = j->e;		/* the spare is used up all the same */
-		if (j->e.kind != ERR_FULL)
-			space_note_failure(s, &j->e);
-		s->hold_until = loop_now(s->env.loop) + RETRY_MS;
-		break;
-	case FAULT_WRITE:
-		abandon_current(s, j->target, j);
-		salvage_all(s, j, true);
-		space_note_failure(s, &j->e);
-		break;
-	case FAULT_SPARE:
-		salvage_all(s, j, false);
-		break;
-	case FAULT_NONE:
-		break;
-	}
 }
 
 /* --- one turn ------------------------------------------------------------------------- */
@@ -541,7 +220,7 @@ job_done(struct job *job)
 	if (done.fault == FAULT_NONE)
 		job_succeeded(s, &done);
 	else
-		job_failed(s, &done);
+		commit_failed(s, &done);
 	space_update(s);
 	txn_tell_failed(s);
 	log_release(s);

@@ -208,13 +208,14 @@ uint64_t spares_needed(const struct spool *s) must_use;
 /* Number of the spare to make in the next job, or 0. */
 uint64_t spare_to_make(struct spool *s, bool one_is_used) must_use;
 
-/* --- commit.c: the one writer ------------------------------------------------ */
-void commit_init(struct spool *s);
+/* --- gather.c: which batch a record goes to -------------------------------------- */
 /* The batch that takes a record of this size now: of what became of mail, the last one. */
 struct batch *commit_gather(struct spool *s, size_t payload) must_use;
+/* The last of these, or a new one behind them. */
+struct batch *commit_last(const struct spool *s, struct list *batches, size_t payload) must_use;
 /* Bytes that one may have. */
 uint64_t commit_batch_limit(const struct spool *s);
-/* gather.c. The same for new mail: no user fills a batch so that others wait for the one after the next. */
+/* The same for new mail: no user fills a batch so that others wait for the one after the next. */
 struct batch *commit_gather_mail(struct spool *s, int64_t user, size_t payload) must_use;
 /* The record begun in it is complete. */
 void commit_end(struct spool *s, struct batch *b);
@@ -223,6 +224,14 @@ void commit_end_mail(struct spool *s, struct batch *b, int64_t user);
 uint64_t commit_waiting(const struct spool *s, int64_t user);
 void commit_kick(struct spool *s);
 void commit_outcome_gathered(struct spool *s);
+
+/* --- commit.c: the one writer ------------------------------------------------ */
+void commit_init(struct spool *s);
+
+/* --- written.c, failed.c: what comes of what it did ------------------------------- */
+/* x stands in this segment; base is the place of its batch. Sync tells of M, C and G, which are never without. */
+void commit_written(struct spool *s, struct batch *b, struct entry *x, const struct segment *sg, uint64_t base);
+void commit_failed(struct spool *s, const struct commit_job *j);
 
 /* --- compact.c: the live messages of the oldest segment are copied forward ------ */
 void compact_init(struct spool *s);
