@@ -23,8 +23,21 @@ draw(uint8_t *out, size_t n)
 	return true;
 }
 
+/* A server may know it, and have it in a nonce that we say again. */
+static bool
+says_password(struct view base64)
+{
+	struct buf text;
+	bool says;
+
+	buf_init(&text, ANSWER_MAX);
+	says = base64_decode(&text, base64) && view_search(buf_view(&text), VIEW(PASSWORD)) < buf_len(&text);
+	buf_done(&text);
+	return says;
+}
+
 static void
-check_answer(const struct sasl *s, struct view line, bool first)
+check_answer(const struct sasl *s, struct view challenge, struct view line, bool first)
 {
 	struct view word, base64 = line;
 	struct buf text;
@@ -39,7 +52,7 @@ check_answer(const struct sasl *s, struct view line, bool first)
 		require(base64_decode(&text, base64));
 	if (s->mechanism == SASL_SCRAM_SHA_1 || s->mechanism == SASL_SCRAM_SHA_256 ||
 	    s->mechanism == SASL_CRAM_MD5)
-		require(view_search(buf_view(&text), VIEW(PASSWORD)) == buf_len(&text));
+		require(!says_password(base64) || says_password(challenge));
 	buf_done(&text);
 }
 
@@ -82,7 +95,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		if (sasl_say(&s, &login, challenge, &out) != SASL_SAID)
 			break;
-		check_answer(&s, buf_view(&out), turns == 0);
+		check_answer(&s, challenge, buf_view(&out), turns == 0);
 		if (scram)
 			require(!sasl_is_proven(&s) || is_signed(&s, challenge));
 		buf_clear(&out);
