@@ -301,6 +301,7 @@ envelopes_and_restarts_count(void **state)
 {
 	struct scene *t = *state;
 	struct world *w = t->w;
+	uint64_t refused;
 
 	w->conf.queue.bytes_max = 10000000;
 	w->conf.queue.user_share = 1;			/* 100,000 bytes: 19 of 5,121 */
@@ -310,6 +311,10 @@ envelopes_and_restarts_count(void **state)
 	for (int i = 0; i < 25; i++)
 		world_mail(w, ALICE, "a@x.net b@x.net c@x.net d@x.net e@x.net f@x.net g@x.net h@x.net i@x.net", "x");
 	assert_in_range(w->durable, 15, 19);
+	refused = w->refused;
+	(void)world_open(w, ALICE, "a@x.net b@x.net c@x.net d@x.net e@x.net f@x.net g@x.net h@x.net i@x.net");
+	world_run(w, SECONDS(1));
+	assert_int_equal(w->refused, refused + 1);	/* before any text is there */
 	for (int i = 0; i < 2; i++) {
 		uint64_t durable;
 
