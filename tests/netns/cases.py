@@ -116,7 +116,6 @@ CASES = [
     Case("traffic", "one-way", expect=("filtered", *BROKEN)),
     Case("traffic", "loss"),
     Case("traffic", "away", ALL, backup=True, quick=True),
-    Case("traffic", "mute", ALL, backup=True),
     Case("idle", "drop", expect=("filtered", "cut_before_dot")),
     Case("idle", "reset", expect=("refused", "cut_before_dot")),
     Case("idle", "one-way", expect=("filtered", "cut_before_dot")),
@@ -393,7 +392,7 @@ def time_limit(case):
         return LOSSY
     if case.moment == "a minute":
         return AT_ONCE
-    if case.moment == "start":
+    if case.moment == "start" and not case.fault.startswith("cuts"):
         return FIRST + (HEAD_START if case.backup else 0)
     return MOVED + (HEAD_START if case.fault == "slow" else 0)      # it is alive, and gets the patience for that
 
