@@ -44,6 +44,7 @@ struct ladder {
 static const int64_t throttled[] = { SECONDS(30), MINUTES(1), MINUTES(2), MINUTES(4), MINUTES(8),
 	MINUTES(15) };
 static const int64_t no_logins[] = { MINUTES(5), MINUTES(15), MINUTES(30), MINUTES(60) };
+static const int64_t no_mail[] = { SECONDS(30), MINUTES(1), MINUTES(2), MINUTES(4), MINUTES(5) };
 static const int64_t no_names[] = { SECONDS(5), SECONDS(10), SECONDS(20), SECONDS(40),
 	SECONDS(60) };
 static const int64_t refused[] = { HOURS(1), HOURS(6), HOURS(24) };
@@ -61,6 +62,8 @@ ladder_of(enum health_class class)
 		return (struct ladder){ throttled, lengthof(throttled) };
 	case HEALTH_AUTH_TEMP:
 		return (struct ladder){ no_logins, lengthof(no_logins) };
+	case HEALTH_MAIL_DENIED:
+		return (struct ladder){ no_mail, lengthof(no_mail) };
 	case HEALTH_DNS_FAIL:
 		return (struct ladder){ no_names, lengthof(no_names) };
 	case HEALTH_AUTH_REFUSED:
@@ -260,9 +263,12 @@ account_note(struct health *h, size_t i, const struct health_sample *s, int64_t 
 }
 
 bool
-health_is_exhausted(const struct health *h, int64_t now_ms)
+health_holds_mail(const struct health *h, int64_t now_ms)
 {
-	return h->account.state == ACCOUNT_EXHAUSTED && !account_is_over(&h->account, now_ms);
+	const struct account *a = &h->account;
+
+	return (a->state == ACCOUNT_EXHAUSTED || (a->state == ACCOUNT_PAUSED && a->why == HEALTH_MAIL_DENIED)) &&
+	    !account_is_over(a, now_ms);
 }
 
 bool

@@ -453,7 +453,7 @@ health_is_out(struct health *h, int64_t now_ms)
 
 	account_tick(h, now_ms);
 	by_mail_tick(h, now_ms);
-	if (a->state == ACCOUNT_BLOCKED)
+	if (a->state == ACCOUNT_BLOCKED || (a->state == ACCOUNT_PAUSED && a->why == HEALTH_MAIL_DENIED))
 		return true;
 	if (a->state != ACCOUNT_AVAILABLE && a->until_ms - a->since_ms > PATIENCE_MS)
 		return true;

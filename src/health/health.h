@@ -27,7 +27,7 @@ enum health_class {
 	HEALTH_STARTTLS_MISSING, HEALTH_STARTTLS_BLANKED, HEALTH_STARTTLS_REFUSED, HEALTH_INJECTED,
 	HEALTH_TLS_HANDSHAKE, HEALTH_TLS_NAME, HEALTH_TLS_EXPIRED, HEALTH_TLS_UNTRUSTED,
 	HEALTH_EHLO_REFUSED, HEALTH_AUTH_MISSING, HEALTH_AUTH_UNANSWERED, HEALTH_AUTH_NOT_TAKEN,
-	HEALTH_AUTH_UNPROVEN, HEALTH_AUTH_TEMP, HEALTH_AUTH_REFUSED,
+	HEALTH_AUTH_UNPROVEN, HEALTH_AUTH_TEMP, HEALTH_AUTH_REFUSED, HEALTH_MAIL_DENIED,
 	HEALTH_QUOTA, HEALTH_QUOTA_USED_UP, HEALTH_SENDER_REFUSED, HEALTH_RCPT_REFUSED, HEALTH_CONTENT_REFUSED,
 	HEALTH_MSG_TEMP, HEALTH_CUT_BEFORE_DOT, HEALTH_CUT_AFTER_DOT, HEALTH_GARBLED,
 	HEALTH_CLASS_COUNT
@@ -153,8 +153,8 @@ size_t health_race_order(const struct health *, int64_t now_ms, size_t order[HEA
 /* May a session be opened now: account available, and some endpoint eligible or to be raced? */
 bool health_is_open(struct health *, int64_t now_ms);
 
-/* Is the quota used up? Then open sessions get no mail either. */
-bool health_is_exhausted(const struct health *, int64_t now_ms);
+/* Is the quota used up, or is no mail taken after a login? Then open sessions get none either. */
+bool health_holds_mail(const struct health *, int64_t now_ms);
 
 /*
  * Is mail to go to another relay, where there is one: the login is refused, the account rests

@@ -42,7 +42,7 @@ delivery_give(struct session *s, struct spool_message *m)
 	d->cursor = 0;
 	d->n = 0;
 	memset(d->fates, 0, sizeof(d->fates));
-	d->sent = d->marked = d->read_all = d->success_due = false;
+	d->sent = d->marked = d->read_all = d->success_due = d->denied = false;
 	d->chunk = view_of(NULL, 0);
 	s->idle = false;
 }
@@ -155,7 +155,7 @@ wait_again(struct session *s, const struct outcome_plan *plan, size_t nresult)
 	if (plan->when == WHEN_BACKOFF)
 		at = now + backoff;
 	else if (plan->cut)
-		at = now + cut_rest_ms[cuts];
+		at = now + cut_rest_ms[cuts < OUTCOME_CUTS_FREE ? cuts : OUTCOME_CUTS_FREE - 1];
 	if (plan->when == WHEN_UNCERTAIN) {
 		at = now + r->schedule.params.uncertain_ms;
 		if (at < now + backoff)
@@ -174,6 +174,15 @@ wait_again(struct session *s, const struct outcome_plan *plan, size_t nresult)
 	life_waits(r, m, later ? plan->when : WHEN_NOW, u.attempts, at - now);
 }
 
+/* As they are charged for: of what is the account's none is, of what is the message's own each. */
+static unsigned
+cuts_of(const struct session *s)
+{
+	if (s->d.denied)
+		return 0;
+	return blame_is_own(&s->up->watch.blame, s->d.m->id) ? OUTCOME_CUTS_FREE : s->d.m->lane & LANE_CUTS;
+}
+
 static void
 conclude(struct session *s, size_t nresult)
 {
@@ -186,8 +195,7 @@ conclude(struct session *s, size_t nresult)
 
 	if (++s->messages >= s->up->conf->messages_per_connection)
 		s->retire = true;
-	outcome_plan(d->fates, blame_is_own(&s->up->watch.blame, d->m->id) ? OUTCOME_CUTS_FREE :
-	    d->m->lane & LANE_CUTS, &plan);
+	outcome_plan(d->fates, cuts_of(s), &plan);
 	if (plan.when != WHEN_NEVER || schedule_has_others(d->m, d->route)) {
 		wait_again(s, &plan, nresult);
 		return;
@@ -584,7 +592,7 @@ delivery_result(struct session *s)
 	enum health_class class;
 	struct spool_update u;
 	uint32_t stop;
-	bool denied;		/* by the words it is the account, but perhaps for this message alone */
+	bool denied;
 
 	d->sent = false;
 	if (s->unreadable) {
@@ -593,9 +601,10 @@ delivery_result(struct session *s)
 	}
 	life_attempt(s);
 	class = outcome_of_result(res);
-	denied = class == HEALTH_AUTH_REFUSED && !watch_denied(s, d->envelope->from);
+	denied = class == HEALTH_AUTH_REFUSED;
 	if (denied)
-		class = HEALTH_MSG_TEMP;
+		class = watch_denied(s, d->envelope->from);
+	d->denied = class == HEALTH_MAIL_DENIED;
 	for (uint32_t i = 0; i < d->n; i++) {
 		struct life_verdict v;
 

@@ -277,7 +277,7 @@ static bool
 may_give(struct upstream *u)
 {
 	return !u->r->draining && u->r->spool != NULL && now_of(u) >= u->pool.pause_until_ms &&
-	    !health_is_exhausted(u->health, now_of(u));
+	    !health_holds_mail(u->health, now_of(u));
 }
 
 /* Messages that are set apart have at most half of the places. */

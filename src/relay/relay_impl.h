@@ -20,6 +20,7 @@
 #include "relay/address_book.h"
 #include "relay/age.h"
 #include "relay/blame.h"
+#include "relay/denied.h"
 #include "health/diagnosis.h"
 #include "mail/archive.h"
 #include "relay/dial.h"
@@ -115,6 +116,7 @@ struct delivery {
 	uint32_t		 fates[FATE_COUNT];	/* of this attempt */
 	struct view		 chunk;		/* body bytes not yet taken by the machine */
 	bool			 success_due;	/* somebody wants to hear of success */
+	bool			 denied;	/* what MAIL said is the account's fault */
 	bool			 read_all;
 	bool			 marked;	/* UNCERTAIN is recorded for this transaction */
 	bool			 sent;		/* the transaction is with the machine */
@@ -297,8 +299,7 @@ struct watch {
 	spool_id		 failed;	/* the first message that failed as only mail does, since a delivery */
 	bool			 failed_many;	/* others did, too */
 	struct blame		 blame;
-	spool_id		 denied;	/* the first to which MAIL said "log in first" after a login, since a delivery */
-	uint32_t		 denied_sender;	/* a checksum of its sender */
+	struct denied		 denied;
 };
 
 void watch_init(struct upstream *);
@@ -325,8 +326,8 @@ void watch_dials(struct session *);		/* it begins to connect */
 bool watch_has_other_relay(const struct session *, enum health_standing least);
 /* A session for mail has failed in this class, failed_at says where: is that the fault of its message? */
 void watch_blame(struct session *, enum health_class);
-/* MAIL was answered with "log in first", or the like. False: it may be this message alone. */
-bool watch_denied(struct session *, struct view sender) must_use;
+/* MAIL was answered with "log in first", or the like: what that means. */
+enum health_class watch_denied(struct session *, struct view sender) must_use;
 /* What a session showed. ready: whether its time is to be counted. */
 void watch_note(struct session *, enum health_class, const char *detail);
 void watch_event(struct upstream *, const struct health_event *);	/* to the log, and what failover shows */

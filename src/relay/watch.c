@@ -128,25 +128,18 @@ watch_blame(struct session *s, enum health_class class)
 	forgive(s->up);
 }
 
-bool
+enum health_class
 watch_denied(struct session *s, struct view sender)
 {
 	struct watch *w = &s->up->watch;
-	uint32_t crc = crc32c(0, sender);
+	struct denied_message m = { s->message_id, crc32c(0, sender), s->cuts == 0 };
 
 	if (!s->logged_in)
-		return true;
+		return HEALTH_AUTH_REFUSED;
 	blame_failed(&w->blame, s->message_id, s->endpoint);	/* asked when it is charged, too */
-	if (!is_witness(s))
-		return false;
-	if (w->denied != 0 && w->denied != s->message_id && (crc != w->denied_sender ||
-	    watch_has_other_relay(s, STANDING_UNSURE)))
-		return true;
-	if (w->denied == 0) {
-		w->denied = s->message_id;
-		w->denied_sender = crc;
-	}
-	return false;
+	if (blame_is_own(&w->blame, s->message_id) || !denied_failed(&w->denied, &m, loop_now(s->r->env.loop)))
+		return HEALTH_SENDER_REFUSED;
+	return HEALTH_MAIL_DENIED;
 }
 
 void
@@ -182,7 +175,7 @@ watch_note(struct session *s, enum health_class class, const char *detail)
 	if (s->own_fault && class != HEALTH_OK)
 		return;			/* it is known of this message, and no news of the port */
 	if (mail && class == HEALTH_OK && s->failed_at != MAIL_NONE) {
-		u->watch.denied = 0;
+		denied_passed(&u->watch.denied, crc32c(0, s->d.envelope->from), now);
 		blame_passed(&u->watch.blame, s->message_id, s->endpoint);
 		forgive(u);
 	}

@@ -272,39 +272,106 @@ they_are_no_canaries(void **state)
 
 static const struct fault denied = { AT_MAIL, SAY, "530 5.7.0 Authentication required", ALWAYS };
 
-/* Two messages of two senders, and none between that passed: then it is the account. */
 static void
-a_second_sender_blocks_the_account(void **state)
+give_from(struct world *w, unsigned k)
+{
+	char from[40];
+
+	snprintf(from, sizeof(from), "evil%u@shop.example.com", k);
+	world_mail(w, from, BOB, "bad.");
+}
+
+/* Each sender is another one: while others were delivered a moment ago it is theirs, though they come all day. */
+static void
+wrong_senders_stop_nobody(void **state)
+{
+	for (int relays = 1; relays <= 2; relays++) {
+		struct world *w = scenario_new();
+		struct fault fault = denied;
+
+		fault.match = "evil";
+		if (relays == 2)
+			world_use_backup(w);
+		start_warm(w);
+		fault_everywhere(w, fault);
+		if (relays == 2)
+			smarthost_fault(&w->backup, fault);
+		for (unsigned k = 0; k < 200; k++) {
+			give_from(w, k);
+			good_ones_pass(w, k, 1, SECONDS(6));
+		}
+		assert_int_equal(world_logged(w, "account-blocked", ""), 0);
+		assert_int_equal(world_logged(w, "account-paused", ""), 0);
+		assert_int_equal(w->backup.ntaken, 0);
+		scenario_free(w);
+	}
+}
+
+/* Alone for hours, they make the account rest once at most: what comes then waits for half a minute, and it is over. */
+static void
+nor_when_they_are_alone(void **state)
+{
+	struct world *w = *state;
+	struct fault fault = denied;
+
+	fault.match = "evil";
+	start_warm(w);
+	fault_everywhere(w, fault);
+	world_run(w, MINUTES(10));
+	for (unsigned k = 0; k < 10; k++)
+		give_from(w, k);
+	world_run(w, SECONDS(1));
+	assert_int_equal(world_logged(w, "account-paused", ""), 1);
+	assert_int_equal(world_logged(w, "account-paused", "mail_denied"), 1);
+	good_ones_pass(w, 0, 1, SECONDS(40));
+	good_ones_pass(w, 0, 60, SECONDS(6));
+	world_run(w, HOURS(3));
+	good_ones_pass(w, 0, 60, SECONDS(6));
+	assert_int_equal(world_logged(w, "account-blocked", ""), 0);
+	assert_int_equal(world_logged(w, "account-paused", ""), 1);
+	assert_int_equal(world_logged(w, "deferred", "msg_temp"), 0);
+}
+
+/* Nobody is let through any more: they wait, one after the other is tried, and none is charged. */
+static void
+a_right_that_is_lost_charges_nobody(void **state)
 {
 	struct world *w = *state;
 
 	start_warm(w);
+	world_mail(w, ALICE, CAROL, "good.");
+	world_run(w, SECONDS(5));
 	fault_everywhere(w, denied);
-	give_bad(w, 3);
-	world_run(w, MINUTES(1));
+	for (unsigned k = 0; k < 20; k++)
+		world_mail(w, ALICE, CAROL, "later.");
+	world_run(w, HOURS(1));
+	assert_int_equal(world_queued(w), 20);
 	assert_int_equal(world_logged(w, "account-blocked", ""), 0);
-	world_mail(w, ALICE, CAROL, "other.");
-	world_run(w, SECONDS(1));
-	assert_int_equal(world_logged(w, "account-blocked", ""), 1);
-	assert_int_equal(world_queued(w), 4);
+	assert_in_range(world_logged(w, "account-paused", "mail_denied"), 10, 20);
+	assert_in_range(world_logged(w, "deferred", "code=530"), 10, 40);
+	assert_in_range(world_logged(w, "waits", "attempts=0"), 10, 40);
+	assert_int_equal(world_logged(w, "waits", "why=backoff"), 0);
+	heal_everywhere(w);
+	world_run(w, MINUTES(6));
+	assert_int_equal(world_count(w, "later."), 20);
 }
 
-/* With another relay a second message is enough, and goes there. */
+/* The same with another relay: it gets them at once. */
 static void
-with_another_relay_a_second_message_does(void **state)
+another_relay_gets_them(void **state)
 {
 	struct world *w = *state;
 
 	world_use_backup(w);
 	start_warm(w);
+	world_mail(w, ALICE, CAROL, "good.");
+	world_run(w, SECONDS(5));
 	fault_everywhere(w, denied);
-	give_bad(w, 1);
-	world_run(w, MINUTES(1));
-	assert_int_equal(world_logged(w, "account-blocked", ""), 0);
-	give_bad(w, 1);
-	assert_true(world_settle(w, HOURS(2)));
-	assert_int_equal(world_logged(w, "account-blocked", "main"), 1);
-	assert_int_equal(w->backup.ntaken, 2);
+	for (unsigned k = 0; k < 20; k++)
+		world_mail(w, ALICE, CAROL, "later.");
+	world_run(w, SECONDS(20));
+	assert_int_equal(w->backup.ntaken, 20);
+	assert_int_equal(world_logged(w, "account-paused", "main"), 1);
 }
 
 /* Without a login of ours the words are what they say. */
@@ -350,8 +417,10 @@ main(void)
 		cmocka_unit_test(alone_they_take_nothing_down),
 		cmocka_unit_test(a_relay_of_another_route_is_none),
 		T(they_are_no_canaries),
-		T(a_second_sender_blocks_the_account),
-		T(with_another_relay_a_second_message_does),
+		cmocka_unit_test(wrong_senders_stop_nobody),
+		T(nor_when_they_are_alone),
+		T(a_right_that_is_lost_charges_nobody),
+		T(another_relay_gets_them),
 		T(without_a_login_it_is_believed),
 		T(the_message_is_charged),
 	};

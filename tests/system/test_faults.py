@@ -73,6 +73,7 @@ MEANS = {
     "auth_missing": "offers no login method that we have",
     "auth_temp": "can't check logins now",
     "auth_refused": "the login was refused",
+    "mail_denied": "though the login worked",
     "quota": "asks to slow down",
     "sender_refused": "the sender address was refused",
     "rcpt_refused": "the recipient was refused",

@@ -92,11 +92,11 @@ test_exhausted_until_the_reset(void **state)
 	start(&f, 2);
 	all_up(&f);
 	say(&f, HEALTH_QUOTA, "454 slow down");
-	assert_false(health_is_exhausted(f.h, f.now));
+	assert_false(health_holds_mail(f.h, f.now));
 	say(&f, HEALTH_QUOTA_USED_UP, "454 daily quota exceeded");	/* worse than a pause */
 	assert_int_equal(account(&f).state, ACCOUNT_EXHAUSTED);
 	assert_int_equal(account(&f).why_class, HEALTH_QUOTA_USED_UP);
-	assert_true(health_is_exhausted(f.h, f.now));
+	assert_true(health_holds_mail(f.h, f.now));
 	assert_true(health_is_out(f.h, f.now));
 	assert_false(health_is_open(f.h, f.now));
 	assert_false(health_login_allowed(f.h, f.now));
@@ -109,7 +109,7 @@ test_exhausted_until_the_reset(void **state)
 	f.now = until - 1;
 	assert_false(health_is_open(f.h, f.now));
 	f.now = until;
-	assert_false(health_is_exhausted(f.h, f.now));
+	assert_false(health_holds_mail(f.h, f.now));
 	assert_int_equal(account(&f).state, ACCOUNT_AVAILABLE);
 	assert_true(health_is_open(f.h, f.now));
 	health_choose(f.h, f.now, &c);
@@ -209,6 +209,7 @@ static const enum move moves[] = {
 	[HEALTH_AUTH_UNPROVEN] = MOVES_WITH_ALL_PORTS,
 	[HEALTH_AUTH_TEMP] = MOVES_AT_ONCE,
 	[HEALTH_AUTH_REFUSED] = MOVES_AT_ONCE,
+	[HEALTH_MAIL_DENIED] = MOVES_AT_ONCE,
 	[HEALTH_QUOTA] = MOVES_IF_IT_LASTS,
 	[HEALTH_QUOTA_USED_UP] = MOVES_AT_ONCE,
 	[HEALTH_SENDER_REFUSED] = NEVER_MOVES,
@@ -366,7 +367,7 @@ static void
 test_saved_and_restored(void **state)
 {
 	static const enum health_class classes[] = {
-		HEALTH_AUTH_TEMP, HEALTH_QUOTA, HEALTH_QUOTA_USED_UP, HEALTH_AUTH_REFUSED,
+		HEALTH_AUTH_TEMP, HEALTH_QUOTA, HEALTH_QUOTA_USED_UP, HEALTH_AUTH_REFUSED, HEALTH_MAIL_DENIED,
 	};
 
 	for (size_t i = 0; i < lengthof(classes); i++) {

@@ -52,6 +52,7 @@ static const struct {
 	[HEALTH_AUTH_UNPROVEN] = { "auth_unproven", "does not show that it knows the password" },
 	[HEALTH_AUTH_TEMP] = { "auth_temp", "can't check logins now" },
 	[HEALTH_AUTH_REFUSED] = { "auth_refused", "login was refused" },
+	[HEALTH_MAIL_DENIED] = { "mail_denied", "though the login worked" },
 	[HEALTH_QUOTA] = { "quota", "slow down" },
 	[HEALTH_QUOTA_USED_UP] = { "quota_used_up", "is used up" },
 	[HEALTH_SENDER_REFUSED] = { "sender_refused", "sender address was refused" },

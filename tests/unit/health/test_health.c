@@ -402,7 +402,7 @@ static void
 test_account_faults_never_switch_ports(void **state)
 {
 	static const enum health_class faults[] = {
-		HEALTH_AUTH_TEMP, HEALTH_AUTH_REFUSED, HEALTH_QUOTA, HEALTH_DNS_NXDOMAIN,
+		HEALTH_AUTH_TEMP, HEALTH_AUTH_REFUSED, HEALTH_MAIL_DENIED, HEALTH_QUOTA, HEALTH_DNS_NXDOMAIN,
 		HEALTH_DNS_FAIL,
 	};
 
@@ -606,11 +606,13 @@ test_pauses_grow(void **state)
 {
 	static const int64_t quota[] = { 30, 60, 120, 240, 480, 900, 900 };
 	static const int64_t logins[] = { 300, 900, 1800, 3600, 3600 };
+	static const int64_t denied[] = { 30, 60, 120, 240, 300, 300 };
 	static const int64_t names[] = { 5, 10, 20, 40, 60, 60 };
 
 	assert_pauses(HEALTH_QUOTA, quota, lengthof(quota));
 	assert_pauses(HEALTH_DNS_NXDOMAIN, quota, lengthof(quota));
 	assert_pauses(HEALTH_AUTH_TEMP, logins, lengthof(logins));
+	assert_pauses(HEALTH_MAIL_DENIED, denied, lengthof(denied));
 	assert_pauses(HEALTH_DNS_FAIL, names, lengthof(names));
 }
 
