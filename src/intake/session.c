@@ -43,7 +43,9 @@ static const struct state_rule {
 	[STATE_DROP] = { true, 0, expired_text },
 	[STATE_FLUSH] = { false, RELAY_ANSWER_MS, expired_answer },
 	[STATE_ANSWER] = { false, RELAY_ANSWER_MS, expired_answer },
+	[STATE_SECURE] = { false, 0, expired_text },
 	[STATE_TLS] = { false, SESSION_TLS_MS, session_tls_expired },
+	[STATE_LEAVE] = { false, 0, session_kill },
 };
 
 struct session *
@@ -73,8 +75,8 @@ arm(struct session *s)
 	int64_t limit = rules[s->state].limit_ms;
 
 	if (limit == 0)
-		limit = s->state == STATE_COMMAND ? s->host->conf->limits.command_ms :
-		    s->host->conf->limits.data_ms;
+		limit = s->state == STATE_TEXT || s->state == STATE_DROP ? s->host->conf->limits.data_ms :
+		    s->host->conf->limits.command_ms;
 	if (s->host->draining && waits && limit > DRAIN_COMMAND_MS)
 		limit = DRAIN_COMMAND_MS;
 	timer_set(s->host->loop, &s->timer, limit);
@@ -96,7 +98,7 @@ session_move(struct session *s, enum session_state state)
 	if (waits)
 		list_push(&s->host->waiting, &s->wait);
 	/* While the answer is awaited the client is not the slow one. */
-	if (state == STATE_FLUSH || state == STATE_ANSWER)
+	if (state == STATE_FLUSH || state == STATE_ANSWER || state == STATE_LEAVE)
 		timer_cancel(s->host->loop, &s->total);
 	else if (state == STATE_COMMAND || !timer_is_set(&s->total))
 		arm_total(s);
@@ -153,15 +155,21 @@ session_kill(struct session *s)
 	session_free(s);
 }
 
+void
+session_finish(struct session *s)
+{
+	close_stream(s, false);
+	session_free(s);
+}
+
 /* --- replies ------------------------------------------------------------------------ */
 
 bool
 session_write_output(struct session *s)
 {
 	struct buf *out = server_output(s->server);
-	size_t n = buf_len(out);
 
-	if (n == 0)
+	if (buf_len(out) == 0)
 		return true;
 	session_note_replies(s, buf_view(out));
 	if (s->stream == NULL) {
@@ -169,13 +177,16 @@ session_write_output(struct session *s)
 		s->seen = 0;
 		return true;
 	}
-	if (n > stream_output_room(s->stream))
-		n = stream_output_room(s->stream);
-	if (n == 0 || !stream_write(s->stream, view_first(buf_view(out), n)))
-		return false;
-	buf_consume(out, n);
-	s->seen = s->seen > n ? s->seen - n : 0;
-	return buf_len(out) == 0;
+	/* Where writing is broken the stream drops it, and has room again. */
+	while (buf_len(out) > 0) {
+		struct view v = view_first(buf_view(out), stream_output_room(s->stream));
+
+		if (v.n == 0 || !stream_write(s->stream, v))
+			return false;
+		buf_consume(out, v.n);
+		s->seen = s->seen > v.n ? s->seen - v.n : 0;
+	}
+	return true;
 }
 
 /* 421 and close; what is under way is aborted. The session is gone afterwards. */
@@ -184,10 +195,26 @@ end(struct session *s, const struct server_answer *why)
 {
 	if (s->stream != NULL) {
 		server_end(s->server, why);
-		/* A client that did not read the replies before won't read this one. */
+		/* All its time it did not read the replies before: it won't read this one. */
 		close_stream(s, !session_write_output(s));
 	}
 	session_free(s);
+}
+
+/*
+ * The last reply is in the output, and a client that had no turn to read the ones before still
+ * gets all of them: one may be the 250 of its message. False: the session is gone.
+ */
+static bool
+leave(struct session *s)
+{
+	message_drop(&s->message, s->host->channel);
+	if (!session_write_output(s)) {
+		session_move(s, STATE_LEAVE);
+		return true;
+	}
+	session_finish(s);
+	return false;
 }
 
 static void
@@ -262,7 +289,10 @@ on_timer(void *arg)
 static void
 on_total(void *arg)
 {
-	end(session_own(arg), &too_slow);
+	struct session *s = session_own(arg);
+
+	server_end(s->server, &too_slow);	/* of the message as a whole */
+	(void)leave(s);
 }
 
 /* --- a message --------------------------------------------------------------------- */
@@ -387,14 +417,11 @@ take_rest(struct session *s)
 	leave_drop(s);
 	if (s->state == STATE_TEXT && !message_flush(&s->message, s->host->channel))
 		session_move(s, STATE_STALL);
-	if (s->at_end && s->state != STATE_STALL) {
-		close_stream(s, !session_write_output(s));
-		session_free(s);
-		return false;
-	}
+	if (s->at_end && s->state != STATE_STALL)
+		return leave(s);
 	if (s->host->draining && has_done(s)) {
-		end(s, &going_down);
-		return false;
+		server_end(s->server, &going_down);
+		return leave(s);
 	}
 	return true;
 }
@@ -429,14 +456,24 @@ act(struct session *s, enum server_action action, const struct server_event *ev)
 		leave_drop(s);
 		return true;
 	case SERVER_STARTTLS:
-		return true;		/* session_run(): its bytes are to be taken off first */
+		session_move(s, STATE_SECURE);
+		return true;
+	case SERVER_FLUSH:
+		return true;
 	case SERVER_CLOSE:
 		break;
 	}
-	message_drop(&s->message, s->host->channel);
-	close_stream(s, !session_write_output(s));
-	session_free(s);
-	return false;
+	return leave(s);
+}
+
+/* All replies are written. */
+static void
+go_on(struct session *s)
+{
+	if (s->state == STATE_SECURE)
+		session_begin_tls(s);
+	else if (s->state == STATE_LEAVE)
+		session_finish(s);
 }
 
 /*
@@ -447,12 +484,12 @@ act(struct session *s, enum server_action action, const struct server_event *ev)
 void
 session_run(struct session *s)
 {
-	bool more = true;
+	bool more = true, written;
 
 	if (s->running || s->stream == NULL)
 		return;
 	s->running = true;
-	while (session_write_output(s) && more && rules[s->state].reads) {
+	while ((written = session_write_output(s)) && more && rules[s->state].reads) {
 		struct server_event ev = { 0 };
 		size_t used = 0;
 		enum server_action action = server_step(s->server, stream_input(s->stream), &used, &ev);
@@ -465,14 +502,13 @@ session_run(struct session *s)
 			stream_consume_secret(s->stream, used);
 		else
 			stream_consume(s->stream, used);
-		if (action == SERVER_STARTTLS) {
-			s->running = false;
-			session_begin_tls(s);
-			return;
-		}
 		more = action != SERVER_WANT_INPUT && action != SERVER_WAIT;
 	}
 	s->running = false;
+	if (s->state == STATE_LEAVE)	/* unread, it would have the kernel reset the connection */
+		stream_consume(s->stream, stream_input(s->stream).n);
+	if (written)
+		go_on(s);
 }
 
 /* --- the client's process ---------------------------------------------------------------- */
@@ -643,7 +679,9 @@ session_retry(struct session *s)
 	case STATE_TEXT:
 	case STATE_DROP:
 	case STATE_ANSWER:
+	case STATE_SECURE:
 	case STATE_TLS:
+	case STATE_LEAVE:
 	case STATE_COUNT:
 		return;
 	}
@@ -653,10 +691,12 @@ session_retry(struct session *s)
 void
 session_drain(struct session *s)
 {
-	if (has_done(s))
-		end(s, &going_down);
-	else if (s->state == STATE_COMMAND || s->state == STATE_TLS)
+	if (has_done(s)) {
+		server_end(s->server, &going_down);
+		(void)leave(s);
+	} else if (s->state == STATE_COMMAND || s->state == STATE_TLS) {
 		arm(s);
+	}
 }
 
 void

@@ -24,11 +24,13 @@
  * DROP     the message is refused or taken back: the machine swallows the rest of it
  * FLUSH    the text is complete, its end waits for credit or room
  * ANSWER   COMMIT went out, the answer is awaited
+ * SECURE   the replies up to the 220 of STARTTLS go out in clear
  * TLS      the handshake; behind it a session begins anew
+ * LEAVE    the last replies go out; what the client still says is dropped
  */
 enum session_state {
 	STATE_COMMAND, STATE_OPEN, STATE_TEXT, STATE_STALL, STATE_DROP, STATE_FLUSH, STATE_ANSWER,
-	STATE_TLS, STATE_COUNT
+	STATE_SECURE, STATE_TLS, STATE_LEAVE, STATE_COUNT
 };
 
 struct session {
@@ -72,6 +74,8 @@ void session_move(struct session *, enum session_state);
 void session_run(struct session *);
 /* False: the client does not read, and there is more to write. */
 bool session_write_output(struct session *);
+/* What is written goes out if the client reads. The session is gone. */
+void session_finish(struct session *);
 
 void session_log_who(struct session *, struct log_line *);
 void session_log_accepted(struct session *, uint64_t id);
@@ -81,11 +85,11 @@ void session_note_replies(struct session *, struct view out);
 enum conf_listener_tls session_tls_mode(const struct session *);
 /* NULL: the certificate could not be used, which the log has told. */
 struct tls_server *session_tls_server(const struct session *);
-/* The 220 to STARTTLS goes out before it. The session may be gone. */
+/* The 220 to STARTTLS has been written. The session may be gone. */
 void session_begin_tls(struct session *);
 void session_on_tls(void *owner);
 void session_tls_expired(struct session *);
-/* Nothing can be said to this client: it understands TLS alone, or nothing. The session is gone. */
+/* Nothing more can be said to this client: it understands TLS alone, or nothing. The session is gone. */
 void session_tls_failed(struct session *, const char *why);
 
 #endif

@@ -34,7 +34,7 @@ session_tls_failed(struct session *s, const char *why)
 		session_log_who(s, &line);
 		log_end(&line);
 	}
-	session_kill(s);
+	session_finish(s);
 }
 
 void
@@ -49,7 +49,7 @@ session_begin_tls(struct session *s)
 {
 	struct tls_server *tls = session_tls_server(s);
 
-	if (tls == NULL || s->at_end || !session_write_output(s)) {
+	if (tls == NULL || s->at_end) {
 		session_tls_failed(s, tls == NULL ? "there is no certificate" : "the client has gone");
 		return;
 	}

@@ -7,14 +7,15 @@
  * a protocol step is one packet (TCP_NODELAY is set). Reading stops while the
  * input buffer is full or reading is paused: back-pressure is the default.
  *
- * on_closed is the last event of a stream and comes at most once; the owner
+ * on_closed is the last event of a stream but for that, and comes at most once; the owner
  * then calls stream_close(). stream_close() may be called in any event; no
  * event follows it, and the memory stays until the turn ends. No event comes
  * from within a call of the owner. NULL stands for an event that does not matter.
  *
  * After a clean end (STREAM_EOF: the peer has finished, or closed only its half)
- * stream_write() still works, so that a last answer can go out; after any other
- * end what is written is dropped.
+ * stream_write() still works, so that a last answer can go out, and on_drained still
+ * comes; when that answer can't be sent any more it is dropped, which drains too.
+ * After any other end what is written is dropped.
  *
  * Thread: loop thread. Limits: see struct stream_limits.
  */

@@ -287,10 +287,10 @@ send_failed(struct real_stream *r, int errnum)
 	r->send_errnum = errnum;
 	r->blocked = false;
 	buf_clear(&r->stream.out);
-	if (can_receive(r) && receive(r))
-		return;			/* the end follows behind it */
-	if (r->state != REAL_LINGER)
-		finish_errno(r, errnum, "send");
+	if (can_receive(r))
+		(void)receive(r);	/* its words, or an end that was told first */
+	/* Whatever its owner still does not read of it: nothing is watched that would end it. */
+	finish_errno(r, errnum, "send");
 }
 
 /* --- is the peer still there? (net/path.h) ---------------------------------- */
@@ -465,6 +465,14 @@ linger(struct real_stream *r)
 	}
 }
 
+/* The owner is to hear of room. Behind a clean end also of that for what is dropped: it goes on. */
+static bool
+may_write(const struct real_stream *r)
+{
+	return (r->state == REAL_OPEN && !r->write_broken) ||
+	    (r->state == REAL_ENDED && r->told && r->end.kind == STREAM_EOF);
+}
+
 static void
 send_output(struct real_stream *r)
 {
@@ -474,8 +482,8 @@ send_output(struct real_stream *r)
 	flush(r);
 	if (r->state == REAL_CLEAR && !r->blocked)
 		begin_handshake(r);
-	else if (r->state == REAL_OPEN && !r->write_broken && stream_has_drained(s, before) &&
-	    s->events != NULL && s->events->on_drained != NULL)
+	else if (may_write(r) && stream_has_drained(s, before) && s->events != NULL &&
+	    s->events->on_drained != NULL)
 		s->events->on_drained(s->owner);
 }
 
@@ -494,8 +502,8 @@ on_task(void *arg)
 		break;
 	case REAL_ENDED:
 		if (has_output(r))
-			flush(r);
-		if (!r->told) {
+			send_output(r);
+		if (!r->told && r->state == REAL_ENDED) {
 			r->told = true;
 			if (s->events != NULL && s->events->on_closed != NULL)
 				s->events->on_closed(s->owner, &r->end);
@@ -558,9 +566,9 @@ on_ready(void *arg, unsigned ready)
 		(void)receive(r);	/* the next turn looks again */
 	else if (ready == IO_WRITE && r->state == REAL_LINGER)
 		linger(r);
-	else if (ready == IO_WRITE && (r->state == REAL_ENDED || r->state == REAL_HANDSHAKE))
+	else if (ready == IO_WRITE && r->state == REAL_HANDSHAKE)
 		flush(r);
-	else if (ready == IO_WRITE && (r->state == REAL_OPEN || r->state == REAL_CLEAR))
+	else if (ready == IO_WRITE && (r->state == REAL_OPEN || r->state == REAL_CLEAR || r->state == REAL_ENDED))
 		send_output(r);
 	update_want(r);
 }

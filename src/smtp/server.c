@@ -12,8 +12,8 @@
 
 #include "base/banned.h"
 
-#define OUTPUT_HIGH	(256u << 10)	/* more unread replies than this end the session */
-#define OUTPUT_SLACK	4096		/* one step's replies beyond it, and the 421 */
+#define OUTPUT_HIGH	16384u		/* with more unwritten replies than this no command is taken */
+#define OUTPUT_SLACK	4096		/* one command's replies beyond it, and the 421 */
 #define KEEP_IDLE	512		/* memory of an empty buffer */
 
 const struct server_answer server_too_big = { 552, "5.3.4", "Message is larger than the limit" };
@@ -284,9 +284,9 @@ server_step(struct server *s, struct view in, size_t *used, struct server_event 
 			shrink(s);
 			return SERVER_WANT_INPUT;
 		}
-		if (buf_len(&s->out) > OUTPUT_HIGH) {
-			put(s, 421, "4.7.0", "Replies are not read");
-		} else if (s->state == SV_BODY) {
+		if (buf_len(&s->out) > OUTPUT_HIGH)
+			return SERVER_FLUSH;
+		if (s->state == SV_BODY) {
 			act = take_body(s, rest, &n, ev, &action);
 		} else if (s->state == SV_CHUNK) {
 			act = take_chunk(s, rest, &n, ev, &action);

@@ -68,6 +68,7 @@ enum server_action {
 	 * handshake, then say server_secured(). No byte that comes in clear from now on may be fed.
 	 */
 	SERVER_STARTTLS,
+	SERVER_FLUSH,		/* the room for replies is used up: write the output, then go on */
 	SERVER_CLOSE		/* write the output, then close */
 };
 
@@ -118,7 +119,7 @@ void server_secured(struct server *);
 
 /*
  * One action at a time. Takes *used bytes of in; call again with the rest until
- * SERVER_WANT_INPUT, SERVER_WAIT or SERVER_CLOSE.
+ * SERVER_WANT_INPUT, SERVER_WAIT or SERVER_CLOSE, and with SERVER_FLUSH not before the output is shorter.
  */
 enum server_action server_step(struct server *, struct view in, size_t *used, struct server_event *ev);
 

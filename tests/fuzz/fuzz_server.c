@@ -84,6 +84,11 @@ act(struct server *s, struct run *r, struct view *io, unsigned choice)
 		buf_truncate(&r->got, r->mark);
 		r->aborted = true;
 		break;
+	case SERVER_FLUSH:
+		require(buf_len(server_output(s)) > 0);
+		require(buf_add(&r->said, buf_view(server_output(s))));
+		buf_clear(server_output(s));
+		break;
 	case SERVER_CLOSE:
 		r->closed = true;
 		return false;

@@ -383,7 +383,8 @@ def test_thousand_clients():
 
 
 def test_client_that_never_reads():
-    with lib.world("deaf", before=lib.Sink.refuse_all) as (_, posthouse):
+    limits = {"command_timeout": "1s"}
+    with lib.world("deaf", before=lib.Sink.refuse_all, limits=limits) as (_, posthouse):
         before = descriptors(posthouse)
         deaf = [Client(posthouse, greet=False, buffer=2048) for _ in range(20)]
         for c in deaf:
@@ -392,7 +393,6 @@ def test_client_that_never_reads():
         posthouse.submit(lib.new_token())
         expect_descriptors(posthouse, before)
         expect_memory(posthouse, "intake", 64 * MIB)
-        expect("Replies are not read" in posthouse.process.text(), posthouse.process.text())
 
 
 def test_slow_clients():

@@ -378,7 +378,8 @@ send_output(struct twin_stream *t)
 	size_t before = buf_len(&s->out);
 
 	flush(t);
-	if (t->state == TWIN_OPEN && stream_has_drained(s, before) && s->events != NULL &&
+	if ((t->state == TWIN_OPEN || (t->told && t->end.kind == STREAM_EOF)) &&
+	    stream_has_drained(s, before) && s->events != NULL &&
 	    s->events->on_drained != NULL)
 		s->events->on_drained(s->owner);
 }
@@ -420,8 +421,9 @@ on_task(void *arg)
 		}
 		break;
 	case TWIN_ENDED:
-		flush(t);
-		tell_end(t);
+		send_output(t);
+		if (t->state == TWIN_ENDED)
+			tell_end(t);
 		break;
 	case TWIN_OPEN:
 		send_output(t);

@@ -43,6 +43,12 @@ teardown(void **state)
 	return 0;
 }
 
+static inline void
+drained(void *owner)
+{
+	((struct world *)owner)->drained++;
+}
+
 static inline bool
 begins(struct view v, const char *want)
 {

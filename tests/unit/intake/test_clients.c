@@ -398,12 +398,6 @@ test_half_closed(void **state)
 
 /* --- drain ---------------------------------------------------------------------------------------- */
 
-static void
-drained(void *owner)
-{
-	((struct world *)owner)->drained++;
-}
-
 #define GOING_DOWN "421 4.3.2 Shutting down, try again later\r\n"
 
 static void

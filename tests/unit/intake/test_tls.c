@@ -119,12 +119,6 @@ test_half_closed_before_the_handshake(void **state)
 }
 
 static void
-drained(void *owner)
-{
-	w.drained++;
-}
-
-static void
 test_drain_does_not_wait_for_handshakes(void **state)
 {
 	for (size_t i = 0; i < lengthof(modes); i++) {
@@ -134,7 +128,7 @@ test_drain_does_not_wait_for_handshakes(void **state)
 		world_tls(&w, modes[i], true);
 		stalled = in_handshake(modes[i]);
 		other = in_handshake(modes[i]);
-		intake_drain(w.intake, drained, NULL);
+		intake_drain(w.intake, drained, &w);
 		shake_hands(other);		/* it was let in, and may send its message */
 		assert_false(other->closed);
 		world_run(&w, 1900);

@@ -482,6 +482,68 @@ test_half_open_close(void **state)
 	(void)close(fd[1]);
 }
 
+/* A client that half-closed takes a long answer piece by piece. */
+static void
+test_drained_behind_a_half_close(void **state)
+{
+	struct side a = { .stop_on_close = true, .keep = true };
+	static char text[65536];
+	int fd[2];
+
+	a.f = *state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fd), 0);
+	a.s = net_adopt(a.f->net, fd[0], &small, &events, &a);
+	assert_int_equal(shutdown(fd[1], SHUT_WR), 0);
+	run(a.f);
+	assert_int_equal(a.end.kind, STREAM_EOF);
+	/* Till the kernel takes no more, and the buffer is full. */
+	for (int i = 0; i < 100000 && stream_write(a.s, VIEW("0123456789abcdef")); i++)
+		if (stream_output_room(a.s) < 16)
+			loop_turn(a.f->loop);
+	assert_true(stream_output_room(a.s) < 16);
+	a.drained = 0;
+	a.stop_on_drained = true;
+	while (read(fd[1], text, sizeof(text)) > 0)
+		;
+	run(a.f);
+	assert_int_equal(a.drained, 1);
+	/* It goes: what was due is dropped, and that is told in the same way. */
+	a.stop_on_drained = false;
+	for (int i = 0; i < 100000 && stream_write(a.s, VIEW("0123456789abcdef")); i++)
+		if (stream_output_room(a.s) < 16)
+			loop_turn(a.f->loop);
+	assert_true(stream_output_room(a.s) < 16);
+	a.drained = 0;
+	a.stop_on_drained = true;
+	(void)close(fd[1]);
+	run(a.f);
+	assert_int_equal(a.drained, 1);
+	assert_int_equal(stream_output_len(a.s), 0);
+	assert_int_equal(a.closed, 1);
+	stream_abort(a.s);
+}
+
+/* Writing breaks, and the owner has no mind to read: it hears of the end all the same. */
+static void
+test_a_broken_write_is_an_end(void **state)
+{
+	struct side a = { .stop_on_close = true, .keep = true };
+	uint8_t bytes[8192] = { 1 };
+	int fd[2];
+
+	a.f = *state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fd), 0);
+	a.s = net_adopt(a.f->net, fd[0], &small, &events, &a);
+	assert_int_equal(write(fd[1], bytes, sizeof(bytes)), (ssize_t)sizeof(bytes));
+	(void)close(fd[1]);
+	assert_true(stream_write(a.s, VIEW("250 Ok")));
+	run(a.f);
+	assert_int_equal(a.closed, 1);
+	assert_int_equal(a.end.kind, STREAM_RESET);
+	assert_int_equal(stream_input(a.s).n, small.input_max);
+	stream_abort(a.s);
+}
+
 /* "554 go away", then a reset: the words are delivered before the end. */
 static void
 test_last_words_before_a_reset(void **state)
@@ -666,6 +728,8 @@ main(void)
 		T(test_input_stops_at_its_limit),
 		T(test_pause_holds_input_back),
 		T(test_half_open_close),
+		T(test_drained_behind_a_half_close),
+		T(test_a_broken_write_is_an_end),
 		T(test_last_words_before_a_reset),
 		T(test_close_in_an_event_ends_all_events),
 		T(test_listener_pauses_and_detaches),
