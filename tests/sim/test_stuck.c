@@ -51,6 +51,15 @@ assert_tries(struct world *w, const unsigned before[PORTS])
 		assert_in_range(now[i], before[i], before[i] + 1);
 }
 
+static void
+assert_none_at(struct world *w, size_t port, const unsigned before[PORTS])
+{
+	unsigned now[PORTS];
+
+	count_tries(w, now);
+	assert_int_equal(now[port], before[port]);
+}
+
 /* Each step before the dot in which a session may be when its path dies. */
 static const struct fault hangs[] = {
 	{ AT_MAIL, MUTE, NULL, ALWAYS }, { AT_RCPT, MUTE, NULL, ALWAYS }, { AT_DATA, MUTE, NULL, ALWAYS },
@@ -101,6 +110,19 @@ one_dead_port_costs_a_few_seconds(void **state)
 	}
 }
 
+/* Two at once: the others race, so the second dead one costs half a second. */
+static void
+two_dead_ports_cost_no_more(void **state)
+{
+	unsigned tries[PORTS];
+	int64_t at;
+	struct world *w = die_at(0, 2, 5, false, tries, &at);
+
+	assert_in_range(settled_after(w, at, SECONDS(30)), 0, seen_ms[0] + 2000);
+	assert_int_equal(w->port[P2525].ntaken, 6);
+	scenario_free(w);
+}
+
 /* All of a relay at once, three or one, whether mail waits behind the session or not. */
 static void
 a_dead_relay_is_left_soon(void **state)
@@ -114,6 +136,8 @@ a_dead_relay_is_left_soon(void **state)
 			assert_in_range(settled_after(w, at, SECONDS(30)), 0, seen_ms[i / 2] + (i % 2 ? 1000 : 5500));
 			assert_int_equal(w->backup.ntaken, 1 + behind);
 			assert_tries(w, tries);
+			if (i % 2 == 0)
+				assert_none_at(w, P587, tries);	/* the others race, without it */
 			assert_int_equal(world_logged(w, "failover",
 			    "from=main to=backup reason=no-port-ready"), 1);
 			scenario_free(w);
@@ -203,6 +227,28 @@ behind_the_dot_nobody_gives_up(void **state)
 	assert_int_equal(world_count(w, "first."), 0);
 }
 
+/* So it is when the whole relay is dead: the next one gets them long before the session has died. */
+static void
+mail_behind_such_a_session_moves_too(void **state)
+{
+	struct world *w = *state;
+	int64_t at;
+
+	world_use_backup(w);
+	w->conf.relay[0].idle_ms = HOURS(1);
+	start_warm(w);
+	world_run(w, MINUTES(2));
+	smarthost_fault(&w->port[P587], (struct fault){ AT_DOT, MUTE, NULL, ALWAYS });
+	world_mail(w, ALICE, BOB, "first.");
+	world_run(w, 100);
+	cut_paths(w, PORTS);
+	world_mail(w, ALICE, BOB, "second.");
+	at = w->loop.mono_ms;
+	while (w->backup.ntaken == 0 && w->loop.mono_ms - at < SECONDS(30))
+		world_run(w, 100);
+	assert_in_range(w->loop.mono_ms - at, 0, 12500);
+}
+
 /* A login that was sent may have been refused: it is not given up before the connection is dead. */
 static void
 a_login_is_not_given_up(void **state)
@@ -226,11 +272,13 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_dead_port_costs_a_few_seconds),
+		cmocka_unit_test(two_dead_ports_cost_no_more),
 		cmocka_unit_test(a_dead_relay_is_left_soon),
 		cmocka_unit_test(it_is_returned_to_when_a_port_works),
 		T(what_was_known_of_the_others_is_old),
 		T(an_idle_session_shows_it_too),
 		T(behind_the_dot_nobody_gives_up),
+		T(mail_behind_such_a_session_moves_too),
 		T(a_login_is_not_given_up),
 	};
 
