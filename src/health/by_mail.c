@@ -96,10 +96,10 @@ take_all_down(struct health *h, int64_t now_ms)
 }
 
 bool
-by_mail_is_everywhere(const struct health *h, const struct endpoint *ep)
+by_mail_is_everywhere(const struct health *h)
 {
 	for (size_t k = 0; k < h->n; k++)
-		if (&h->ep[k] != ep && endpoint_is_usable(&h->ep[k]) && h->ep[k].mail_failing == 0)
+		if (endpoint_is_usable(&h->ep[k]) && h->ep[k].mail_failing == 0)
 			return false;
 	return true;
 }

@@ -233,7 +233,7 @@ note_failure(struct health *h, struct endpoint *ep, const struct health_sample *
 	if (severity == SEVERITY_BLOCK && (++ep->blocking >= 2 || health_ends_logins(s->class)))
 		return EV_BLOCK;
 	/* It may be the messages: the ways stay open, and the next one shows it. So does the canary's: it answers. */
-	if (s->mail != MAIL_NONE && (s->only_way || s->lone) && by_mail_is_everywhere(h, ep))
+	if (s->mail != MAIL_NONE && (s->only_way || s->lone) && by_mail_is_everywhere(h))
 		return ep->state == EP_PROBING ? EV_SUCCESS : EV_SOFT;
 	if (ep->failing < LOST_AT)
 		ep->failing += severity == SEVERITY_SOFT ? 1 : 2;

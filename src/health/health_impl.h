@@ -193,8 +193,8 @@ void endpoint_flapped(struct endpoint *, int64_t now_ms);
 
 void by_mail_failed(struct health *, struct endpoint *, const struct health_sample *, int64_t now_ms);
 void by_mail_forget(struct endpoint *);
-/* Mail has failed at ep, and at each other one that is usable: there may be nothing wrong with any of them. */
-bool by_mail_is_everywhere(const struct health *, const struct endpoint *);
+/* Mail has failed at each endpoint that is usable: there may be nothing wrong with any of them. */
+bool by_mail_is_everywhere(const struct health *);
 /* After that: if there is no way left, all go down, and wait in turn. */
 void by_mail_down(struct health *, size_t i, const struct health_sample *, int64_t now_ms);
 void by_mail_tick(struct health *, int64_t now_ms);	/* the same, when one message alone had failed */

@@ -303,15 +303,18 @@ mail_failed_at(const struct upstream *u, size_t endpoint)
 	return v.mail_failed;
 }
 
-/* Nothing is known against mail at some endpoint. */
+/* Nothing speaks against some endpoint. */
 static bool
 has_clean(struct upstream *u)
 {
 	size_t order[HEALTH_ENDPOINTS_MAX], n = health_race_order(u->health, now_of(u), order);
+	struct endpoint_view v;
 
-	for (size_t i = 0; i < n; i++)
-		if (!mail_failed_at(u, order[i]))
+	for (size_t i = 0; i < n; i++) {
+		health_endpoint(u->health, order[i], &v);
+		if (!v.mail_failed && !v.suspect)
 			return true;
+	}
 	return false;
 }
 

@@ -137,6 +137,24 @@ the_only_way_stays_open(void **state)
 	}
 }
 
+/* One that is down is no better place: of one message alone the last one does not go down, too. */
+static void
+one_that_is_down_is_no_better(void **state)
+{
+	struct fixture f;
+
+	start_up(&f, 2);
+	for (int i = 0; i < 3; i++)
+		probe(&f, 1, HEALTH_FILTERED);
+	assert_int_equal(state_of(&f, 1), EP_DOWN);
+	for (int i = 0; i < 4; i++) {
+		f.now += 400;
+		fails_for(&f, 0, true, false);
+	}
+	assert_int_equal(state_of(&f, 0), EP_UP);
+	stop(&f);
+}
+
 /* Where mail passes at another endpoint, this one goes down as ever. */
 static void
 beside_a_better_one_it_goes_down(void **state)
@@ -478,6 +496,7 @@ main(void)
 		cmocka_unit_test(one_message_waits_for_another),
 		cmocka_unit_test(one_message_spoils_no_rating),
 		cmocka_unit_test(the_only_way_stays_open),
+		cmocka_unit_test(one_that_is_down_is_no_better),
 		cmocka_unit_test(beside_a_better_one_it_goes_down),
 		cmocka_unit_test(a_canary_that_fails_by_mail_leaves_it_probing),
 		cmocka_unit_test(what_is_forgiven_is_forgotten),
