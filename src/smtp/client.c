@@ -229,6 +229,13 @@ is_worth_a_quit(enum client_fault fault)
 	    fault == FAULT_STARTTLS_BLANKED || fault == FAULT_STARTTLS_REFUSED || fault == FAULT_NO_AUTH || fault == FAULT_AUTH;
 }
 
+/* Servers quote what they refuse, and what they say is logged, kept and passed on. */
+static void
+hide_secrets(struct client *c)
+{
+	redact_text(&c->redact, c->parser.reply.text, sizeof(c->parser.reply.text));
+}
+
 static void
 fail(struct client *c, enum client_fault fault, const char *detail)
 {
@@ -236,6 +243,7 @@ fail(struct client *c, enum client_fault fault, const char *detail)
 
 	f->fault = fault;
 	f->state = c->state;
+	hide_secrets(c);	/* a refusal, or a prompt */
 	if (c->parser.done)
 		f->reply = c->parser.reply;
 	else
@@ -321,16 +329,17 @@ static void
 take_garbage(struct client *c)
 {
 	struct view line = view_of(c->parser.line, c->parser.line_len);
-	uint8_t shown[60];
+	char shown[REPLY_LINE_MAX + 1];
 	char detail[160];
 	const char *who = "the peer does not speak SMTP";
-	size_t n = line.n < sizeof(shown) ? line.n : sizeof(shown);
 
 	c->parser.done = false;		/* there is no reply to report */
-	memcpy(shown, line.p, n);
-	quote_flatten(shown, n);
+	memcpy(shown, line.p, line.n);
+	shown[line.n] = '\0';
+	quote_flatten((uint8_t *)shown, line.n);
+	redact_text(&c->redact, shown, sizeof(shown));	/* before the cut: it leaves no shorter piece */
 	if (c->state != CL_GREETING) {
-		(void)snprintf(detail, sizeof(detail), "not a reply: \"%.*s\"", (int)n, (char *)shown);
+		(void)snprintf(detail, sizeof(detail), "not a reply: \"%.60s\"", shown);
 		fail(c, FAULT_GARBLED, detail);
 		return;
 	}
@@ -342,7 +351,7 @@ take_garbage(struct client *c)
 	for (size_t i = 0; i < lengthof(strangers); i++)
 		if (view_starts(line, strangers[i].begin))
 			who = strangers[i].who;
-	(void)snprintf(detail, sizeof(detail), "%s: \"%.*s\"", who, (int)n, (char *)shown);
+	(void)snprintf(detail, sizeof(detail), "%s: \"%.60s\"", who, shown);
 	fail(c, FAULT_NOT_SMTP, detail);
 }
 
@@ -355,6 +364,8 @@ take_reply(struct client *c)
 
 	if (c->outstanding > 0)
 		c->outstanding--;
+	if (c->state != CL_AUTH && c->state != CL_AUTH_NEXT)
+		hide_secrets(c);	/* a challenge is read as it is; a refusal goes through fail() */
 	if (r->code == 421 && c->state != CL_QUIT) {
 		if (c->state == CL_DOT)
 			(void)mail_decided(c);	/* it is an answer: the message was not taken */
@@ -462,6 +473,7 @@ client_new(const struct client_params *params)
 	c->parser.on_line = on_ehlo_line;
 	c->parser.arg = c;
 	mail_init(&c->mail);
+	redact_init(&c->redact);
 	c->state = params->tls == CLIENT_TLS_IMPLICIT ? CL_TLS : CL_GREETING;
 	c->outstanding = 1;		/* the greeting answers the connection */
 	return c;
@@ -474,6 +486,7 @@ client_free(struct client *c)
 		return;
 	mail_done(&c->mail);
 	buf_wipe(&c->out);
+	redact_done(&c->redact);
 	free(c->ehlo_name);
 	free(c);
 }
@@ -508,6 +521,9 @@ give_login_up(struct client *c, enum sasl_result why)
 	if (why == SASL_COSTLY)
 		(void)snprintf(detail, sizeof(detail), "%s with more than %u iterations is not done here: forbid "
 		    "it (mechanisms), if there is another", mechanism_name(c->sasl.mechanism), SCRAM_ITERATIONS_MAX);
+	else if (why == SASL_CHEAP)
+		(void)snprintf(detail, sizeof(detail), "%s with fewer than %u iterations is not safe: the server has to "
+		    "ask for more", mechanism_name(c->sasl.mechanism), SCRAM_ITERATIONS_MIN);
 	else
 		(void)snprintf(detail, sizeof(detail), "%s", why == SASL_UNPROVEN ?
 		    "its signature is not that of one who knows the password" :
@@ -518,6 +534,7 @@ give_login_up(struct client *c, enum sasl_result why)
 void
 client_login(struct client *c, const struct sasl_login *login)
 {
+	size_t before = buf_len(&c->out);
 	enum sasl_result result;
 
 	if (c->state == CL_CLOSED)
@@ -526,6 +543,8 @@ client_login(struct client *c, const struct sasl_login *login)
 	c->login_due = false;
 	c->secret = true;
 	result = sasl_say(&c->sasl, login, view_str(c->parser.reply.text), &c->out);
+	if (result == SASL_SAID && !redact_note(&c->redact, login->secret, view_from(buf_view(&c->out), before)))
+		result = SASL_CANT;
 	if (result == SASL_SAID && !buf_add(&c->out, VIEW("\r\n")))
 		result = SASL_CANT;
 	if (result == SASL_SAID)

@@ -118,7 +118,10 @@ void client_free(struct client *);
 enum client_action client_step(struct client *, struct view in, size_t *used);
 
 void client_tls_ready(struct client *);
-/* One step of the login. What is borrowed is used at once, and wiped from the output by its owner. */
+/*
+ * One step of the login. What is said is wiped from the output by its owner. The secret stays borrowed
+ * until client_free(): no text of a reply, and no detail, shows it or what was said of it (smtp/redact).
+ */
 void client_login(struct client *, const struct sasl_login *);
 /* In CLIENT_IDLE only. The views and the array of recipients must live until CLIENT_RESULT. */
 void client_send(struct client *, const struct client_message *);

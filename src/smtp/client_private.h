@@ -8,6 +8,7 @@
 
 #include "smtp/client.h"
 #include "smtp/dot.h"
+#include "smtp/redact.h"
 
 #define OUTPUT_MAX	(128u << 10)
 #define TEXTS_MAX	(64u << 10)	/* reply texts of refused recipients, of one message */
@@ -45,6 +46,7 @@ struct client {
 	bool			 login_due;	/* CLIENT_NEED_LOGIN */
 	struct sasl		 sasl;		/* of the login that was begun */
 	bool			 secret;	/* credentials were put into out */
+	struct redact		 redact;	/* ... and no reply shows them */
 	bool			 eof;
 	bool			 no_memory;
 	bool			 result_due, failure_due;

@@ -36,7 +36,7 @@ by_scram(enum scram_result r)
 {
 	static const enum sasl_result results[] = {
 		[SCRAM_GOOD] = SASL_SAID, [SCRAM_ODD] = SASL_ODD, [SCRAM_UNPROVEN] = SASL_UNPROVEN,
-		[SCRAM_COSTLY] = SASL_COSTLY, [SCRAM_CANT] = SASL_CANT,
+		[SCRAM_COSTLY] = SASL_COSTLY, [SCRAM_CHEAP] = SASL_CHEAP, [SCRAM_CANT] = SASL_CANT,
 	};
 
 	return results[r];

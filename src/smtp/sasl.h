@@ -25,6 +25,7 @@ enum sasl_result {
 	SASL_ODD,		/* this challenge makes no sense here */
 	SASL_UNPROVEN,		/* the server does not show that it knows the password */
 	SASL_COSTLY,		/* SCRAM with more iterations than we do */
+	SASL_CHEAP,		/* SCRAM with fewer than are safe */
 	SASL_CANT		/* user or password can't be said: too long, or with a NUL; or out is full */
 };
 

@@ -110,6 +110,8 @@ parse_first(struct server_first *f, const struct scram *s, struct view text)
 		return SCRAM_UNPROVEN;
 	if (n > SCRAM_ITERATIONS_MAX)
 		return SCRAM_COSTLY;
+	if (n < SCRAM_ITERATIONS_MIN)
+		return SCRAM_CHEAP;
 	f->iterations = (unsigned)n;
 	return SCRAM_GOOD;
 }

@@ -6,7 +6,8 @@
  * binding. User and password in ASCII are as SASLprep (RFC 4013) leaves them; beyond ASCII they are
  * sent as they are, and not normalized.
  *
- * What the server makes us compute is bounded: SCRAM_ITERATIONS_MAX.
+ * What the server makes us compute is bounded: SCRAM_ITERATIONS_MAX. So is how little it may ask for: a proof
+ * of few iterations lets who reads it try passwords fast.
  */
 #ifndef SMTP_SCRAM_H
 #define SMTP_SCRAM_H
@@ -15,6 +16,7 @@
 #include "base/crypto.h"
 
 #define SCRAM_ITERATIONS_MAX	100000		/* some 50 ms of a loop that all sessions share */
+#define SCRAM_ITERATIONS_MIN	4096		/* RFC 7677 4 */
 #define SCRAM_NONCE_BYTES	18
 #define SCRAM_NONCE_TEXT	25		/* in base64, with a NUL */
 #define SCRAM_MESSAGE_MAX	4096
@@ -24,6 +26,7 @@ enum scram_result {
 	SCRAM_ODD,		/* no message of SCRAM */
 	SCRAM_UNPROVEN,		/* of someone who does not answer us, or does not know the password */
 	SCRAM_COSTLY,		/* more iterations than we do */
+	SCRAM_CHEAP,		/* fewer than are safe */
 	SCRAM_CANT		/* no memory or no such hash; or user or password can't be said */
 };
 

@@ -121,6 +121,30 @@ def test_a_server_that_lies_gets_no_mail():
             expect(up.messages == [], (lie, up.messages))
 
 
+def assert_nowhere(daemon, text, secrets):
+    """In what the daemon says, and in any file of its own but the one with the password."""
+    for secret in secrets:
+        expect(secret not in text, f"{secret} is said: {text}")
+        for path in [*daemon.place.glob("state/**/*"), *daemon.place.glob("run/**/*")]:
+            if path.is_file():
+                expect(secret.encode() not in path.read_bytes(), f"{secret} is in {path}")
+
+
+def test_what_a_server_quotes_is_not_repeated():
+    """In its log, its files and its answers there is neither the password nor any of its base64."""
+    whole = PASSWORD.encode()
+    encoded = [upstream.encode(bytes(n) + whole) for n in range(3)]
+    pieces = [PASSWORD, *(e[4:-4] for e in encoded), upstream.encode(f"\0{USER}\0{PASSWORD}".encode())[8:]]
+    for m, quotes in (("PLAIN", "535 5.7.8"), ("LOGIN", "500 5.5.1 Command unrecognized:"), ("PLAIN", "what?")):
+        with world((m,), wants="another", quotes=quotes) as (up, daemon):
+            queued = daemon.submit(lib.new_token())
+            daemon.process.wait_line("\\*\\*\\*")
+            answers = [str(daemon.ctl(*words)) for words in (("status",), ("ports",), ("explain", queued))]
+            daemon.stop()
+            expect(up.logins[0] == (m, "refused"), up.logins)
+            assert_nowhere(daemon, daemon.process.text() + "".join(answers), pieces)
+
+
 def test_a_certificate_is_the_login():
     alone = {"user": None, "password_file": None, "mechanisms": ["external"]}
     with world(("EXTERNAL", *BY_PASSWORD), certificate=True, relay=alone) as (up, daemon):

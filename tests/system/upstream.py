@@ -44,11 +44,20 @@ class Session(socketserver.StreamRequestHandler):
         line = self.rfile.readline()
         if not line:
             raise ConnectionResetError
-        return line.rstrip(b"\r\n").decode("latin-1")
+        self.heard.append(line.rstrip(b"\r\n").decode("latin-1"))
+        return self.heard[-1]
+
+    def quote(self):
+        """What the client said in the login, and what it meant."""
+        said = self.heard[self.auth_at:]
+        words = [line.split(" ")[-1] for line in said]
+        meant = [base64.b64decode(w).replace(b"\0", b"/").decode() for w in words if len(w) % 4 == 0]
+        return " ".join([*said, *meant, encode(b"xy" + self.up.PASSWORD.encode())])
 
     def handle(self):
         self.up = self.server.up
         self.tls = self.user = None
+        self.heard = []
         try:
             self.say("220 upstream.example ESMTP")
             while self.command(self.hear()):
@@ -91,7 +100,7 @@ class Session(socketserver.StreamRequestHandler):
         return base64.b64decode(answer, validate=True)
 
     def auth(self, words):
-        self.mechanism = words[0]
+        self.mechanism, self.auth_at = words[0], len(self.heard) - 1
         initial = None
         if len(words) > 1:
             initial = b"" if words[1] == "=" else base64.b64decode(words[1], validate=True)
@@ -102,7 +111,7 @@ class Session(socketserver.StreamRequestHandler):
             user = how(initial)
         except Refused:
             self.up.logins.append((self.mechanism, "refused"))
-            self.say("535 5.7.8 wrong")
+            self.say(f"{self.up.quotes} {self.quote()}" if self.up.quotes else "535 5.7.8 wrong")
             return
         self.up.logins.append((self.mechanism, user))
         self.user = user
@@ -193,8 +202,9 @@ class Upstream:
 
     USER, PASSWORD = "web1", "pass, word = 7"
 
-    def __init__(self, certs, mechanisms, lie=None, wants=PASSWORD):
+    def __init__(self, certs, mechanisms, lie=None, wants=PASSWORD, quotes=None):
         self.mechanisms, self.lie, self.wants = mechanisms, lie, wants
+        self.quotes = quotes       # in front of a refusal that repeats the login
         self.messages, self.logins = [], []
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(certs / "good.pem", certs / "good.key")

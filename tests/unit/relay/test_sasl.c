@@ -282,6 +282,8 @@ test_first_messages_of_servers(void **state)
 		{ "r=fyko" SALTED, FAULT_UNPROVEN, "" },
 		{ "r=" NONCE_1 "x,s=QSXCR+Q6sek8bf92,i=100001", FAULT_NO_AUTH, "more than 100000 iterations" },
 		{ "r=" NONCE_1 "x,s=QSXCR+Q6sek8bf92,i=4294967297", FAULT_NO_AUTH, "more than 100000" },
+		{ "r=" NONCE_1 "x,s=QSXCR+Q6sek8bf92,i=1", FAULT_NO_AUTH, "fewer than 4096 iterations is not safe" },
+		{ "r=" NONCE_1 "x,s=QSXCR+Q6sek8bf92,i=4095", FAULT_NO_AUTH, "fewer than 4096" },
 	};
 
 	for (size_t i = 0; i < lengthof(cases); i++) {

@@ -90,6 +90,71 @@ test_login_login(void **state)
 	client_free(c);
 }
 
+#define QUOTED "AUTH PLAIN AHdlYjEAUzNjcmV0UGFzc3cwcmQ= UzNjcmV0UGFzc3cwcmQ web1/S3cretPassw0rd"
+#define UNQUOTED "AUTH PLAIN *** *** web1/***"
+
+/* AUTH PLAIN was said. */
+static struct client *
+password_said(void)
+{
+	struct client *c = in_tls();
+
+	assert_int_equal(hear(c, "250-mx\r\n250 AUTH PLAIN\r\n"), CLIENT_NEED_LOGIN);
+	login_as(c, VIEW("web1"), VIEW("S3cretPassw0rd"));
+	assert_says(c, "AUTH PLAIN AHdlYjEAUzNjcmV0UGFzc3cwcmQ=\r\n");
+	return c;
+}
+
+/* A refusal in the login, one that is no reply, and a prompt that makes no sense. */
+static void
+test_what_is_quoted_of_a_login_is_not_shown(void **state)
+{
+	static const struct {
+		const char	*line, *text, *detail;
+	} cases[] = {
+		{ "535 5.7.8 bad: " QUOTED "\r\n", "bad: " UNQUOTED, "" },
+		{ "421-closing: AHdlYjEAUzNjcmV0U\r\n421 GFzc3cwcmQ=\r\n", "closing: *** ***", "" },
+		{ QUOTED "\r\n", NULL, "not a reply: \"" UNQUOTED "?\"" },
+		{ "AHdlYjEA" "UzNjcmV0UGFzc3cwcmQ=" "AHdlYjEA" "UzNjcmV0UGFzc3cwcmQ=" "S3cretPassw0rd\r\n", NULL,
+		    "not a reply: \"***?\"" },
+	};
+	struct client *c;
+
+	for (size_t i = 0; i < lengthof(cases); i++) {
+		c = password_said();
+		assert_int_equal(hear(c, cases[i].line), CLIENT_FAILED);
+		if (cases[i].text != NULL)
+			assert_string_equal(client_failure(c)->reply.text, cases[i].text);
+		else
+			assert_int_equal(client_failure(c)->reply.code, 0);
+		assert_string_equal(client_failure(c)->detail, cases[i].detail);
+		client_free(c);
+	}
+	c = password_said();
+	assert_int_equal(hear(c, "334 \r\n"), CLIENT_NEED_LOGIN);
+	login_as(c, VIEW("web1"), VIEW("S3cretPassw0rd"));
+	assert_int_equal(hear(c, "334 " QUOTED "\r\n"), CLIENT_FAILED);
+	assert_string_equal(client_failure(c)->reply.text, UNQUOTED);
+	client_free(c);
+}
+
+/* By then it is long ago, but some remember. */
+static void
+test_what_is_quoted_later_is_not_shown(void **state)
+{
+	struct client *c = password_said();
+
+	assert_int_equal(hear(c, "235 welcome\r\n"), CLIENT_IDLE);
+	client_send(c, &message);
+	assert_int_equal(hear(c, "250 ok\r\n"), CLIENT_WANT_INPUT);
+	assert_int_equal(hear(c, "550 5.1.1 a " QUOTED "\r\n"), CLIENT_WANT_INPUT);
+	assert_int_equal(hear(c, "550 5.1.1 b\r\n"), CLIENT_WANT_INPUT);
+	assert_int_equal(hear(c, "550 5.1.1 c " QUOTED "\r\n"), CLIENT_RESULT);
+	assert_string_equal(client_rcpt_text(c, 0), "a " UNQUOTED);
+	assert_string_equal(client_result(c)->reply.text, "c " UNQUOTED);
+	client_free(c);
+}
+
 /* Nothing is sent, TLS or not, when the words would say something else. */
 static void
 test_login_words_with_nul_are_refused(void **state)
@@ -246,6 +311,8 @@ main(void)
 		cmocka_unit_test(test_plain_login_in_tls),
 		cmocka_unit_test(test_plain_asked_twice),
 		cmocka_unit_test(test_login_login),
+		cmocka_unit_test(test_what_is_quoted_of_a_login_is_not_shown),
+		cmocka_unit_test(test_what_is_quoted_later_is_not_shown),
 		cmocka_unit_test(test_login_words_with_nul_are_refused),
 		cmocka_unit_test(test_no_login_in_clear),
 		cmocka_unit_test(test_unknown_mechanisms),
