@@ -152,6 +152,35 @@ the_canary_is_none_of_them(void **state)
 	scenario_free(w);
 }
 
+static void
+run_until_failed(struct world *w, unsigned n)
+{
+	for (int k = 0; k < 3600 && world_logged(w, "attempt-failed", "") < n; k++)
+		world_run(w, SECONDS(1));
+	assert_int_equal(world_logged(w, "attempt-failed", ""), n);
+}
+
+/* What is to show whether mail passes again at a port is none of them: the next sound one does. */
+static void
+they_show_nothing_of_a_port(void **state)
+{
+	struct world *w = *state;
+	unsigned before;
+
+	start_warm(w);
+	fault_everywhere(w, cut_of_bob);
+	give_bad(w, 1);
+	world_run(w, 300);
+	(void)good_takes(w, SECONDS(5));
+	run_until_failed(w, 4);			/* the next time is in minutes */
+	smarthost_fault(&w->port[P587], (struct fault){ AT_MAIL, CUT, NULL, 1 });
+	(void)good_takes(w, SECONDS(5));
+	run_until_failed(w, 6);
+	before = w->port[P587].ntaken;
+	(void)good_takes(w, SECONDS(5));
+	assert_int_equal(w->port[P587].ntaken, before + 1);
+}
+
 /* Twenty of them on the only port: each costs it a rest, of 15 s at most. */
 static void
 a_port_rests_shortly_for_them(void **state)
@@ -271,6 +300,7 @@ main(void)
 		cmocka_unit_test(half_of_the_places_are_free),
 		cmocka_unit_test(the_only_place_is_theirs_too),
 		cmocka_unit_test(the_canary_is_none_of_them),
+		T(they_show_nothing_of_a_port),
 		cmocka_unit_test(a_port_rests_shortly_for_them),
 		cmocka_unit_test(a_slow_server_keeps_its_only_session),
 		cmocka_unit_test(half_of_the_places_may_hang),

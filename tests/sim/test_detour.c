@@ -160,6 +160,28 @@ what_is_awaited_is_said(void **state)
 	assert_has(answer_to(w, "ports"), "a session waits for the reply to mail; works");
 }
 
+/* Mail went to the second relay, which fails as well: that it may leave by the first one again nobody knows. */
+static void
+an_alarm_outlasts_the_second_relay(void **state)
+{
+	struct world *w = *state;
+
+	world_use_backup(w);
+	start_warm(w);
+	world_all(w, TWIN_REFUSE);
+	for (size_t i = 0; i < PORTS; i++)
+		twin_endpoint_reset(w->port[i].ep);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	world_run(w, MINUTES(5));
+	assert_int_equal(world_logged(w, "alarm", "failover"), 1);
+	w->backup.ep->mode = TWIN_REFUSE;
+	twin_endpoint_reset(w->backup.ep);
+	world_mail(w, ALICE, BOB, "hello-2.");
+	world_run(w, HOURS(1));
+	assert_int_equal(world_queued(w), 1);
+	assert_int_equal(world_logged(w, "alarm-over", "failover"), 0);
+}
+
 /* "Since" is when it was raised, whatever was restarted meanwhile. */
 static void
 an_alarm_keeps_its_time(void **state)
@@ -204,6 +226,7 @@ main(void)
 		T(what_is_down_is_said_to_be),
 		T(its_sessions_end_with_it),
 		T(what_is_awaited_is_said),
+		T(an_alarm_outlasts_the_second_relay),
 		T(an_alarm_keeps_its_time),
 		T(a_reload_logs_no_alarm_again),
 	};

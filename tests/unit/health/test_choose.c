@@ -687,6 +687,22 @@ test_budget(void **state)
 	stop(&f);
 }
 
+/* A port that is blocked for good is no trouble that goes on, though suspicion came before. */
+static void
+test_budget_beside_a_blocked_port(void **state)
+{
+	struct fixture f;
+
+	start(&f, 3);
+	all_up(&f);
+	probe(&f, 2, HEALTH_TLS_NAME);
+	probe(&f, 2, HEALTH_TLS_NAME);
+	assert_int_equal(state_of(&f, 2), EP_BLOCKED);
+	f.now += 2 * HOUR;
+	assert_int_equal(probes_in_an_hour(&f, false), BUDGET_CALM);
+	stop(&f);
+}
+
 /* Trouble that used up more than a calm hour's budget leaves enough to look on. */
 static void
 test_budget_after_trouble(void **state)
@@ -798,6 +814,7 @@ main(void)
 		cmocka_unit_test(test_waiting_mail_asks_blocked_ports_too),
 		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_budget_after_trouble),
+		cmocka_unit_test(test_budget_beside_a_blocked_port),
 		cmocka_unit_test(test_probe_now_asks_all),
 		cmocka_unit_test(test_daily_login),
 		cmocka_unit_test(test_no_login_by_probe_without_need),
