@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,13 +22,18 @@ static int
 read_certificate(struct buf *out, const char *path, struct err *e)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
 	int rc;
 
 	if (fd < 0)
 		return err_unreadable(e, "the certificate", path, "chgrp", "0640");
-	rc = read_whole(fd, out, e);
-	if (rc != 0)
-		err_prefix(e, "the certificate %s", path);
+	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
+		rc = err_set(e, ERR_CONFIG, "the certificate %s is not a regular file", path);
+	} else {
+		rc = read_whole(fd, out, e);
+		if (rc != 0)
+			err_prefix(e, "the certificate %s", path);
+	}
 	(void)close(fd);
 	return rc;
 }

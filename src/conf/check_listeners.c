@@ -62,8 +62,12 @@ static void
 check_tls(struct loader *ld, const config_setting_t *s, struct conf_listener *l)
 {
 	static const char *const names[] = { "certificate", "key" };
+	const char *said = "off";
 
+	(void)config_setting_lookup_string(s, "tls", &said);	/* not there: the default stays */
 	if (l->tls == CONF_LISTENER_TLS_OFF) {
+		if (strcmp(said, "off") != 0)
+			return;		/* a word that is none was complained about */
 		for (size_t i = 0; i < lengthof(names); i++)
 			if (config_setting_get_member(s, names[i]) != NULL)
 				complain(ld, line_of(s, names[i]), "listeners[].%s: tls is \"off\" here, so nobody would "

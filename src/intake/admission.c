@@ -60,7 +60,7 @@ admission_init(struct admission *a, unsigned connections_max, unsigned per_clien
 	a->connections_max = connections_max;
 	a->per_client_max = per_client_max;
 	a->connections = a->far = 0;
-	a->kept = 0;
+	a->kept = a->far_kept = 0;
 	for (size_t i = 0; i < lengthof(a->bucket); i++)
 		list_init(&a->bucket[i]);
 }
@@ -68,7 +68,7 @@ admission_init(struct admission *a, unsigned connections_max, unsigned per_clien
 void
 admission_done(struct admission *a)
 {
-	require(a->connections == 0 && a->far == 0 && a->kept == 0);
+	require(a->connections == 0 && a->far == 0 && a->kept == 0 && a->far_kept == 0);
 }
 
 /* Without networks a listener is for this host, as those without a listener are. */
@@ -123,7 +123,10 @@ admission_keep(struct admission *a, struct client *c, size_t *io, size_t bytes)
 	if (after > before && (a->kept - before + after > ADMISSION_KEPT_MAX ||
 	    c->kept - before + after > ADMISSION_KEPT_CLIENT_MAX))
 		return false;
+	if (c->far && after > before && a->far_kept - before + after > ADMISSION_KEPT_MAX / 2)
+		return false;
 	a->kept += after - before;
+	a->far_kept += c->far ? after - before : 0;
 	c->kept += after - before;
 	*io = bytes;
 	return true;

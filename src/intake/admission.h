@@ -5,7 +5,8 @@
  * A client is a uid, on TCP as on the unix socket. All of this host whose uid is not known are
  * one client: which of the many loopback addresses a program calls from is its own
  * choice. From elsewhere a client is an address; all those together get half of the
- * connections, so that they never keep this host's programs out.
+ * connections and half of the room for recipients, so that they never keep this host's
+ * programs out.
  *
  * Pure; holds one entry per client with a connection, so at most one per connection.
  */
@@ -33,6 +34,7 @@ struct admission {
 	unsigned	connections;
 	unsigned	far;		/* of them, from elsewhere */
 	size_t		kept;		/* bytes of recipients, of all of them */
+	size_t		far_kept;	/* of them, for clients from elsewhere */
 	struct list	bucket[64];
 };
 

@@ -8,7 +8,7 @@
 #include "base/alloc.h"
 #include "base/require.h"
 #include "intake/allowed.h"
-#include "intake/session_private.h"
+#include "intake/session_impl.h"
 
 #include "base/banned.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the log says of sessions. */
-#include "intake/session_private.h"
+#include "intake/session_impl.h"
 
 #include "base/banned.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* TLS of sessions: when it begins, and what becomes of who does not get through it. */
-#include "intake/session_private.h"
+#include "intake/session_impl.h"
 
 #include <stdio.h>
 

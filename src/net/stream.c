@@ -422,7 +422,7 @@ flush(struct real_stream *r)
 		flush_tls(r);
 	else
 		(void)send_from(r, &r->stream.out, buf_len(&r->stream.out));	/* blocked, or over: noted */
-	buf_shrink(&r->stream.out, 16384);
+	buf_shrink(&r->stream.out, 4096);
 }
 
 static bool

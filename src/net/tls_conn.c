@@ -20,7 +20,9 @@
 #define ENCRYPT_MAX	65536u			/* plain bytes at a time */
 #define OUTPUT_MAX	(4u * ENCRYPT_MAX)	/* records of that, alerts, handshake */
 #define HEARD_MAX	60
-#define KEEP_EMPTY	4096			/* of what came and is decrypted */
+#define KEEP_EMPTY	4096			/* of what came and is decrypted, and of what was encrypted */
+#define HANDSHAKE_MAX	16384u			/* bytes of a client: OpenSSL would keep 128 KiB for a ClientHello */
+#define HELLO_HEAD	9u			/* record header, type and length of the message */
 
 struct tls_conn {
 	struct tls_client *client;		/* NULL: this is the server's side */
@@ -31,6 +33,8 @@ struct tls_conn {
 	char		 key[TLS_KEY_MAX];
 	char		 heard[HEARD_MAX];	/* the peer's first bytes, if they are not TLS */
 	bool		 any_heard;
+	uint8_t		 head[HELLO_HEAD];	/* of the server's side: the client's first bytes */
+	size_t		 fed;			/* bytes before the end of the handshake */
 	struct stream_end verdict;		/* of the certificate check */
 	bool		 rejected;
 };
@@ -157,12 +161,30 @@ listen_for_plain_text(struct tls_conn *c, struct view v)
 	quote_flatten((uint8_t *)c->heard, n);
 }
 
+static void
+note_head(struct tls_conn *c, struct view v)
+{
+	for (size_t i = 0; i < v.n && c->fed + i < HELLO_HEAD; i++)
+		c->head[c->fed + i] = v.p[i];
+	if (!SSL_is_init_finished(c->ssl))
+		c->fed += v.n;
+}
+
+/* RFC 8446 4: it announces its length, and OpenSSL makes room for all of that at once. */
+static bool
+is_hello_too_long(const struct tls_conn *c)
+{
+	return c->client == NULL && c->fed >= HELLO_HEAD && c->head[0] == SSL3_RT_HANDSHAKE &&
+	    ((unsigned)c->head[6] << 16 | (unsigned)c->head[7] << 8 | c->head[8]) > HANDSHAKE_MAX;
+}
+
 bool
 tls_conn_received(struct tls_conn *c, struct view v)
 {
 	size_t done;
 
 	listen_for_plain_text(c, v);
+	note_head(c, v);
 	return BIO_write_ex(c->from_peer, v.p, v.n, &done) == 1 && done == v.n;
 }
 
@@ -220,35 +242,58 @@ too_much(struct stream_end *end)
 	return TLS_FAILED;
 }
 
+static enum tls_progress
+too_long(struct stream_end *end)
+{
+	stream_end_set(end, STREAM_TLS_HANDSHAKE, "the client says more than %u bytes in the TLS handshake",
+	    HANDSHAKE_MAX);
+	return TLS_FAILED;
+}
+
 enum tls_progress
 tls_conn_handshake(struct tls_conn *c, struct stream_end *end)
 {
 	enum tls_progress p = TLS_DONE;
 	int rc;
 
+	if (is_hello_too_long(c))
+		return too_long(end);
 	ERR_clear_error();
 	rc = SSL_do_handshake(c->ssl);
 	if (rc != 1)
 		p = judge(c, rc, true, end);
+	if (p == TLS_MORE && c->client == NULL && c->fed > HANDSHAKE_MAX)
+		return too_long(end);
 	if (!collect_output(c))		/* also the alert that says why we refuse */
 		return too_much(end);
 	return p;
+}
+
+/* In place of one that is empty and has grown; NULL: it stays. */
+static BIO *
+fresh_for(BIO *b)
+{
+	BUF_MEM *room;
+
+	if (BIO_ctrl_pending(b) != 0 || BIO_get_mem_ptr(b, &room) != 1 || room->max <= KEEP_EMPTY)
+		return NULL;
+	return BIO_new(BIO_s_mem());
 }
 
 /* A connection that rests keeps none of the room that its last burst needed. */
 static void
 give_back(struct tls_conn *c)
 {
-	BUF_MEM *room;
-	BIO *fresh;
+	BIO *from = fresh_for(c->from_peer), *to = fresh_for(c->to_peer);
 
-	if (BIO_ctrl_pending(c->from_peer) != 0 || BIO_get_mem_ptr(c->from_peer, &room) != 1 || room->max <= KEEP_EMPTY)
-		return;
-	fresh = BIO_new(BIO_s_mem());
-	if (fresh == NULL)
-		return;
-	SSL_set0_rbio(c->ssl, fresh);		/* frees the old one */
-	c->from_peer = fresh;
+	if (from != NULL) {
+		SSL_set0_rbio(c->ssl, from);	/* frees the old one */
+		c->from_peer = from;
+	}
+	if (to != NULL) {
+		SSL_set0_wbio(c->ssl, to);
+		c->to_peer = to;
+	}
 }
 
 enum tls_progress
@@ -290,7 +335,10 @@ tls_conn_write(struct tls_conn *c, struct buf *out, struct stream_end *end)
 		buf_consume(out, n);
 		left -= n;
 	}
-	return collect_output(c) ? TLS_MORE : too_much(end);
+	if (!collect_output(c))
+		return too_much(end);
+	give_back(c);
+	return TLS_MORE;
 }
 
 void

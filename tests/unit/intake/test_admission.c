@@ -246,6 +246,37 @@ test_room_for_recipients(void **state)
 	admission_done(&a);
 }
 
+/* From elsewhere all together have half of the room, however many they are. */
+static void
+test_room_for_far_recipients(void **state)
+{
+	static const char *const list[] = { "10.0.0.0/8" };
+	static const char *const from[] = { "10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1" };
+	size_t all = ADMISSION_KEPT_CLIENT_MAX + ADMISSION_KEPT_FREE;
+	size_t kept[4] = { 0 };
+	struct client *c[4];
+	struct conf_listener l;
+	struct admission a;
+
+	set_networks(&l, list, lengthof(list));
+	admission_init(&a, 100, 100);
+	for (size_t i = 0; i < lengthof(from); i++)
+		assert_int_equal(enter_by(&a, &l, from[i], -1, &c[i]), ADMISSION_GRANTED);
+	assert_int_equal(enter(&a, "unix:/x", 33, &c[3]), ADMISSION_GRANTED);
+	assert_true(admission_keep(&a, c[0], &kept[0], all));
+	assert_true(admission_keep(&a, c[1], &kept[1], all));
+	assert_false(admission_keep(&a, c[2], &kept[2], ADMISSION_KEPT_FREE + 1));
+	assert_true(admission_keep(&a, c[2], &kept[2], ADMISSION_KEPT_FREE));
+	assert_true(admission_keep(&a, c[3], &kept[3], all));
+	assert_true(admission_keep(&a, c[0], &kept[0], all - 1));
+	assert_true(admission_keep(&a, c[2], &kept[2], ADMISSION_KEPT_FREE + 1));
+	for (size_t i = 0; i < lengthof(c); i++) {
+		assert_true(admission_keep(&a, c[i], &kept[i], 0));
+		admission_leave(&a, c[i]);
+	}
+	admission_done(&a);
+}
+
 static void
 test_replies(void **state)
 {
@@ -269,6 +300,7 @@ main(void)
 		cmocka_unit_test(test_many_addresses),
 		cmocka_unit_test(test_many_clients),
 		cmocka_unit_test(test_room_for_recipients),
+		cmocka_unit_test(test_room_for_far_recipients),
 		cmocka_unit_test(test_replies),
 	};
 

@@ -311,6 +311,34 @@ test_client_that_leaves(void **state)
 	assert_ends(STREAM_TLS_HANDSHAKE, "the client closed the connection");
 }
 
+/* OpenSSL would make room for all that a ClientHello announces. */
+static void
+test_long_client_hello(void **state)
+{
+	stream_serve_tls(f.server.s, f.server_tls);
+	raw_says("\x16\x03\x01\x40\x00\x01\x00", 7);
+	loop_turn(f.loop);
+	raw_says("\x40\x01", 2);
+	assert_ends(STREAM_TLS_HANDSHAKE, "the client says more than 16384 bytes in the TLS handshake");
+}
+
+/* It never gets to its end, in records that hold nothing. */
+static void
+test_endless_handshake(void **state)
+{
+	static const uint8_t hello[] = { 22, 3, 1, 0x3f, 0xfc, 1, 0, 0x3f, 0xff };
+	static uint8_t more[20000];
+
+	stream_serve_tls(f.server.s, f.server_tls);
+	memcpy(more, hello, sizeof(hello));
+	more[5 + 0x3ffc] = 22;		/* the last bytes of it never come */
+	more[5 + 0x3ffc + 1] = 3;
+	more[5 + 0x3ffc + 2] = 1;
+	more[5 + 0x3ffc + 3] = 0x40;
+	raw_says((const char *)more, sizeof(more));
+	assert_ends(STREAM_TLS_HANDSHAKE, "the client says more than 16384 bytes in the TLS handshake");
+}
+
 /* What was said in clear before would be taken for protected (RFC 3207 4). */
 static void
 test_bytes_before_the_handshake(void **state)
@@ -330,6 +358,8 @@ main(void)
 		T(test_both_sides),
 		T(test_plain_text_in_place_of_a_handshake),
 		T(test_client_that_leaves),
+		T(test_long_client_hello),
+		T(test_endless_handshake),
 		T(test_bytes_before_the_handshake),
 	};
 

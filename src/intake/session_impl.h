@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * session_private - what the parts of a session share: the session itself (session.c), what the log says
+ * session_impl - what the parts of a session share: the session itself (session.c), what the log says
  * of it (session_log.c), TLS (session_tls.c). Nobody else includes it.
  */
-#ifndef INTAKE_SESSION_PRIVATE_H
-#define INTAKE_SESSION_PRIVATE_H
+#ifndef INTAKE_SESSION_IMPL_H
+#define INTAKE_SESSION_IMPL_H
 
 #include "base/require.h"
 #include "intake/message.h"
