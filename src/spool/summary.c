@@ -11,6 +11,7 @@
 
 #include "base/banned.h"
 
+#define UID_DIGITS	15u	/* so that a row has whole 8 bytes: tests/crash fills a segment to its last one */
 #define FOLD_MIN	1024u		/* rows that gather before they are looked through */
 
 /* In the order of what stands at one place: a message, then what is said of it. */
@@ -293,7 +294,7 @@ put_row(uint8_t *at, const struct gathered *g)
 	at = put(at, 4, m->nrcpt, ' ');
 	at = put(at, 2, m->flags, ' ');
 	at = put(at, 8, m->first_segment, ' ');
-	(void)put(at, 16, (uint64_t)m->uid, '\n');
+	(void)put(at, UID_DIGITS, (uint64_t)(m->uid - SPOOL_UID_UNSAID), '\n');
 }
 
 bool
@@ -338,13 +339,13 @@ get_place(struct view *io, struct summary_row *r)
 static bool
 get_message(struct view *io, struct summary_row *r)
 {
-	uint64_t received, nrcpt, flags, first, uid = (uint64_t)SPOOL_UID_UNSAID;
+	uint64_t received, nrcpt, flags, first, uid = 0;
 
 	if (!get_place(io, r) || !get(io, 16, &received) || !get(io, 16, &r->size) ||
 	    !get(io, 4, &nrcpt) || !get(io, 2, &flags) || !get(io, 8, &first) ||
-	    (io->n > 0 && !get(io, 16, &uid)))
+	    (io->n > 0 && !get(io, UID_DIGITS, &uid)))
 		return false;
-	r->uid = (int64_t)uid;
+	r->uid = (int64_t)uid + SPOOL_UID_UNSAID;
 	r->received_ms = (int64_t)received;
 	r->nrcpt = (uint32_t)nrcpt;
 	r->flags = (uint8_t)flags;

@@ -14,7 +14,7 @@
 
 #define SUMMARY_MAX		(24u << 20)	/* of the text; beyond there is none */
 #define SUMMARY_HEAD_MAX	32u		/* "rows: N\n" */
-#define SUMMARY_MESSAGE_ROW	105u
+#define SUMMARY_MESSAGE_ROW	104u
 #define SUMMARY_OUTCOME_ROW	46u		/* without its text */
 #define SUMMARY_FINISH_ROW	19u
 

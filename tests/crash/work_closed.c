@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/require.h"
 #include "crash/steps.h"
 #include "crash/work.h"
 #include "spool/record.h"
@@ -104,6 +105,7 @@ calibrate(struct play *p, struct part *part)
 	/* As many rows as leave nothing over. */
 	for (; part->rows < ROWS + 8 && (summary + LEFT_OVER) % RECORD_UNIT != 0; part->rows++)
 		summary += SUMMARY_MESSAGE_ROW;
+	require((summary + LEFT_OVER) % RECORD_UNIT == 0);	/* else all this shows nothing */
 	unwatched(p, fill_and_rotate, part);
 	measure(p, part->segment, &end, &summary);
 	part->more = (size_t)(SEGMENT - end);

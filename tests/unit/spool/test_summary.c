@@ -37,7 +37,7 @@ outcome(struct summary *s, spool_id id, uint32_t offset64, const char *text)
 	summary_outcome(s, id, (uint64_t)offset64 * 64, 256, view_str(text));
 }
 
-#define ROW_M(id, at)	"M " id " " at " 00000140 00000000000003e8 000000000000012c 0002 04 00000069 0000000000000021\n"
+#define ROW_M(id, at)	"M " id " " at " 00000140 00000000000003e8 000000000000012c 0002 04 00000069 000000000000023\n"
 
 #define ROW_U(id, at)	"U " id " " at " 00000100 00000013\nattempts: 3\nkey: v\n"
 
