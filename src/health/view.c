@@ -86,13 +86,17 @@ health_account_advice(const struct health *h)
 	return account_advice(h, h->account.why, h->account.detail);
 }
 
-/* Does another port of the same host answer? Then silence is about the port, not the host. */
+/* Has another port of the same host answered meanwhile? Then silence is about the port, not the host. */
 static bool
 another_answers(const struct health *h, size_t i)
 {
-	for (size_t k = 0; k < h->n; k++)
-		if (k != i && endpoint_is_tried(&h->ep[k]))
+	for (size_t k = 0; k < h->n; k++) {
+		const struct endpoint *ep = &h->ep[k];
+
+		if (k != i && endpoint_is_tried(ep) && !ep->suspect && ep->success_ms != NEVER &&
+		    ep->success_ms >= h->ep[i].doubted_ms)
 			return true;
+	}
 	return false;
 }
 

@@ -15,7 +15,7 @@ bit_of(size_t endpoint)
 static bool
 is_own(const struct blame_entry *e)
 {
-	return e->times >= TWICE && !e->arrived && (e->failed & e->passed) != 0;
+	return !e->arrived && (e->elsewhere || (e->times >= TWICE && (e->failed & e->passed) != 0));
 }
 
 static const struct blame_entry *
@@ -68,6 +68,21 @@ blame_passed(struct blame *b, spool_id id, size_t endpoint)
 		e->passed |= bit_of(endpoint);
 		e->arrived = e->arrived || e->id == id;
 	}
+}
+
+bool
+blame_share(struct blame *b, const struct blame *other)
+{
+	bool news = false;
+
+	for (size_t i = 0; i < BLAME_MAX; i++) {
+		struct blame_entry *e = &b->entry[i];
+
+		if (e->id == 0 || e->elsewhere || !blame_is_own(other, e->id))
+			continue;
+		e->elsewhere = news = true;
+	}
+	return news;
 }
 
 uint32_t

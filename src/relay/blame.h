@@ -20,6 +20,7 @@ struct blame_entry {
 	uint32_t	failed, passed;	/* endpoints (bits) where it failed; where others passed since */
 	unsigned	times;
 	bool		arrived;	/* in the end: what it met was not its own fault */
+	bool		elsewhere;	/* it is the cause at another relay */
 };
 
 struct blame {
@@ -31,6 +32,8 @@ struct blame {
 void blame_failed(struct blame *, spool_id, size_t endpoint);
 /* The message was delivered there. */
 void blame_passed(struct blame *, spool_id, size_t endpoint);
+/* What another relay has found to be the cause is so here, too, if it failed here. False: there is no news. */
+bool blame_share(struct blame *, const struct blame *other);
 /* It is known to be the cause itself. */
 bool blame_is_own(const struct blame *, spool_id);
 /*

@@ -96,15 +96,26 @@ is_lone(struct session *s, enum health_class class)
 	return !w->failed_many;
 }
 
-/* What is found now to have been messages' own fault was not that of the ports. */
 static void
-forgive(struct upstream *u)
+forgive_ports(struct upstream *u)
 {
 	uint32_t freed = blame_freed(&u->watch.blame);
 
 	for (size_t i = 0; i < u->conf->nendpoint; i++)
 		if ((freed & (UINT32_C(1) << i)) != 0)
 			health_mail_forgive(u->health, i, loop_now(u->r->env.loop));
+}
+
+/* What is found now to have been messages' own fault was not that of the ports, here and at the other relays. */
+static void
+forgive(struct upstream *u)
+{
+	struct relay *r = u->r;
+
+	forgive_ports(u);
+	for (size_t i = 0; i < r->nup; i++)
+		if (&r->up[i] != u && blame_share(&r->up[i].watch.blame, &u->watch.blame))
+			forgive_ports(&r->up[i]);
 }
 
 /* Its message may speak against this relay. */

@@ -73,6 +73,28 @@ a_delivery_clears_the_account(void **state)
 	assert_int_equal(world_logged(w, "account-blocked", ""), 0);
 }
 
+/*
+ * Several messages that neither relay takes may look like the end of the first one's ports; the second
+ * shows that they are the cause, and then mail goes on where it was.
+ */
+static void
+what_one_relay_finds_excuses_the_other(void **state)
+{
+	struct world *w = *state;
+	int64_t began;
+
+	world_use_backup(w);
+	start_warm(w);
+	fault_everywhere(w, cut_of_bob);
+	smarthost_fault(&w->backup, cut_of_bob);
+	world_run(w, SECONDS(40));
+	(void)good_takes(w, SECONDS(5));
+	give_bad(w, 4);
+	for (began = w->loop.mono_ms; world_logged(w, "failover", "to=main") == 0; world_run(w, SECONDS(1)))
+		world_mail(w, ALICE, CAROL, "good.");
+	assert_in_range(w->loop.mono_ms - began, 0, MINUTES(1));
+}
+
 /* A server that has lost its senses in one session gets another one. */
 static void
 nonsense_ends_the_session(void **state)
@@ -295,6 +317,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_delivery_clears_the_account),
+		T(what_one_relay_finds_excuses_the_other),
 		cmocka_unit_test(nonsense_ends_the_session),
 		cmocka_unit_test(the_cause_is_charged_at_once),
 		cmocka_unit_test(half_of_the_places_are_free),

@@ -678,6 +678,19 @@ test_events_are_bounded(void **state)
 	stop(&f);
 }
 
+static bool
+says(const struct fixture *f, size_t i, const char *text)
+{
+	struct buf b;
+	bool same;
+
+	buf_init(&b, 500);
+	assert_true(health_why(f->h, i, &b));
+	same = strcmp(buf_cstr(&b), text) == 0;
+	buf_done(&b);
+	return same;
+}
+
 static void
 assert_why(const struct fixture *f, size_t i, const char *text)
 {
@@ -724,6 +737,27 @@ test_why(void **state)
 	stop(&f);
 }
 
+/* That another port answers is said when one has, since this one does not. */
+static void
+test_another_port_answers_when_it_has(void **state)
+{
+	static const char filtered[] = "works, but the last attempt failed: port 587 is filtered on the way: "
+	    "another port of the host answers";
+	struct fixture f;
+
+	start(&f, 2);
+	all_up(&f);
+	f.now += SECONDS(1);
+	probe(&f, 0, HEALTH_FILTERED);
+	assert_false(says(&f, 0, filtered));
+	f.now += SECONDS(1);
+	probe(&f, 1, HEALTH_OK);
+	assert_true(says(&f, 0, filtered));
+	probe(&f, 1, HEALTH_FILTERED);
+	assert_false(says(&f, 0, filtered));
+	stop(&f);
+}
+
 int
 main(void)
 {
@@ -754,6 +788,7 @@ main(void)
 		cmocka_unit_test(test_events_tell_each_change_once),
 		cmocka_unit_test(test_events_are_bounded),
 		cmocka_unit_test(test_why),
+		cmocka_unit_test(test_another_port_answers_when_it_has),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,6 +98,26 @@ a_message_is_heard_three_times(void **state)
 	assert_false(blame_is_witness(&b, 2));
 }
 
+/* What one relay has found of a message excuses the ports of another, where it failed, too. */
+static void
+relays_share_what_they_found(void **state)
+{
+	struct blame here = { .next = 0 }, there = { .next = 0 };
+
+	blame_failed(&here, 1, 0);
+	blame_failed(&here, 3, 1);
+	assert_false(blame_share(&here, &there));
+	blame_failed(&there, 1, 2);
+	blame_failed(&there, 1, 2);
+	assert_false(blame_share(&here, &there));
+	blame_passed(&there, 2, 2);
+	assert_true(blame_share(&here, &there));
+	assert_true(blame_is_own(&here, 1));
+	assert_false(blame_is_own(&here, 3));
+	assert_int_equal(blame_freed(&here), P(0));
+	assert_false(blame_share(&here, &there));	/* no news */
+}
+
 /* The latest are remembered, each once however often it fails. */
 static void
 the_oldest_is_forgotten(void **state)
@@ -126,6 +146,7 @@ main(void)
 		cmocka_unit_test(who_arrives_is_not_to_blame),
 		cmocka_unit_test(endpoints_are_freed),
 		cmocka_unit_test(a_message_is_heard_three_times),
+		cmocka_unit_test(relays_share_what_they_found),
 		cmocka_unit_test(the_oldest_is_forgotten),
 	};
 
