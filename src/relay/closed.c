@@ -14,7 +14,7 @@ add_account(const struct conf_relay *conf, const struct account_view *a, struct 
 	    health_class_info(a->why_class)->sentence, a->detail[0] != '\0' ? ": " : "", a->detail);
 }
 
-/* " 587 down (refused), 465 unknown" */
+/* " 587 down (refused), 465 up, suspect, 2525 unknown" */
 static bool
 add_ports(const struct conf_relay *conf, const struct health *health, int64_t now, struct buf *out)
 {
@@ -24,8 +24,9 @@ add_ports(const struct conf_relay *conf, const struct health *health, int64_t no
 
 		health_endpoint(health, k, &v);
 		word = v.why_class != HEALTH_OK ? health_class_info(v.why_class)->word : "";
-		if (!buf_addf(out, "%s %u %s%s%s%s", k > 0 ? "," : "", (unsigned)conf->endpoint[k].port,
-		    endpoint_state_word(v.state), *word != '\0' ? " (" : "", word, *word != '\0' ? ")" : ""))
+		if (!buf_addf(out, "%s %u %s%s%s%s%s", k > 0 ? "," : "", (unsigned)conf->endpoint[k].port,
+		    endpoint_state_word(v.state), v.suspect ? ", suspect" : "",
+		    *word != '\0' ? " (" : "", word, *word != '\0' ? ")" : ""))
 			return false;
 	}
 	return true;

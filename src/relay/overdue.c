@@ -180,6 +180,25 @@ overdue_stuck(struct session *s, bool stuck)
 	}
 }
 
+/* Mail keeps away from all that are usable, as far as it can. */
+static bool
+are_all_suspect(const struct upstream *u)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < u->conf->nendpoint; i++) {
+		struct endpoint_view v;
+
+		health_endpoint(u->health, i, &v);
+		if (v.state == EP_UP || v.state == EP_DEGRADED || v.state == EP_RECOVERING) {
+			if (!v.suspect)
+				return false;
+			any = true;
+		}
+	}
+	return any;
+}
+
 bool
 relay_why_waiting(const struct relay *r, size_t i, struct buf *out)
 {
@@ -194,5 +213,5 @@ relay_why_waiting(const struct relay *r, size_t i, struct buf *out)
 			    client_state_word(s->at), num_duration_text(text, sizeof(text),
 			    (now_of(s) - s->awaits_ms) / 1000 * 1000));
 	}
-	return true;
+	return !are_all_suspect(u) || relay_why_closed(r, i, out);
 }

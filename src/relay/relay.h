@@ -89,7 +89,7 @@ struct health *relay_health(struct relay *, size_t i);
 bool relay_in_use(const struct relay *, size_t i);		/* mail goes there now */
 /* One sentence: what keeps mail from it. For one that is closed or out; false: not all of it fitted. */
 bool relay_why_closed(const struct relay *, size_t i, struct buf *out) must_use;
-/* Which endpoint of it keeps its mail waiting for a reply; nothing: none does. */
+/* Which endpoint of it keeps its mail waiting for a reply, or that all are suspect; nothing: neither. */
 bool relay_why_waiting(const struct relay *, size_t i, struct buf *out) must_use;
 bool relay_why_open(const struct relay *, size_t i, struct buf *out) must_use;	/* how its ports are */
 /* The endpoint that mail over it uses, and on a detour the current one, which is suspect; -1: none. */

@@ -160,6 +160,26 @@ what_is_awaited_is_said(void **state)
 	assert_has(answer_to(w, "ports"), "a session waits for the reply to mail; works");
 }
 
+/* No port answers any more, and not all are down yet: mail waits, and it is said for what. */
+static void
+that_all_are_suspect_is_said(void **state)
+{
+	static const char none[] = "no port of smtp.twin.example is known to work: 587 ";
+	struct world *w = *state;
+
+	start_warm(w);
+	world_run(w, SECONDS(40));		/* its session is closed */
+	assert_null(strstr(answer_to(w, "status"), none));
+	world_all(w, TWIN_SILENT);
+	world_mail(w, ALICE, BOB, "hello-1.");
+	for (int i = 0; i < 300 && strstr(answer_to(w, "status"), none) == NULL; i++)
+		world_run(w, 100);
+	assert_has(answer_to(w, "status"), none);
+	assert_has(answer_to(w, "queue"), none);
+	assert_has(answer_to(w, "queue"), ", suspect (filtered)");
+	assert_int_equal(world_logged(w, "relay-down", ""), 0);
+}
+
 /* Mail went to the second relay, which fails as well: that it may leave by the first one again nobody knows. */
 static void
 an_alarm_outlasts_the_second_relay(void **state)
@@ -226,6 +246,7 @@ main(void)
 		T(what_is_down_is_said_to_be),
 		T(its_sessions_end_with_it),
 		T(what_is_awaited_is_said),
+		T(that_all_are_suspect_is_said),
 		T(an_alarm_outlasts_the_second_relay),
 		T(an_alarm_keeps_its_time),
 		T(a_reload_logs_no_alarm_again),
