@@ -207,7 +207,7 @@ test_a_server_that_does_not_prove_itself(void **state)
 {
 	static const char *const signs[] = {
 		"v=rmF9pqV8S7suAoZWja4dJRkFsKR=", "v=rmF9pqV8S7suAoZWja4dJRkFsK==", "v=", "v", "", "x=1",
-		"x=1," SIGNED_1, "v=!!!!", "v=rmF9pqV8S7suAoZWja4dJRkFsKQ=AAAA",
+		("x=1," SIGNED_1), "v=!!!!", "v=rmF9pqV8S7suAoZWja4dJRkFsKQ=AAAA",
 		"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=",
 		"v=AAAAAAAAAAAAAAAAAAAAAAAAAAA=",
 	};
