@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/require.h"
+#include "crash/retrieve.h"
 #include "spool/record.h"
 
 #include "base/banned.h"
@@ -14,6 +15,7 @@
 #define LATE_MS		100	/* after outcome_sync, until the sync is done */
 #define ANSWER_MS	50
 #define REST_MS		10000u
+#define CLOSE_MS	60000
 
 static void
 step(struct play *p)
@@ -187,13 +189,32 @@ play_open(struct play *p)
 	play_run(p, ANSWER_MS);
 }
 
+static void
+closed(struct play *p)
+{
+	for (size_t i = 0; i < p->noutcome; i++)
+		reach_stage(&p->outcome[i], STAGE_SYNCED);
+	step(p);
+}
+
 void
 play_close(struct play *p)
 {
 	world_close(&p->w);
-	for (size_t i = 0; i < p->noutcome; i++)
-		reach_stage(&p->outcome[i], STAGE_SYNCED);
-	step(p);
+	closed(p);
+}
+
+void
+play_close_reading(struct play *p, const struct sent *x)
+{
+	bool ready;
+	struct spool_reader *r = spool_reader_new(p->w.spool, spool_find(p->w.spool, x->id), retrieve_ready, &ready);
+
+	world_begin_close(&p->w);
+	spool_reader_free(r);
+	world_run(&p->w, CLOSE_MS);
+	require(p->w.closed);
+	closed(p);
 }
 
 static void

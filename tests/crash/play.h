@@ -88,6 +88,8 @@ void play_init(struct play *, struct disk *, uint64_t seed);
 void play_done(struct play *);
 void play_open(struct play *);
 void play_close(struct play *);			/* in order */
+/* The same while x is read: the reader goes at once. */
+void play_close_reading(struct play *, const struct sent *x);
 /* The process dies; the disk becomes what the choice by chance leaves, or stays (SIGKILL). */
 void play_power_loss(struct play *);
 void play_kill(struct play *);

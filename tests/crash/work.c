@@ -377,12 +377,12 @@ failed_seal(struct play *p)
 	b = accept_small(p, 1);
 	for (unsigned i = 0; i < 2; i++) {
 		play_update(a);
-		play_run(p, 20);	/* written, not synced */
 		if (i == 0)
 			play_finish(b);
+		play_run(p, 20);	/* written, not synced */
 		p->failing = true;
 		disk_fail(p->disk, TWIN_SYNC, i, 1, EIO);
-		play_close(p);
+		play_close_reading(p, a);
 		play_open(p);
 		p->failing = false;
 	}
